@@ -1,0 +1,121 @@
+namespace Penstock.Interop;
+
+/// <summary>
+/// An eventfd: a counter that one side adds to and the other drains. Always non-blocking, so that signalling never waits,
+/// whoever made the descriptor. Signal and TryDrain may be called from any thread and allocate nothing.
+/// </summary>
+public sealed unsafe class EventDescriptor : IDisposable
+{
+    private const string KernelKind = "anon_inode:[eventfd]";
+
+    private EventDescriptor(OwnedDescriptor descriptor) => Descriptor = descriptor;
+
+    /// <summary>The descriptor; this object owns it.</summary>
+    public OwnedDescriptor Descriptor { get; }
+
+    /// <summary>Creates an eventfd with counter 0.</summary>
+    /// <param name="ledger">Where it is counted, if anywhere.</param>
+    /// <returns>The eventfd.</returns>
+    /// <exception cref="SystemCallException">The process has no descriptor left.</exception>
+    public static EventDescriptor Create(ResourceLedger? ledger = null)
+    {
+        int fd = Native.eventfd(0, Native.EFD_CLOEXEC | Native.EFD_NONBLOCK);
+        return fd < 0
+            ? throw Native.Failure("eventfd", "a new counter")
+            : new EventDescriptor(new OwnedDescriptor(fd, ledger));
+    }
+
+    /// <summary>
+    /// Becomes the owner of a descriptor that somebody else made, after verifying that it is an eventfd, and makes it non-blocking.
+    /// On failure the descriptor stays with the caller.
+    /// </summary>
+    /// <param name="descriptor">The descriptor.</param>
+    /// <returns>The eventfd.</returns>
+    /// <exception cref="SystemCallException">It is something else (EINVAL) or not open (EBADF).</exception>
+    public static EventDescriptor Adopt(OwnedDescriptor descriptor)
+    {
+        ArgumentNullException.ThrowIfNull(descriptor);
+        int fd = descriptor.Value;
+        int flags = Native.fcntl(fd, Native.F_GETFL, 0);
+        if (flags < 0)
+        {
+            throw Native.Failure("fcntl(F_GETFL)", $"descriptor {fd}");
+        }
+
+        string kind = FileFacts.KindOf(fd);
+        if (kind != KernelKind)
+        {
+            throw new SystemCallException("eventfd check", $"descriptor {fd}, which is {kind}", Errno.EINVAL);
+        }
+
+        if ((flags & Native.O_NONBLOCK) == 0 && Native.fcntl(fd, Native.F_SETFL, flags | Native.O_NONBLOCK) < 0)
+        {
+            throw Native.Failure("fcntl(F_SETFL)", $"descriptor {fd}");
+        }
+
+        return new EventDescriptor(descriptor);
+    }
+
+    /// <summary>Makes a second owner of the same counter.</summary>
+    /// <param name="ledger">Where it is counted, if anywhere.</param>
+    /// <returns>The duplicate.</returns>
+    /// <exception cref="SystemCallException">The process has no descriptor left.</exception>
+    public EventDescriptor Duplicate(ResourceLedger? ledger = null) => new(Descriptor.Duplicate(ledger));
+
+    /// <summary>
+    /// Adds 1. Never blocks: a counter that is full already says what a signal would say, and a peer that turned the
+    /// descriptor into something unwritable only loses its own interrupts.
+    /// </summary>
+    /// <returns>None, EAGAIN when the counter is full, or the error of write(2).</returns>
+    public Errno Signal()
+    {
+        ulong one = 1;
+        while (true)
+        {
+            // SAFETY: eight bytes on this stack.
+            if (Native.write(Descriptor.Value, &one, 8) == 8)
+            {
+                return Errno.None;
+            }
+
+            Errno errno = Native.LastError;
+            if (errno != Errno.EINTR)
+            {
+                return errno;
+            }
+        }
+    }
+
+    /// <summary>Takes the counter, leaving 0.</summary>
+    /// <param name="count">What was there; 0 when nothing was signalled.</param>
+    /// <returns>Whether anything was signalled.</returns>
+    /// <exception cref="SystemCallException">The descriptor cannot be read.</exception>
+    public bool TryDrain(out ulong count)
+    {
+        ulong value = 0;
+        while (true)
+        {
+            // SAFETY: eight bytes on this stack.
+            if (Native.read(Descriptor.Value, &value, 8) == 8)
+            {
+                count = value;
+                return true;
+            }
+
+            Errno errno = Native.LastError;
+            if (errno == Errno.EAGAIN)
+            {
+                count = 0;
+                return false;
+            }
+
+            if (errno != Errno.EINTR)
+            {
+                throw Native.Failure("read", "an eventfd");
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Descriptor.Dispose();
+}

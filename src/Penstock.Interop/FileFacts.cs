@@ -1,0 +1,76 @@
+using System.Text;
+
+namespace Penstock.Interop;
+
+/// <summary>What the kernel says of an open descriptor: identity, size, kind, seals and access mode.</summary>
+public readonly record struct FileFacts
+{
+    /// <summary>Device number of the file system, as major in the high and minor in the low 32 bits.</summary>
+    public ulong Device { get; private init; }
+
+    /// <summary>Number of the file within its file system.</summary>
+    public ulong Inode { get; private init; }
+
+    /// <summary>Size in bytes.</summary>
+    public ulong Size { get; private init; }
+
+    /// <summary>Whether it is a regular file (memory files are).</summary>
+    public bool IsRegular { get; private init; }
+
+    /// <summary>Seals; <see cref="MemorySeals.None"/> for files that cannot have any.</summary>
+    public MemorySeals Seals { get; private init; }
+
+    /// <summary>What the descriptor was opened for.</summary>
+    public MemoryProtection Access { get; private init; }
+
+    /// <summary>Asks the kernel about a descriptor.</summary>
+    /// <param name="descriptor">The descriptor.</param>
+    /// <returns>The facts at this moment; size and seals may change later.</returns>
+    /// <exception cref="SystemCallException">The descriptor is not open.</exception>
+    public static unsafe FileFacts Of(int descriptor)
+    {
+        Native.StatxBuffer buffer;
+        byte empty = 0;
+
+        // SAFETY: the path is an empty string that lives here; the buffer has the 256 bytes that statx fills.
+        if (Native.statx(descriptor, &empty, Native.AT_EMPTY_PATH, Native.STATX_BASIC_STATS, &buffer) != 0)
+        {
+            throw Native.Failure("statx", $"descriptor {descriptor}");
+        }
+
+        int seals = Native.fcntl(descriptor, Native.F_GET_SEALS, 0);
+        int flags = Native.fcntl(descriptor, Native.F_GETFL, 0);
+        return new FileFacts
+        {
+            Device = ((ulong)buffer.DeviceMajor << 32) | buffer.DeviceMinor,
+            Inode = buffer.Inode,
+            Size = buffer.Size,
+            IsRegular = (buffer.Mode & Native.S_IFMT) == Native.S_IFREG,
+            Seals = seals < 0 ? MemorySeals.None : (MemorySeals)seals,
+            Access = (flags & Native.O_ACCMODE) switch
+            {
+                0 => MemoryProtection.Read,
+                1 => MemoryProtection.Write,
+                _ => MemoryProtection.ReadWrite,
+            },
+        };
+    }
+
+    /// <summary>The kernel's own name for what is behind a descriptor, such as <c>anon_inode:[eventfd]</c>.</summary>
+    /// <param name="descriptor">The descriptor.</param>
+    /// <returns>The name, cut at 255 bytes.</returns>
+    /// <exception cref="SystemCallException">The descriptor is not open.</exception>
+    public static unsafe string KindOf(int descriptor)
+    {
+        byte* name = stackalloc byte[255];
+
+        // SAFETY: readlink writes at most the size given and returns how much.
+        nint length = Native.readlink($"/proc/self/fd/{descriptor}", name, 255);
+        if (length < 0)
+        {
+            throw Native.Failure("readlink", $"descriptor {descriptor}");
+        }
+
+        return Encoding.UTF8.GetString(name, (int)length);
+    }
+}

@@ -1,0 +1,76 @@
+namespace Penstock.Interop;
+
+/// <summary>
+/// A file descriptor with exactly one owner. Disposing closes it, once; <see cref="Take"/> hands it to a new owner.
+/// There is no finalizer: a descriptor that nobody closes shows in the ledger.
+/// Dispose and Take may race with each other, but not with a call that uses <see cref="Value"/>.
+/// </summary>
+public sealed class OwnedDescriptor : IDisposable
+{
+    private readonly ResourceLedger? _ledger;
+    private int _value;
+
+    /// <summary>Becomes the owner of an open descriptor.</summary>
+    /// <param name="value">The descriptor, at least 0.</param>
+    /// <param name="ledger">Where it is counted, if anywhere.</param>
+    public OwnedDescriptor(int value, ResourceLedger? ledger = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(value);
+        _value = value;
+        _ledger = ledger;
+        ledger?.Acquired(ResourceKind.Descriptor);
+    }
+
+    /// <summary>The descriptor's number.</summary>
+    /// <exception cref="ObjectDisposedException">It was closed or taken.</exception>
+    public int Value
+    {
+        get
+        {
+            int value = Volatile.Read(ref _value);
+            ObjectDisposedException.ThrowIf(value < 0, this);
+            return value;
+        }
+    }
+
+    /// <summary>Whether it was closed or taken.</summary>
+    public bool IsClosed => Volatile.Read(ref _value) < 0;
+
+    /// <summary>Gives up ownership without closing.</summary>
+    /// <returns>The descriptor, now the caller's.</returns>
+    /// <exception cref="ObjectDisposedException">It was closed or taken before.</exception>
+    public int Take()
+    {
+        int value = Interlocked.Exchange(ref _value, -1);
+        ObjectDisposedException.ThrowIf(value < 0, this);
+        _ledger?.Released(ResourceKind.Descriptor);
+        return value;
+    }
+
+    /// <summary>Makes a second descriptor of the same open file, close-on-exec, with an owner of its own.</summary>
+    /// <param name="ledger">Where the new one is counted, if anywhere.</param>
+    /// <returns>The duplicate.</returns>
+    /// <exception cref="SystemCallException">The process has no descriptor left.</exception>
+    public OwnedDescriptor Duplicate(ResourceLedger? ledger = null)
+    {
+        int copy = Native.fcntl(Value, Native.F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+        {
+            throw Native.Failure("fcntl(F_DUPFD_CLOEXEC)", $"descriptor {Value}");
+        }
+
+        return new OwnedDescriptor(copy, ledger);
+    }
+
+    /// <summary>Closes the descriptor if it is still owned.</summary>
+    public void Dispose()
+    {
+        int value = Interlocked.Exchange(ref _value, -1);
+        if (value >= 0)
+        {
+            // Linux frees the number even when close reports an error; a retry could close somebody else's.
+            _ = Native.close(value);
+            _ledger?.Released(ResourceKind.Descriptor);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// A device as VFIO sees it: regions, interrupts, reset. A driver derives from this class and replaces what it handles, one method each.
+/// The host calls Open before the first other call and Close after the last one. Read and Write may be called from
+/// several threads at once; Open, Close, SetIrqs and Reset are called one at a time.
+/// </summary>
+public abstract partial class VfioDevice
+{
+    /// <summary>Creates a device that is not registered yet.</summary>
+    /// <param name="name">Name by which users open it, for PCI <c>dddd:bb:dd.f</c>.</param>
+    protected VfioDevice(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        Name = name;
+    }
+
+    /// <summary>Name by which users open it.</summary>
+    public string Name { get; }
+
+    /// <summary>First open.</summary>
+    /// <exception cref="VfioException">The device cannot be used; the open fails with this error and nothing is left behind.</exception>
+    protected internal virtual void Open()
+    {
+    }
+
+    /// <summary>Last close: every interrupt is torn down, nothing that users gave is kept.</summary>
+    protected internal virtual void Close()
+    {
+    }
+
+    /// <summary>GET_INFO.</summary>
+    /// <returns>Flags and counts.</returns>
+    protected internal abstract VfioDeviceInfo GetInfo();
+
+    /// <summary>GET_REGION_INFO.</summary>
+    /// <param name="index">Region index as the user gave it.</param>
+    /// <returns>The region.</returns>
+    /// <exception cref="VfioException">EINVAL: no such index.</exception>
+    protected internal abstract VfioRegionInfo GetRegionInfo(uint index);
+
+    /// <summary>GET_IRQ_INFO.</summary>
+    /// <param name="index">Interrupt index as the user gave it.</param>
+    /// <returns>The index's behaviour and vector count.</returns>
+    /// <exception cref="VfioException">EINVAL: no such index.</exception>
+    protected internal abstract VfioIrqInfo GetIrqInfo(uint index);
+
+    /// <summary>SET_IRQS. The generic checks of the index, range and data have been made by the device file.</summary>
+    /// <param name="request">The request.</param>
+    /// <exception cref="VfioException">As the interrupt tables say; ENOTTY for an action that the index does not have.</exception>
+    protected internal abstract void SetIrqs(in VfioIrqRequest request);
+
+    /// <summary>Reads from a region. A hot path: allocates nothing, throws nothing.</summary>
+    /// <param name="region">Region index.</param>
+    /// <param name="offset">Offset in the region.</param>
+    /// <param name="data">Receives the bytes.</param>
+    /// <param name="transferred">How many bytes were read, also when an error ends the access half way.</param>
+    /// <returns>None, or the error.</returns>
+    protected internal abstract Errno Read(uint region, ulong offset, Span<byte> data, out int transferred);
+
+    /// <summary>Writes to a region; as <see cref="Read"/>.</summary>
+    /// <param name="region">Region index.</param>
+    /// <param name="offset">Offset in the region.</param>
+    /// <param name="data">The bytes.</param>
+    /// <param name="transferred">How many bytes were written, also when an error ends the access half way.</param>
+    /// <returns>None, or the error.</returns>
+    protected internal abstract Errno Write(uint region, ulong offset, ReadOnlySpan<byte> data, out int transferred);
+
+    /// <summary>DEVICE_RESET.</summary>
+    /// <exception cref="VfioException">EINVAL: the device cannot be reset.</exception>
+    protected internal virtual void Reset() =>
+        throw new VfioException(Errno.EINVAL, $"reset of {Name}", "the device has no reset");
+
+    /// <summary>The host wants the device back; called again and again until it is closed.</summary>
+    /// <param name="round">0 at first, counting up.</param>
+    protected internal virtual void Request(uint round)
+    {
+    }
+
+    /// <summary>A mapping that the device may have pinned goes away: every pin inside must be dropped before this returns.</summary>
+    /// <param name="iova">First address.</param>
+    /// <param name="length">Length in bytes.</param>
+    protected internal virtual void DmaUnmap(ulong iova, ulong length)
+    {
+    }
+}

@@ -1,0 +1,78 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// Memory that a user offers to its devices. One of four kinds: mapped from a descriptor, copied through a descriptor, reached by
+/// messages, or addresses of this process. A mapping in an I/O address space holds a reference (<see cref="Hold"/>/<see cref="Release"/>);
+/// the memory is given back when the last reference goes. All members may be called from any thread.
+/// </summary>
+public abstract class UserMemory
+{
+    private long _references = 1;
+
+    /// <summary>Creates the memory with one reference, the creator's.</summary>
+    /// <param name="length">Length in bytes.</param>
+    protected UserMemory(ulong length) => Length = length;
+
+    /// <summary>Length in bytes; offsets run from 0.</summary>
+    public ulong Length { get; }
+
+    /// <summary>Whether access needs a message to the peer, and therefore cannot happen inside a register access.</summary>
+    public virtual bool NeedsMessages => false;
+
+    /// <summary>
+    /// Address in this process of offset 0 when the memory may be touched directly, else 0. It stays valid while a reference is held.
+    /// </summary>
+    public virtual nint DirectAddress => 0;
+
+    /// <summary>Takes one more reference.</summary>
+    public void Hold()
+    {
+        if (Interlocked.Increment(ref _references) <= 1)
+        {
+            Interlocked.Decrement(ref _references);
+            throw new ObjectDisposedException(GetType().Name);
+        }
+    }
+
+    /// <summary>Gives a reference back; with the last one the memory goes.</summary>
+    public void Release()
+    {
+        if (Interlocked.Decrement(ref _references) == 0)
+        {
+            Free();
+        }
+    }
+
+    /// <summary>Copies out of the memory. Bounds are the caller's to check against <see cref="Length"/>; past it the answer is EFAULT.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="destination">Where to copy, and how much.</param>
+    /// <returns>None; EFAULT when the memory is not there any more; EIO when the peer failed.</returns>
+    public abstract Errno Read(ulong offset, Span<byte> destination);
+
+    /// <summary>Copies into the memory; as <see cref="Read"/>.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="source">What to copy.</param>
+    /// <returns>As <see cref="Read"/>.</returns>
+    public abstract Errno Write(ulong offset, ReadOnlySpan<byte> source);
+
+    /// <summary>Copies out of the memory without blocking a thread on the peer.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="destination">Where to copy; must not be touched until done.</param>
+    /// <param name="cancellation">Gives up waiting for the peer.</param>
+    /// <returns>As <see cref="Read"/>.</returns>
+    public virtual ValueTask<Errno> ReadAsync(ulong offset, Memory<byte> destination, CancellationToken cancellation = default) =>
+        new(Read(offset, destination.Span));
+
+    /// <summary>Copies into the memory without blocking a thread on the peer.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="source">What to copy; must not change until done.</param>
+    /// <param name="cancellation">Gives up waiting for the peer.</param>
+    /// <returns>As <see cref="Read"/>.</returns>
+    public virtual ValueTask<Errno> WriteAsync(ulong offset, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
+        new(Write(offset, source.Span));
+
+    /// <summary>Gives the memory back. Called once, when no reference is left.</summary>
+    protected abstract void Free();
+}
