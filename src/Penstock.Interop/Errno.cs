@@ -129,6 +129,9 @@ public enum Errno
     /// <summary>Address in use.</summary>
     EADDRINUSE = 98,
 
+    /// <summary>The peer gave up before the connection was accepted.</summary>
+    ECONNABORTED = 103,
+
     /// <summary>Connection reset by the peer.</summary>
     ECONNRESET = 104,
 

@@ -73,4 +73,31 @@ public readonly record struct FileFacts
 
         return Encoding.UTF8.GetString(name, (int)length);
     }
+
+    /// <summary>Device and file number of what is at a path, without following a last link; zeroes when nothing is there.</summary>
+    /// <param name="path">The path.</param>
+    /// <returns>The identity.</returns>
+    internal static (ulong Device, ulong Inode) IdentityOf(string path) =>
+        TryStat(path, out Native.StatxBuffer buffer) ? (((ulong)buffer.DeviceMajor << 32) | buffer.DeviceMinor, buffer.Inode) : (0, 0);
+
+    /// <summary>Whether there is a socket at a path.</summary>
+    /// <param name="path">The path.</param>
+    /// <returns>True for a socket; false for anything else or nothing.</returns>
+    internal static bool IsSocket(string path) =>
+        TryStat(path, out Native.StatxBuffer buffer) && (buffer.Mode & Native.S_IFMT) == Native.S_IFSOCK;
+
+    private static unsafe bool TryStat(string path, out Native.StatxBuffer buffer)
+    {
+        int bytes = Encoding.UTF8.GetByteCount(path);
+        Span<byte> name = bytes < 4096 ? stackalloc byte[bytes + 1] : new byte[bytes + 1];
+        Encoding.UTF8.GetBytes(path, name);
+        name[bytes] = 0;
+
+        // SAFETY: the name ends in NUL; the buffer has the 256 bytes that statx fills.
+        fixed (byte* start = name)
+        fixed (Native.StatxBuffer* result = &buffer)
+        {
+            return Native.statx(Native.AT_FDCWD, start, Native.AT_SYMLINK_NOFOLLOW, Native.STATX_BASIC_STATS, result) == 0;
+        }
+    }
 }

@@ -38,6 +38,9 @@ internal static unsafe partial class Native
     internal const uint STATX_BASIC_STATS = 0x7ff;
     internal const ushort S_IFMT = 0xf000;
     internal const ushort S_IFREG = 0x8000;
+    internal const ushort S_IFSOCK = 0xc000;
+    internal const int AT_FDCWD = -100;
+    internal const int AT_SYMLINK_NOFOLLOW = 0x100;
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int close(int fd);
@@ -135,8 +138,8 @@ internal static unsafe partial class Native
     [LibraryImport("libc")]
     internal static partial uint geteuid();
 
-    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int chmod(string path, uint mode);
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int fchmod(int fd, uint mode);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int unlink(string path);

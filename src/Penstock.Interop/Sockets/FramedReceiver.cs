@@ -1,0 +1,282 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Penstock.Interop;
+
+/// <summary>
+/// Cuts a Unix stream into messages, giving each the descriptors that were sent with it. Takes as much per system call as there is:
+/// Linux ends a read behind the piece that carried descriptors, so they belong to the last message that begins inside that
+/// read, provided that the peer sends each message with a call of its own. A peer that breaks the rule visibly (descriptors in a read in
+/// which no message begins) is read header by header from then on. For one thread; allocates nothing after construction.
+/// </summary>
+public sealed unsafe class FramedReceiver : IDisposable
+{
+    private const int PendingLimit = 1024;
+    private const int SpareRoom = 64 * 1024;
+
+    private readonly UnixSocket _socket;
+    private readonly FrameFormat _format;
+    private readonly ResourceLedger? _ledger;
+    private readonly int _capacity;
+    private readonly int[] _arrived = new int[UnixSocket.MaximumDescriptors];
+
+    // Descriptors of messages that are not given out yet: numbers, and the stream position of the message that each belongs to.
+    private readonly int[] _pending = new int[PendingLimit];
+    private readonly long[] _pendingOwner = new long[PendingLimit];
+    private int _pendingCount;
+
+    // Descriptors of the message that was given out last; -1 where taken.
+    private readonly int[] _current = new int[PendingLimit];
+    private int _currentCount;
+
+    private byte* _buffer;
+    private int _start;
+    private int _end;
+    private long _streamPosition;
+    private bool _exact;
+
+    /// <summary>Creates a receiver for one socket.</summary>
+    /// <param name="socket">The socket; stays the caller's.</param>
+    /// <param name="format">How messages follow each other.</param>
+    /// <param name="ledger">Where native memory and descriptors are counted, if anywhere.</param>
+    public FramedReceiver(UnixSocket socket, FrameFormat format, ResourceLedger? ledger = null)
+    {
+        ArgumentNullException.ThrowIfNull(socket);
+        ArgumentOutOfRangeException.ThrowIfLessThan(format.HeaderLength, format.SizeOffset + sizeof(uint));
+        ArgumentOutOfRangeException.ThrowIfLessThan(format.MaximumLength, format.HeaderLength);
+        _socket = socket;
+        _format = format;
+        _ledger = ledger;
+        _capacity = format.MaximumLength + SpareRoom;
+        _buffer = (byte*)NativeMemory.Alloc((nuint)_capacity);
+        ledger?.Acquired(ResourceKind.NativeBlock);
+    }
+
+    /// <summary>How many descriptors came with the message that was given out last, taken ones included.</summary>
+    public int DescriptorCount => _currentCount;
+
+    /// <summary>Whether the peer broke the rule and is read header by header.</summary>
+    public bool IsExact => _exact;
+
+    /// <summary>Whether a whole message is waiting, so that <see cref="Receive"/> would not touch the socket.</summary>
+    public bool HasMessage => FrameAt(_start, out int length) && length <= _end - _start;
+
+    /// <summary>Gives the next message. Descriptors of the one before that nobody took are closed.</summary>
+    /// <param name="wait">Whether to wait for it.</param>
+    /// <param name="message">The message; valid until the next call. The caller may change it.</param>
+    /// <returns>What was found.</returns>
+    public ReceiveStatus Receive(bool wait, out Span<byte> message)
+    {
+        CloseCurrent();
+        while (true)
+        {
+            if (FrameAt(_start, out int length))
+            {
+                if (length < _format.HeaderLength || length > _format.MaximumLength)
+                {
+                    message = new Span<byte>(_buffer + _start, _format.HeaderLength);
+                    AdoptPending();
+                    return ReceiveStatus.BadLength;
+                }
+
+                if (length <= _end - _start)
+                {
+                    // SAFETY: length was checked against what is in the buffer.
+                    message = new Span<byte>(_buffer + _start, length);
+                    AdoptPending();
+                    _start += length;
+                    _streamPosition += length;
+                    return ReceiveStatus.Message;
+                }
+            }
+
+            ReceiveStatus status = Fill(wait);
+            if (status != ReceiveStatus.Message)
+            {
+                message = default;
+                return status;
+            }
+        }
+    }
+
+    /// <summary>Takes one of the descriptors that came with the message that was given out last.</summary>
+    /// <param name="index">0 to <see cref="DescriptorCount"/> - 1.</param>
+    /// <returns>The descriptor, now the caller's.</returns>
+    /// <exception cref="InvalidOperationException">It was taken before.</exception>
+    public OwnedDescriptor TakeDescriptor(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, _currentCount);
+        int value = _current[index];
+        if (value < 0)
+        {
+            throw new InvalidOperationException($"Descriptor {index} of this message was taken before.");
+        }
+
+        _current[index] = -1;
+        return new OwnedDescriptor(value, _ledger);
+    }
+
+    /// <summary>Closes every descriptor that nobody took and frees the buffer.</summary>
+    public void Dispose()
+    {
+        CloseCurrent();
+        for (int i = 0; i < _pendingCount; i++)
+        {
+            _ = Native.close(_pending[i]);
+        }
+
+        _pendingCount = 0;
+        if (_buffer != null)
+        {
+            NativeMemory.Free(_buffer);
+            _buffer = null;
+            _start = _end = 0;
+            _ledger?.Released(ResourceKind.NativeBlock);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool FrameAt(int at, out int length)
+    {
+        if (_end - at < _format.HeaderLength)
+        {
+            length = 0;
+            return false;
+        }
+
+        // SAFETY: the header lies inside the buffer. A length beyond int becomes negative and is refused as too short.
+        length = Unsafe.ReadUnaligned<int>(_buffer + at + _format.SizeOffset);
+        return true;
+    }
+
+    private ReceiveStatus Fill(bool wait)
+    {
+        MakeRoom();
+        int readStart = _end;
+        Errno errno = _socket.Receive(_buffer + _end, (nuint)Want(), _arrived, out int count, wait, out int received);
+        if (count > 0 && (!Attach(count, readStart, received) || errno == Errno.EPROTO))
+        {
+            return ReceiveStatus.DescriptorsLost;
+        }
+
+        if (errno != Errno.None)
+        {
+            return errno switch
+            {
+                Errno.EAGAIN => ReceiveStatus.WouldBlock,
+                Errno.EPROTO => ReceiveStatus.DescriptorsLost,
+                _ => ReceiveStatus.Broken,
+            };
+        }
+
+        if (received == 0)
+        {
+            return _end == _start ? ReceiveStatus.End : ReceiveStatus.Broken;
+        }
+
+        _end += received;
+        return ReceiveStatus.Message;
+    }
+
+    private void MakeRoom()
+    {
+        if (_start == _end)
+        {
+            _start = _end = 0;
+        }
+        else if (_capacity - _start < _format.MaximumLength)
+        {
+            Buffer.MemoryCopy(_buffer + _start, _buffer, _capacity, _end - _start);
+            _end -= _start;
+            _start = 0;
+        }
+    }
+
+    private int Want()
+    {
+        if (!_exact)
+        {
+            return _capacity - _end;
+        }
+
+        int have = _end - _start;
+        return FrameAt(_start, out int length) ? length - have : _format.HeaderLength - have;
+    }
+
+    private bool Attach(int count, int readStart, int received)
+    {
+        _end += received;
+        int owner = -1;
+        int at = _start;
+        while (at < _end)
+        {
+            if (at >= readStart)
+            {
+                owner = at;
+            }
+
+            if (!FrameAt(at, out int length) || length < _format.HeaderLength || length > _format.MaximumLength)
+            {
+                break;
+            }
+
+            at += length;
+        }
+
+        _end -= received;
+        if (owner < 0)
+        {
+            _exact = true;
+            owner = _start;
+        }
+
+        long position = _streamPosition + (owner - _start);
+        for (int i = 0; i < count; i++)
+        {
+            if (_pendingCount == PendingLimit)
+            {
+                for (; i < count; i++)
+                {
+                    _ = Native.close(_arrived[i]);
+                }
+
+                return false;
+            }
+
+            _pending[_pendingCount] = _arrived[i];
+            _pendingOwner[_pendingCount++] = position;
+        }
+
+        return true;
+    }
+
+    private void AdoptPending()
+    {
+        int taken = 0;
+        while (taken < _pendingCount && _pendingOwner[taken] <= _streamPosition)
+        {
+            _current[_currentCount++] = _pending[taken++];
+        }
+
+        if (taken > 0)
+        {
+            _pendingCount -= taken;
+            Array.Copy(_pending, taken, _pending, 0, _pendingCount);
+            Array.Copy(_pendingOwner, taken, _pendingOwner, 0, _pendingCount);
+        }
+    }
+
+    private void CloseCurrent()
+    {
+        for (int i = 0; i < _currentCount; i++)
+        {
+            if (_current[i] >= 0)
+            {
+                _ = Native.close(_current[i]);
+            }
+        }
+
+        _currentCount = 0;
+    }
+}

@@ -1,0 +1,150 @@
+namespace Penstock.Interop;
+
+/// <summary>A Unix socket that waits for connections at a path, which only the owner may use (mode 0600).</summary>
+public sealed unsafe class UnixSocketListener : IDisposable
+{
+    /// <summary>Mode 0600.</summary>
+    private const uint OwnerOnly = 0x180;
+
+    private readonly OwnedDescriptor _descriptor;
+    private readonly EventDescriptor _stop;
+    private readonly ResourceLedger? _ledger;
+    private readonly (ulong Device, ulong Inode) _identity;
+    private int _disposed;
+
+    private UnixSocketListener(string path, OwnedDescriptor descriptor, EventDescriptor stop, ResourceLedger? ledger)
+    {
+        Path = path;
+        _descriptor = descriptor;
+        _stop = stop;
+        _ledger = ledger;
+        _identity = PathIdentity(path);
+    }
+
+    /// <summary>Where it listens.</summary>
+    public string Path { get; }
+
+    /// <summary>
+    /// Starts to listen. A socket file that nobody listens on any more is replaced; anything else at the path is left alone.
+    /// </summary>
+    /// <param name="path">The path, at most 107 bytes.</param>
+    /// <param name="ledger">Where the descriptors are counted, if anywhere.</param>
+    /// <returns>The listener.</returns>
+    /// <exception cref="SystemCallException">
+    /// The path is too long (ENAMETOOLONG), in use or not a socket (EADDRINUSE), or its folder does not exist (ENOENT).
+    /// </exception>
+    public static UnixSocketListener Listen(string path, ResourceLedger? ledger = null)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        OwnedDescriptor descriptor = UnixSocketAddress.CreateSocket(ledger);
+        EventDescriptor? stop = null;
+        byte* address = stackalloc byte[UnixSocketAddress.MaximumLength];
+        try
+        {
+            uint length = UnixSocketAddress.Write(path, address);
+
+            // Before bind, so that the file never exists with more rights.
+            if (Native.fchmod(descriptor.Value, OwnerOnly) != 0)
+            {
+                throw Native.Failure("fchmod", path);
+            }
+
+            if (Native.bind(descriptor.Value, address, length) != 0)
+            {
+                Errno errno = Native.LastError;
+                if (errno != Errno.EADDRINUSE || !RemoveStale(path))
+                {
+                    throw new SystemCallException("bind", path, errno);
+                }
+
+                if (Native.bind(descriptor.Value, address, length) != 0)
+                {
+                    throw Native.Failure("bind", path);
+                }
+            }
+
+            if (Native.listen(descriptor.Value, 8) != 0)
+            {
+                throw Native.Failure("listen", path);
+            }
+
+            stop = EventDescriptor.Create(ledger);
+            return new UnixSocketListener(path, descriptor, stop, ledger);
+        }
+        catch
+        {
+            stop?.Dispose();
+            descriptor.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Waits for the next connection.</summary>
+    /// <returns>The connection, or null after <see cref="Stop"/>.</returns>
+    /// <exception cref="SystemCallException">The process has no descriptor left, or the system refused.</exception>
+    public UnixSocket? Accept()
+    {
+        while (true)
+        {
+            if (!Poll.Wait(_descriptor.Value, PollEvents.In, _stop.Descriptor.Value, Timeout.InfiniteTimeSpan, out _))
+            {
+                return null;
+            }
+
+            int fd = Native.accept4(_descriptor.Value, null, null, Native.SOCK_CLOEXEC);
+            if (fd >= 0)
+            {
+                return new UnixSocket(new OwnedDescriptor(fd, _ledger));
+            }
+
+            // A client that left before it was accepted is no error.
+            if (Native.LastError is not (Errno.EINTR or Errno.EAGAIN or Errno.ECONNABORTED))
+            {
+                throw Native.Failure("accept4", Path);
+            }
+        }
+    }
+
+    /// <summary>Makes every present and later <see cref="Accept"/> return null. May be called from any thread.</summary>
+    public void Stop()
+    {
+        if (Volatile.Read(ref _disposed) == 0)
+        {
+            _ = _stop.Signal();
+        }
+    }
+
+    /// <summary>Closes the socket and removes its file, if it is still this one's. No thread may be inside <see cref="Accept"/>.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            if (PathIdentity(Path) == _identity)
+            {
+                _ = Native.unlink(Path);
+            }
+
+            _descriptor.Dispose();
+            _stop.Dispose();
+        }
+    }
+
+    private static bool RemoveStale(string path)
+    {
+        try
+        {
+            UnixSocket.Connect(path).Dispose();
+            return false;
+        }
+        catch (SystemCallException refused) when (refused.Errno == Errno.ECONNREFUSED && FileFacts.IsSocket(path))
+        {
+            return Native.unlink(path) == 0;
+        }
+        catch (SystemCallException)
+        {
+            return false;
+        }
+    }
+
+    private static (ulong Device, ulong Inode) PathIdentity(string path) => FileFacts.IdentityOf(path);
+}
