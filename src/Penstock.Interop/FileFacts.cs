@@ -17,6 +17,17 @@ public readonly record struct FileFacts
     /// <summary>Whether it is a regular file (memory files are).</summary>
     public bool IsRegular { get; private init; }
 
+    /// <summary>
+    /// Preferred unit in bytes; for huge page files the page size, of which offsets and lengths of mappings are multiples.
+    /// </summary>
+    public uint BlockSize { get; private init; }
+
+    /// <summary>
+    /// Whether it lives in huge pages (hugetlbfs): such pages can be taken away even when the file is sealed, and cannot be written by
+    /// write(2).
+    /// </summary>
+    public bool IsHugePages { get; private init; }
+
     /// <summary>Seals; <see cref="MemorySeals.None"/> for files that cannot have any.</summary>
     public MemorySeals Seals { get; private init; }
 
@@ -38,6 +49,9 @@ public readonly record struct FileFacts
             throw Native.Failure("statx", $"descriptor {descriptor}");
         }
 
+        // SAFETY: struct statfs has 120 bytes and starts with the type.
+        long* fileSystem = stackalloc long[32];
+        bool huge = Native.fstatfs(descriptor, fileSystem) == 0 && fileSystem[0] == Native.HUGETLBFS_MAGIC;
         int seals = Native.fcntl(descriptor, Native.F_GET_SEALS, 0);
         int flags = Native.fcntl(descriptor, Native.F_GETFL, 0);
         return new FileFacts
@@ -45,6 +59,8 @@ public readonly record struct FileFacts
             Device = ((ulong)buffer.DeviceMajor << 32) | buffer.DeviceMinor,
             Inode = buffer.Inode,
             Size = buffer.Size,
+            BlockSize = buffer.BlockSize,
+            IsHugePages = huge,
             IsRegular = (buffer.Mode & Native.S_IFMT) == Native.S_IFREG,
             Seals = seals < 0 ? MemorySeals.None : (MemorySeals)seals,
             Access = (flags & Native.O_ACCMODE) switch

@@ -39,18 +39,18 @@ public sealed unsafe class MemoryMapping : IDisposable
         FileFacts facts = FileFacts.Of(descriptor);
         if (facts.IsRegular && (offset > facts.Size || length > facts.Size - offset))
         {
-            throw new SystemCallException($"mmap(offset {offset:#x}, length {length:#x})", $"a file of {facts.Size:#x} bytes", Errno.EINVAL);
+            throw new SystemCallException($"mmap(offset 0x{offset:x}, length 0x{length:x})", $"a file of 0x{facts.Size:x} bytes", Errno.EINVAL);
         }
 
         if (offset > long.MaxValue)
         {
-            throw new SystemCallException($"mmap(offset {offset:#x})", $"descriptor {descriptor}", Errno.EOVERFLOW);
+            throw new SystemCallException($"mmap(offset 0x{offset:x})", $"descriptor {descriptor}", Errno.EOVERFLOW);
         }
 
         nint address = Native.mmap(0, length, (int)protection, Native.MAP_SHARED, descriptor, (long)offset);
         if (address == -1)
         {
-            throw Native.Failure($"mmap(offset {offset:#x}, length {length:#x}, {protection})", $"descriptor {descriptor}");
+            throw Native.Failure($"mmap(offset 0x{offset:x}, length 0x{length:x}, {protection})", $"descriptor {descriptor}");
         }
 
         return new MemoryMapping(address, length, ledger);
@@ -64,7 +64,7 @@ public sealed unsafe class MemoryMapping : IDisposable
         {
             if (Native.munmap(address, Length) != 0)
             {
-                throw Native.Failure("munmap", $"{Length:#x} bytes");
+                throw Native.Failure("munmap", $"0x{Length:x} bytes");
             }
 
             _ledger?.Released(ResourceKind.Mapping);

@@ -36,6 +36,7 @@ internal static unsafe partial class Native
     internal const int EPOLL_CTL_MOD = 3;
     internal const int AT_EMPTY_PATH = 0x1000;
     internal const uint STATX_BASIC_STATS = 0x7ff;
+    internal const long HUGETLBFS_MAGIC = 0x958458f6;
     internal const ushort S_IFMT = 0xf000;
     internal const ushort S_IFREG = 0x8000;
     internal const ushort S_IFSOCK = 0xc000;
@@ -123,6 +124,9 @@ internal static unsafe partial class Native
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int statx(int dirfd, byte* path, int flags, uint mask, StatxBuffer* buffer);
 
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int fstatfs(int fd, void* buffer);
+
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial nint readlink(string path, byte* buffer, nuint size);
 
@@ -137,6 +141,12 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc")]
     internal static partial uint geteuid();
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int tcgetpgrp(int fd);
+
+    [LibraryImport("libc")]
+    internal static partial int getpgrp();
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int fchmod(int fd, uint mode);
@@ -205,6 +215,9 @@ internal static unsafe partial class Native
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct StatxBuffer
     {
+        [FieldOffset(0x04)]
+        internal uint BlockSize;
+
         [FieldOffset(0x1c)]
         internal ushort Mode;
 

@@ -26,6 +26,9 @@ public abstract class UserMemory
     /// </summary>
     public virtual nint DirectAddress => 0;
 
+    /// <summary>What a mapping of this memory may grant; read-only descriptors allow no writes.</summary>
+    public virtual DmaAccess Allowed => DmaAccess.ReadWrite;
+
     /// <summary>Takes one more reference.</summary>
     public void Hold()
     {
@@ -45,7 +48,9 @@ public abstract class UserMemory
         }
     }
 
-    /// <summary>Copies out of the memory. Bounds are the caller's to check against <see cref="Length"/>; past it the answer is EFAULT.</summary>
+    /// <summary>
+    /// Copies out of the memory. Bounds are the caller's to check against <see cref="Length"/>; past it the answer is EFAULT.
+    /// </summary>
     /// <param name="offset">First byte.</param>
     /// <param name="destination">Where to copy, and how much.</param>
     /// <returns>None; EFAULT when the memory is not there any more; EIO when the peer failed.</returns>

@@ -1,0 +1,39 @@
+namespace Penstock.Vfio;
+
+/// <summary>
+/// The VFIO side of an IOMMU group, from the registration of its first device until that of its last one ends. A file that is open
+/// longer finds it dead. Lock order: this gate, then a device's, then a container's.
+/// </summary>
+internal sealed class GroupState
+{
+    internal GroupState(IommuGroup group) => Group = group;
+
+    internal object Gate { get; } = new();
+
+    internal IommuGroup Group { get; }
+
+    /// <summary>Devices that can be opened.</summary>
+    internal List<VfioDevice> Devices { get; } = [];
+
+    /// <summary>Devices registered, those included that are about to leave.</summary>
+    internal int Registered { get; set; }
+
+    internal bool IsDead { get; set; }
+
+    internal bool IsOpen { get; set; }
+
+    internal VfioContainer? Container { get; set; }
+
+    /// <summary>Open device files that use the container.</summary>
+    internal int ContainerUsers { get; set; }
+
+    /// <summary>Takes the group out of its container, if it is in one. The gate is held.</summary>
+    internal void LeaveContainer()
+    {
+        if (Container is { } container)
+        {
+            container.Detach(Group, this);
+            Container = null;
+        }
+    }
+}

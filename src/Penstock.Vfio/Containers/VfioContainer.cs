@@ -1,0 +1,262 @@
+using Penstock.Interop;
+using Penstock.Specs.Vfio;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// An opened container file: an I/O address space that is empowered by the groups in it. Its backend, with all mappings, lives until the last
+/// group leaves; closing the file alone changes nothing for groups and devices. All members may be called from any thread.
+/// </summary>
+public sealed class VfioContainer : IDisposable
+{
+    /// <summary>GET_API_VERSION.</summary>
+    public const int ApiVersion = 0;
+
+    private readonly Lock _gate = new();
+    private readonly List<IommuGroup> _groups = [];
+    private IommuBackend? _backend;
+    private bool _closed;
+
+    internal VfioContainer(VfioHost host, Caller caller)
+    {
+        Host = host;
+        Caller = caller;
+    }
+
+    /// <summary>The host.</summary>
+    public VfioHost Host { get; }
+
+    /// <summary>Who opened it.</summary>
+    public Caller Caller { get; }
+
+    /// <summary>Whether it has a backend.</summary>
+    public bool HasBackend
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _backend is not null;
+            }
+        }
+    }
+
+    /// <summary>Page sizes that can be mapped, one bit each.</summary>
+    /// <exception cref="VfioException">EINVAL: no backend; EBADF: closed.</exception>
+    public ulong PageSizes => WithBackend(static b => b.PageSizes);
+
+    /// <summary>How many more mappings are possible.</summary>
+    /// <exception cref="VfioException">EINVAL: no backend; EBADF: closed.</exception>
+    public int AvailableMappings => WithBackend(static b => b.AvailableMappings);
+
+    /// <summary>Addresses that can be mapped, ascending.</summary>
+    /// <exception cref="VfioException">EINVAL: no backend; EBADF: closed.</exception>
+    public IReadOnlyList<IovaRange> IovaRanges => WithBackend(static b => b.IovaRanges);
+
+    internal IommuBackend? Backend => _backend;
+
+    internal bool IsClosed => Volatile.Read(ref _closed);
+
+    /// <summary>CHECK_EXTENSION: asks the backend, or without one every driver of the host.</summary>
+    /// <param name="extension">The extension.</param>
+    /// <returns>Whether it is there; false for unknown numbers.</returns>
+    /// <exception cref="VfioException">EBADF: closed.</exception>
+    public bool CheckExtension(VfioIommuType extension)
+    {
+        lock (_gate)
+        {
+            ThrowIfClosed();
+            return _backend?.Reports(extension) ?? Host.BackendDrivers.Any(d => d.Reports(extension));
+        }
+    }
+
+    /// <summary>SET_IOMMU: gives the container a backend.</summary>
+    /// <param name="type">Its type.</param>
+    /// <exception cref="VfioException">
+    /// EINVAL: no group is attached, or there is a backend already; ENODEV: no driver offers the type; otherwise the error of the last
+    /// driver that tried.
+    /// </exception>
+    public void SetIommu(VfioIommuType type)
+    {
+        lock (_gate)
+        {
+            ThrowIfClosed();
+            string what = $"SET_IOMMU {type}";
+            if (_groups.Count == 0)
+            {
+                throw new VfioException(Errno.EINVAL, what, "the container has no group; put one in first");
+            }
+
+            if (_backend is not null)
+            {
+                throw new VfioException(Errno.EINVAL, what, "the container has a backend already");
+            }
+
+            VfioException? last = null;
+            foreach (IommuBackendDriver driver in Host.BackendDrivers.Where(d => d.Reports(type)))
+            {
+                try
+                {
+                    _backend = Start(driver, type);
+                    return;
+                }
+                catch (VfioException e)
+                {
+                    last = e;
+                }
+            }
+
+            throw last ?? new VfioException(Errno.ENODEV, what, "no backend of this host offers it");
+        }
+    }
+
+    /// <summary>MAP_DMA.</summary>
+    /// <param name="iova">First I/O address, a multiple of the smallest page.</param>
+    /// <param name="size">Size in bytes, a multiple of the smallest page; the end may be exactly 2^64.</param>
+    /// <param name="access">What devices may do.</param>
+    /// <param name="memory">The memory; the mapping holds a reference of its own.</param>
+    /// <param name="memoryOffset">Offset of the first byte in the memory, a multiple of the smallest page.</param>
+    /// <exception cref="VfioException">
+    /// EINVAL: no backend, bad access, size or alignment, or not inside one range; EOVERFLOW: ends past 2^64; EEXIST: overlaps a mapping;
+    /// ENOSPC: no mapping left; EFAULT: past the memory's end, or WRITE on read-only memory; EBADF: closed.
+    /// </exception>
+    public void MapDma(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        lock (_gate)
+        {
+            RequireBackend("MAP_DMA").Map(iova, size, access, memory, memoryOffset);
+        }
+    }
+
+    /// <summary>UNMAP_DMA: removes every mapping in the range. When it returns no device accesses them.</summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="size">Size in bytes; the end may be exactly 2^64.</param>
+    /// <param name="all">Everything; then address and size must be 0.</param>
+    /// <returns>Bytes removed, 0 when nothing was mapped.</returns>
+    /// <exception cref="VfioException">
+    /// EINVAL: no backend, bad size or alignment, or a mapping would be cut, and nothing is removed; EOVERFLOW: ends past 2^64; EBADF: closed.
+    /// </exception>
+    public ulong UnmapDma(ulong iova, ulong size, bool all = false)
+    {
+        lock (_gate)
+        {
+            return RequireBackend("UNMAP_DMA").Unmap(iova, size, all);
+        }
+    }
+
+    /// <summary>Closes the file. Groups stay in the container, and with them the backend and its mappings.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _closed = true;
+        }
+    }
+
+    internal void Attach(IommuGroup group, object owner)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+            {
+                throw new VfioException(Errno.EBADF, $"putting {group} into a container", "the container is closed");
+            }
+
+            group.ClaimDma(owner);
+            try
+            {
+                _backend?.AttachGroup(group);
+            }
+            catch
+            {
+                group.ReleaseDma(owner);
+                throw;
+            }
+
+            _groups.Add(group);
+        }
+    }
+
+    internal void Detach(IommuGroup group, object owner)
+    {
+        lock (_gate)
+        {
+            _backend?.DetachGroup(group);
+            group.ReleaseDma(owner);
+            _groups.Remove(group);
+            if (_groups.Count == 0 && _backend is { } backend)
+            {
+                _backend = null;
+                backend.Release();
+            }
+        }
+    }
+
+    internal void DeviceOpened(VfioDevice device)
+    {
+        lock (_gate)
+        {
+            RequireBackend($"opening {device.Name}", evenIfClosed: true).DeviceOpened(device);
+        }
+    }
+
+    internal void DeviceClosed(VfioDevice device)
+    {
+        lock (_gate)
+        {
+            _backend?.DeviceClosed(device);
+        }
+    }
+
+    private IommuBackend Start(IommuBackendDriver driver, VfioIommuType type)
+    {
+        IommuBackend backend = driver.Open(Host, type, Caller);
+        int attached = 0;
+        try
+        {
+            for (; attached < _groups.Count; attached++)
+            {
+                backend.AttachGroup(_groups[attached]);
+            }
+
+            return backend;
+        }
+        catch
+        {
+            while (attached-- > 0)
+            {
+                backend.DetachGroup(_groups[attached]);
+            }
+
+            backend.Release();
+            throw;
+        }
+    }
+
+    private T WithBackend<T>(Func<IommuBackend, T> ask)
+    {
+        lock (_gate)
+        {
+            return ask(RequireBackend("GET_INFO"));
+        }
+    }
+
+    private IommuBackend RequireBackend(string what, bool evenIfClosed = false)
+    {
+        if (!evenIfClosed)
+        {
+            ThrowIfClosed();
+        }
+
+        return _backend ?? throw new VfioException(Errno.EINVAL, what, "the container has no backend; attach a group and set an IOMMU type first");
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (_closed)
+        {
+            throw new VfioException(Errno.EBADF, "container call", "the container is closed");
+        }
+    }
+}

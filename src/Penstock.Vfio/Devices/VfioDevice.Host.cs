@@ -1,0 +1,136 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <content>What the host keeps about a device, and the two hooks by which it finds its way around.</content>
+public abstract partial class VfioDevice
+{
+    private readonly object _gate = new();
+    private TaskCompletionSource? _closed;
+    private int _users;
+
+    /// <summary>The group in which the device is registered; null before and after.</summary>
+    public IommuGroup? Group => State?.Group;
+
+    /// <summary>Whether any user has it open.</summary>
+    public bool IsOpen
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _users != 0;
+            }
+        }
+    }
+
+    /// <summary>
+    /// The line of execution on which the device handles register accesses; null when it has none. Whoever carries accesses over a
+    /// connection uses it to keep posted work back until the reply is out.
+    /// </summary>
+    protected internal virtual Strand? Strand => null;
+
+    internal GroupState? State { get; set; }
+
+    /// <summary>Serialises open, close, SetIrqs and Reset.</summary>
+    internal object Gate => _gate;
+
+    internal Action<string>? Log { get; set; }
+
+    /// <summary>Whether a user's name for a device of the group means this one. A driver whose names carry options replaces it.</summary>
+    /// <param name="name">The name as the user gave it.</param>
+    /// <returns>Whether it is meant.</returns>
+    /// <exception cref="VfioException">It is meant, and refused.</exception>
+    protected internal virtual bool Match(string name) => name == Name;
+
+    internal void AddUser(VfioContainer container)
+    {
+        lock (_gate)
+        {
+            if (_users == 0)
+            {
+                container.DeviceOpened(this);
+                try
+                {
+                    Open();
+                }
+                catch
+                {
+                    container.DeviceClosed(this);
+                    throw;
+                }
+            }
+
+            _users++;
+        }
+    }
+
+    internal void RemoveUser(VfioContainer? container)
+    {
+        lock (_gate)
+        {
+            if (_users != 1)
+            {
+                _users--;
+                return;
+            }
+
+            try
+            {
+                Close();
+            }
+            finally
+            {
+                _users = 0;
+                container?.DeviceClosed(this);
+                _closed?.TrySetResult();
+            }
+        }
+    }
+
+    /// <summary>Asks for the device again and again until nobody has it open.</summary>
+    internal void WaitUntilClosed(TimeSpan interval, TimeProvider time)
+    {
+        Task closed;
+        lock (_gate)
+        {
+            if (_users == 0)
+            {
+                return;
+            }
+
+            _closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            closed = _closed.Task;
+        }
+
+        for (uint round = 0; !closed.IsCompleted; round++)
+        {
+            try
+            {
+                Request(round);
+            }
+            catch (Exception e)
+            {
+                Log?.Invoke($"{Name}: the request to give the device back failed: {e}");
+            }
+
+            try
+            {
+                closed.WaitAsync(interval, time).GetAwaiter().GetResult();
+            }
+            catch (TimeoutException)
+            {
+                if (round % 10 == 0)
+                {
+                    Log?.Invoke($"{Name}: still open, waiting for its user to close it");
+                }
+            }
+        }
+    }
+
+    internal Errno Failed(string access, uint region, ulong offset, Exception e)
+    {
+        Log?.Invoke($"{Name}: {access} of region {region} at 0x{offset:x} failed: {e}");
+        return Errno.EIO;
+    }
+}

@@ -1,0 +1,198 @@
+using Penstock.Interop;
+using Penstock.Specs.Vfio;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// An opened device. Control calls throw <see cref="VfioException"/>; Read and Write return the error, allocate nothing and cost one
+/// virtual call. Members may be called from any thread, but not while another thread disposes the file.
+/// </summary>
+public sealed class VfioDeviceFile : IDisposable
+{
+    private const VfioIrqSetFlags KnownIrqFlags = VfioIrqSetFlags.DataMask | VfioIrqSetFlags.ActionsMask;
+
+    private readonly VfioDevice _device;
+    private readonly VfioGroup _group;
+    private readonly Strand? _strand;
+    private int _closed;
+    private volatile bool _granted = true;
+
+    internal VfioDeviceFile(VfioDevice device, VfioGroup group)
+    {
+        _device = device;
+        _group = group;
+        _strand = device.Strand;
+    }
+
+    /// <summary>Name of the device.</summary>
+    public string Name => _device.Name;
+
+    /// <summary>DEVICE_GET_INFO.</summary>
+    /// <returns>Flags and counts.</returns>
+    /// <exception cref="VfioException">EINVAL: closed.</exception>
+    public VfioDeviceInfo GetInfo()
+    {
+        ThrowIfClosed("DEVICE_GET_INFO");
+        return _device.GetInfo();
+    }
+
+    /// <summary>DEVICE_GET_REGION_INFO.</summary>
+    /// <param name="index">Region index.</param>
+    /// <returns>The region; size 0 when absent.</returns>
+    /// <exception cref="VfioException">EINVAL: no such index, or closed.</exception>
+    public VfioRegionInfo GetRegionInfo(uint index)
+    {
+        ThrowIfClosed("DEVICE_GET_REGION_INFO");
+        return _device.GetRegionInfo(index);
+    }
+
+    /// <summary>DEVICE_GET_IRQ_INFO.</summary>
+    /// <param name="index">Interrupt index.</param>
+    /// <returns>The index's behaviour and vector count.</returns>
+    /// <exception cref="VfioException">EINVAL: no such index, or closed.</exception>
+    public VfioIrqInfo GetIrqInfo(uint index)
+    {
+        ThrowIfClosed("DEVICE_GET_IRQ_INFO");
+        return _device.GetIrqInfo(index);
+    }
+
+    /// <summary>DEVICE_SET_IRQS.</summary>
+    /// <param name="request">The request; the caller keeps its eventfds.</param>
+    /// <exception cref="VfioException">
+    /// EINVAL: index, range, flags or data; ENOTTY: not exactly one action; the device's own errors.
+    /// </exception>
+    public void SetIrqs(in VfioIrqRequest request)
+    {
+        const string What = "DEVICE_SET_IRQS";
+        ThrowIfClosed(What);
+        if (request.Index >= (uint)_device.GetInfo().IrqCount)
+        {
+            throw new VfioException(Errno.EINVAL, What, $"{Name} has no interrupt index {request.Index}");
+        }
+
+        if (request.Count >= uint.MaxValue - request.Start)
+        {
+            throw new VfioException(Errno.EINVAL, What, $"vectors {request.Start} + {request.Count} wrap");
+        }
+
+        if ((request.Flags & ~KnownIrqFlags) != 0)
+        {
+            throw new VfioException(Errno.EINVAL, What, $"unknown flags 0x{(uint)request.Flags:x}");
+        }
+
+        uint vectors = _device.GetIrqInfo(request.Index).Count;
+        if (request.Start >= vectors || request.Start + request.Count > vectors)
+        {
+            throw new VfioException(Errno.EINVAL, What, $"index {request.Index} has {vectors} vectors, asked for {request.Start} + {request.Count}");
+        }
+
+        long given = (request.Flags & VfioIrqSetFlags.DataMask) switch
+        {
+            VfioIrqSetFlags.DataNone => uint.MaxValue,
+            VfioIrqSetFlags.DataBool => request.Bools.Length,
+            VfioIrqSetFlags.DataEventfd => request.Events.Length,
+            _ => throw new VfioException(Errno.EINVAL, What, "exactly one kind of data must be given"),
+        };
+        if (given < request.Count)
+        {
+            throw new VfioException(Errno.EINVAL, What, $"{request.Count} vectors but data for {given}");
+        }
+
+        if ((request.Flags & VfioIrqSetFlags.ActionsMask) is not (VfioIrqSetFlags.ActionMask or VfioIrqSetFlags.ActionUnmask or VfioIrqSetFlags.ActionTrigger))
+        {
+            throw new VfioException(Errno.ENOTTY, What, "exactly one action must be asked for");
+        }
+
+        lock (_device.Gate)
+        {
+            _device.SetIrqs(request);
+        }
+    }
+
+    /// <summary>DEVICE_RESET.</summary>
+    /// <exception cref="VfioException">EINVAL: the device cannot be reset, or closed.</exception>
+    public void Reset()
+    {
+        ThrowIfClosed("DEVICE_RESET");
+        lock (_device.Gate)
+        {
+            _device.Reset();
+        }
+    }
+
+    /// <summary>Reads from a region.</summary>
+    /// <param name="region">Region index.</param>
+    /// <param name="offset">Offset in the region.</param>
+    /// <param name="data">Receives the bytes.</param>
+    /// <param name="transferred">How many bytes were read, also when an error ends the access half way.</param>
+    /// <returns>None; EINVAL: closed, or no such region; EIO: the device failed; the device's own errors.</returns>
+    public Errno Read(uint region, ulong offset, Span<byte> data, out int transferred)
+    {
+        transferred = 0;
+        if (!_granted)
+        {
+            return Errno.EINVAL;
+        }
+
+        try
+        {
+            return _device.Read(region, offset, data, out transferred);
+        }
+        catch (Exception e)
+        {
+            return _device.Failed("read", region, offset, e);
+        }
+    }
+
+    /// <summary>Writes to a region.</summary>
+    /// <param name="region">Region index.</param>
+    /// <param name="offset">Offset in the region.</param>
+    /// <param name="data">The bytes.</param>
+    /// <param name="transferred">How many bytes were written, also when an error ends the access half way.</param>
+    /// <returns>As <see cref="Read"/>.</returns>
+    public Errno Write(uint region, ulong offset, ReadOnlySpan<byte> data, out int transferred)
+    {
+        transferred = 0;
+        if (!_granted)
+        {
+            return Errno.EINVAL;
+        }
+
+        try
+        {
+            return _device.Write(region, offset, data, out transferred);
+        }
+        catch (Exception e)
+        {
+            return _device.Failed("write", region, offset, e);
+        }
+    }
+
+    /// <summary>
+    /// A call whose reply still has to be sent begins: work that the device posts during it waits for <see cref="EndAccess"/>.
+    /// For callers that answer a peer; calls inside the process need neither. Calls may overlap; each begin needs one end, and may be
+    /// followed by it even after the file was disposed.
+    /// </summary>
+    public void BeginAccess() => _strand?.HoldPosted();
+
+    /// <summary>The reply is out.</summary>
+    public void EndAccess() => _strand?.ReleasePosted();
+
+    /// <summary>Closes the file; the last one closes the device.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _closed, 1) == 0)
+        {
+            _granted = false;
+            _group.CloseDevice(_device);
+        }
+    }
+
+    private void ThrowIfClosed(string what)
+    {
+        if (!_granted)
+        {
+            throw new VfioException(Errno.EINVAL, what, $"the file of {Name} is closed");
+        }
+    }
+}

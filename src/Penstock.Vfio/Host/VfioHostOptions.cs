@@ -1,0 +1,20 @@
+namespace Penstock.Vfio;
+
+/// <summary>Settings of a <see cref="VfioHost"/>, fixed when it is created.</summary>
+public sealed class VfioHostOptions
+{
+    /// <summary>Receives one line per noteworthy event. Called from any thread; must not throw and must not block.</summary>
+    public Action<string>? Log { get; init; }
+
+    /// <summary>Clock and timers.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>How long an unregistration waits between two requests to give the device back.</summary>
+    public TimeSpan RequestInterval { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Accept IOMMU units that do not isolate message signalled interrupts.</summary>
+    public bool AllowUnsafeInterrupts { get; init; }
+
+    /// <summary>How many mappings a type1 container may hold; read when the container gets its backend.</summary>
+    public int MappingLimit { get; init; } = 65535;
+}

@@ -1,0 +1,103 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// A function's way to memory: through whatever domain its IOMMU group is attached to at that moment. May be used from any thread;
+/// allocates nothing, takes no lock. Blocked while bus mastering is off (EACCES) and while the group has no domain (EFAULT).
+/// </summary>
+public sealed class DmaPort
+{
+    private readonly IommuGroup _group;
+    private volatile bool _busMaster;
+
+    /// <summary>Creates the port with bus mastering off.</summary>
+    /// <param name="group">The function's group.</param>
+    /// <param name="strand">The function's line of execution.</param>
+    public DmaPort(IommuGroup group, Strand strand)
+    {
+        ArgumentNullException.ThrowIfNull(group);
+        ArgumentNullException.ThrowIfNull(strand);
+        _group = group;
+        Strand = strand;
+    }
+
+    /// <summary>The function's line of execution.</summary>
+    public Strand Strand { get; }
+
+    /// <summary>
+    /// Whether the function may start DMA: for PCI, Bus Master Enable. The owner of the function's configuration sets it.
+    /// </summary>
+    public bool BusMasterEnabled
+    {
+        get => _busMaster;
+        set => _busMaster = value;
+    }
+
+    /// <summary>
+    /// Copies out of the user's memory. When the memory is reached by messages this blocks; work on the strand gives the strand free meanwhile.
+    /// </summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="destination">Where to copy, and how much.</param>
+    /// <returns>
+    /// None; EACCES: bus mastering is off; EFAULT: a hole, or DMA is blocked; EPERM: a mapping does not let devices read;
+    /// EDEADLK: the memory needs messages and this is a register call; the error of copied or message memory.
+    /// </returns>
+    public Errno Read(ulong iova, Span<byte> destination)
+    {
+        Errno errno = Find(out SoftwareDomain? domain);
+        return errno == Errno.None ? domain!.Copy(iova, destination, DmaAccess.Read, Strand) : errno;
+    }
+
+    /// <summary>Copies into the user's memory; as <see cref="Read"/>.</summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="source">What to copy.</param>
+    /// <returns>As <see cref="Read"/>; EPERM: a mapping does not let devices write.</returns>
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source)
+    {
+        Errno errno = Find(out SoftwareDomain? domain);
+        return errno == Errno.None ? domain!.Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand) : errno;
+    }
+
+    /// <summary>
+    /// As <see cref="Read"/>, without blocking a thread on messages; allowed in register calls. Goes on on any thread: post what must
+    /// run on the strand.
+    /// </summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="destination">Where to copy; must not be touched until done.</param>
+    /// <param name="cancellation">Gives up waiting for the peer.</param>
+    /// <returns>As <see cref="Read"/>, but not EDEADLK; ECANCELED.</returns>
+    public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default)
+    {
+        Errno errno = Find(out SoftwareDomain? domain);
+        return errno == Errno.None ? domain!.CopyAsync(iova, destination, DmaAccess.Read, cancellation) : new(errno);
+    }
+
+    /// <summary>As <see cref="Write"/>, without blocking a thread on messages; as <see cref="ReadAsync"/>.</summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="source">What to copy; must not change until done.</param>
+    /// <param name="cancellation">Gives up waiting for the peer.</param>
+    /// <returns>As <see cref="Write"/>, but not EDEADLK; ECANCELED.</returns>
+    public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation = default)
+    {
+        Errno errno = Find(out SoftwareDomain? domain);
+        return errno == Errno.None
+            ? domain!.CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation)
+            : new(errno);
+    }
+
+    /// <summary>Enters a scope in which memory can be borrowed. While DMA is blocked nothing can.</summary>
+    /// <returns>The scope; dispose it soon.</returns>
+    public DmaScope Enter() => Find(out SoftwareDomain? domain) == Errno.None ? new DmaScope(domain!) : default;
+
+    /// <summary>Runs work on the strand, after the reply of the register call in progress has gone out.</summary>
+    /// <param name="work">The work.</param>
+    public void Post(Action work) => Strand.Post(work);
+
+    private Errno Find(out SoftwareDomain? domain)
+    {
+        domain = _group.Domain as SoftwareDomain;
+        return !_busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
+    }
+}

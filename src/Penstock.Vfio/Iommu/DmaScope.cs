@@ -1,0 +1,96 @@
+using System.Runtime.CompilerServices;
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// A short time during which no borrowed memory goes away: unmapping waits until it is left. It must not span a blocking call, a
+/// control call on the same address space, or message DMA. Entering and leaving cost two plain stores. Scopes may nest on a thread.
+/// </summary>
+public readonly ref struct DmaScope
+{
+    private readonly SoftwareDomain? _domain;
+    private readonly ref long _slot;
+    private readonly nint _table;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal DmaScope(SoftwareDomain domain)
+    {
+        _domain = domain;
+        _slot = ref domain.Slots.Enter();
+        _table = domain.Table;
+    }
+
+    /// <summary>Finds memory that may be touched directly. Thread rule: only on the thread that entered.</summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="length">How much is wanted, at least 1.</param>
+    /// <param name="access">What will be done.</param>
+    /// <param name="run">The memory; it may be shorter than wanted.</param>
+    /// <returns>
+    /// False when the first byte is not mapped, DMA is blocked, the mapping does not grant the access, or its memory is reached by copies or messages only:
+    /// Read and Write tell which and, in the last case, work.
+    /// </returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public unsafe bool TryBorrow(ulong iova, ulong length, DmaAccess access, out DmaRun run)
+    {
+        if (_table != 0)
+        {
+            // SAFETY: the table stays allocated while the scope lasts.
+            TableEntry* entry = TranslationTable.Find((byte*)_table, iova);
+            ulong offset = iova - entry->Start;
+            int wanted = (int)access | TableEntry.Direct;
+            if (offset < entry->Length && (entry->Flags & wanted) == wanted && length != 0)
+            {
+                run = new DmaRun((byte*)(entry->Target + offset), Math.Min(length, entry->Length - offset));
+                return true;
+            }
+        }
+
+        run = default;
+        return false;
+    }
+
+    /// <summary>Takes a counted hold on the memory behind an address, for transfers that outlast the scope.</summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="length">How much is wanted, at least 1.</param>
+    /// <param name="access">What will be done.</param>
+    /// <param name="held">The memory; dispose it when done. It stays valid even if the user unmaps it meanwhile.</param>
+    /// <returns>None; EFAULT: not mapped or blocked; EPERM: the mapping does not grant the access.</returns>
+    public unsafe Errno TryHold(ulong iova, ulong length, DmaAccess access, out HeldMemory held)
+    {
+        held = default;
+        if (_table == 0 || length == 0)
+        {
+            return Errno.EFAULT;
+        }
+
+        // SAFETY: as in TryBorrow.
+        TableEntry* entry = TranslationTable.Find((byte*)_table, iova);
+        ulong offset = iova - entry->Start;
+        if (offset >= entry->Length)
+        {
+            return Errno.EFAULT;
+        }
+
+        if ((entry->Flags & (int)access) != (int)access)
+        {
+            return Errno.EPERM;
+        }
+
+        UserMemory memory = _domain!.MemoryAt(entry->Memory);
+        memory.Hold();
+        ulong start = (entry->Flags & TableEntry.Direct) != 0 ? entry->Target - (ulong)memory.DirectAddress : entry->Target;
+        held = new HeldMemory(memory, start + offset, Math.Min(length, entry->Length - offset));
+        return Errno.None;
+    }
+
+    /// <summary>Leaves the scope; what was borrowed must not be touched any more.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Dispose()
+    {
+        if (_domain is not null)
+        {
+            ScopeSlots.Leave(ref _slot);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+namespace Penstock.Vfio;
+
+/// <summary>Abilities of an IOMMU unit. The defaults are those of a translation in software, which can do everything.</summary>
+public sealed class IommuUnitOptions
+{
+    /// <summary>I/O addresses that the unit can translate.</summary>
+    public IovaRange Aperture { get; init; } = IovaRange.All;
+
+    /// <summary>Supported page sizes, one bit each; the lowest bit is the smallest page.</summary>
+    public ulong PageSizes { get; init; } = ~0xffful;
+
+    /// <summary>Ranges that cannot be mapped for any group of the unit, such as a window for interrupt messages.</summary>
+    public IReadOnlyList<IovaRange> Reserved { get; init; } = [];
+
+    /// <summary>Whether a function can send only those interrupt messages that it was given.</summary>
+    public bool IsolatedMsi { get; init; } = true;
+
+    /// <summary>Whether DMA is coherent with the CPU's caches. Groups of a unit without it accept no devices.</summary>
+    public bool CacheCoherent { get; init; } = true;
+}

@@ -1,0 +1,225 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// A translation done by this process, without locks and without allocation. Changes are published as a whole; what they replace is
+/// freed once no scope can still see it. See <see cref="TranslationTable"/> for the layout and <see cref="ScopeSlots"/> for the waiting.
+/// </summary>
+public sealed unsafe partial class SoftwareDomain : IommuDomain
+{
+    // Replaced tables wait for the next unmap; past this much a map pays for a grace period itself.
+    private const nint RetiredLimit = 4 << 20;
+
+    private readonly Lock _gate = new();
+    private readonly ResourceLedger? _ledger;
+    private readonly List<nint> _retired = [];
+    private readonly Stack<int> _freeIndices = new();
+    private UserMemory?[] _memories = new UserMemory?[4];
+    private nint _table;
+    private nint _retiredBytes;
+    private int _memoryCount;
+    private int _count;
+
+    /// <summary>Creates an empty domain.</summary>
+    /// <param name="aperture">Addresses that can be mapped.</param>
+    /// <param name="pageSizes">Page sizes reported to users, one bit each; the domain itself maps bytes.</param>
+    /// <param name="ledger">Where its native memory is counted, if anywhere.</param>
+    public SoftwareDomain(IovaRange aperture, ulong pageSizes, ResourceLedger? ledger = null)
+    {
+        Aperture = aperture;
+        PageSizes = pageSizes;
+        _ledger = ledger;
+        _table = (nint)NewDirectory([NewChunk([])]);
+    }
+
+    /// <inheritdoc/>
+    public override IovaRange Aperture { get; }
+
+    /// <inheritdoc/>
+    public override ulong PageSizes { get; }
+
+    /// <inheritdoc/>
+    public override int Count => Volatile.Read(ref _count);
+
+    /// <inheritdoc/>
+    public override bool IsEnteredByCaller => Slots.IsInside();
+
+    internal ScopeSlots Slots { get; } = new();
+
+    /// <summary>The published table; 0 when disposed. Only valid inside a scope that was entered before it was read.</summary>
+    internal nint Table => Volatile.Read(ref _table);
+
+    /// <summary>Enters a scope. See <see cref="DmaScope"/> for its rules.</summary>
+    /// <returns>The scope; dispose it soon.</returns>
+    public DmaScope Enter() => new(this);
+
+    /// <inheritdoc/>
+    public override void Map(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        if (size == 0 || access == DmaAccess.None || (access & ~DmaAccess.ReadWrite) != 0)
+        {
+            throw new VfioException(Errno.EINVAL, Mapping(iova, size), "a mapping needs a size and an access right");
+        }
+
+        if (iova + (size - 1) < iova)
+        {
+            throw new VfioException(Errno.EOVERFLOW, Mapping(iova, size), "it ends past the address space");
+        }
+
+        if (memoryOffset > memory.Length || size > memory.Length - memoryOffset)
+        {
+            throw new VfioException(Errno.EFAULT, Mapping(iova, size), $"offset 0x{memoryOffset:x} leads past the memory's 0x{memory.Length:x} bytes");
+        }
+
+        if ((access & ~memory.Allowed) != 0)
+        {
+            throw new VfioException(Errno.EFAULT, Mapping(iova, size), $"the memory allows {memory.Allowed} only");
+        }
+
+        lock (_gate)
+        {
+            byte* table = Writable("mapping");
+            TableEntry* below = TranslationTable.Find(table, iova + (size - 1));
+            if (below->Length != 0 && below->Start + (below->Length - 1) >= iova)
+            {
+                throw new VfioException(Errno.EEXIST, Mapping(iova, size), $"overlaps the mapping at 0x{below->Start:x}");
+            }
+
+            memory.Hold();
+            nint direct = memory.DirectAddress;
+            Insert(table, new TableEntry
+            {
+                Start = iova,
+                Length = size,
+                Target = direct != 0 ? (ulong)direct + memoryOffset : memoryOffset,
+                Memory = Remember(memory),
+                Flags = (int)access | (direct != 0 ? TableEntry.Direct : 0),
+            });
+            Volatile.Write(ref _count, _count + 1);
+            if (_retiredBytes > RetiredLimit)
+            {
+                Slots.WaitForOthers();
+                FreeRetired();
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public override ulong Unmap(IovaRange range)
+    {
+        (ulong iova, ulong last) = range;
+        if (last < iova)
+        {
+            throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it ends before it starts");
+        }
+
+        lock (_gate)
+        {
+            byte* table = Writable("unmapping");
+            TableEntry* atStart = TranslationTable.Find(table, iova);
+            TableEntry* atEnd = TranslationTable.Find(table, last);
+            if ((iova != atStart->Start && iova - atStart->Start < atStart->Length)
+                || (last - atEnd->Start < atEnd->Length && last - atEnd->Start != atEnd->Length - 1))
+            {
+                throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it would cut a mapping; unmap whole mappings");
+            }
+
+            var memories = new List<int>();
+            ulong removed = Remove(table, iova, last, memories);
+            if (memories.Count != 0)
+            {
+                Slots.WaitForOthers();
+                FreeRetired();
+                Forget(memories);
+            }
+
+            return removed;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Drain()
+    {
+        Writable("waiting for accesses to end", allowDisposed: true);
+        Slots.WaitForOthers();
+    }
+
+    /// <summary>The memory behind an entry's index. Valid only inside the scope in which the entry was found.</summary>
+    internal UserMemory MemoryAt(int index) => Volatile.Read(ref _memories)[index]!;
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        lock (_gate)
+        {
+            if (_table == 0)
+            {
+                return;
+            }
+
+            byte* table = Writable("disposing an address space");
+            var memories = new List<int>();
+            for (int i = 0; i < TranslationTable.ChunkCount(table); i++)
+            {
+                foreach (ref TableEntry entry in TranslationTable.Used(TranslationTable.Chunk(table, i)))
+                {
+                    memories.Add(entry.Memory);
+                }
+
+                Retire(TranslationTable.Chunk(table, i), TranslationTable.ChunkSize);
+            }
+
+            Retire(table, TranslationTable.DirectoryBytes(table));
+            Volatile.Write(ref _table, 0);
+            Slots.WaitForOthers();
+            FreeRetired();
+            Forget(memories);
+        }
+    }
+
+    private static string Mapping(ulong iova, ulong size) => $"mapping [0x{iova:x}, +0x{size:x})";
+
+    private byte* Writable(string what, bool allowDisposed = false)
+    {
+        if (IsEnteredByCaller)
+        {
+            throw new VfioException(Errno.EDEADLK, what, "the calling thread is inside a scope of the same address space; leave it first");
+        }
+
+        return _table != 0 || allowDisposed ? (byte*)_table : throw new VfioException(Errno.EINVAL, what, "the address space is gone");
+    }
+
+    private int Remember(UserMemory memory)
+    {
+        if (!_freeIndices.TryPop(out int index))
+        {
+            index = _memoryCount++;
+            if (index == _memories.Length)
+            {
+                UserMemory?[] larger = new UserMemory?[index * 2];
+                Array.Copy(_memories, larger, index);
+                larger[index] = memory;
+                Volatile.Write(ref _memories, larger);
+                return index;
+            }
+        }
+
+        Volatile.Write(ref _memories[index], memory);
+        return index;
+    }
+
+    private void Forget(List<int> indices)
+    {
+        foreach (int index in indices)
+        {
+            UserMemory memory = _memories[index]!;
+            _memories[index] = null;
+            _freeIndices.Push(index);
+            memory.Release();
+        }
+
+        Volatile.Write(ref _count, _count - indices.Count);
+    }
+}

@@ -1,0 +1,185 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// The memory layout of a translation table, and how it is searched. A directory holds the first addresses of chunks 1, 2, ... and
+/// pointers to all chunks; a chunk holds up to 64 sorted entries. Both are written once, before they are published; afterwards only
+/// chunk pointers change, each by one store. Addresses are stored with the top bit inverted, so that signed vector comparison orders
+/// them as unsigned; unused places hold the greatest address, and their pointers or entries repeat the last one.
+/// </summary>
+internal static unsafe class TranslationTable
+{
+    internal const int ChunkCapacity = 64;
+    private const int KeysPerVector = 4;
+    private const int KeysPerStep = 2 * KeysPerVector;
+    private const int EntriesAt = ChunkCapacity * sizeof(long);
+    private const int CountAt = EntriesAt + ((ChunkCapacity + 1) * 32);
+    private const int ChunkBytes = CountAt + 32;
+    private const int DirectoryHeader = 64;
+    private const int LargestFlatSearch = 64;
+
+    /// <summary>Finds the entry that contains an address.</summary>
+    /// <param name="directory">The table.</param>
+    /// <param name="iova">The address.</param>
+    /// <returns>The last entry that starts at or below the address; the caller compares with its length.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static TableEntry* Find(byte* directory, ulong iova)
+    {
+        long key = Key(iova);
+        var header = (DirectoryHeaderPart*)directory;
+        long* keys = (long*)(directory + DirectoryHeader);
+        long position = 0;
+        int width = header->PaddedKeys;
+        if (width != 0)
+        {
+            while (width > LargestFlatSearch)
+            {
+                int half = (width >> 1) & -KeysPerStep;
+                position += keys[position + half] <= key ? half : 0;
+                width -= half;
+            }
+
+            position += CountUpTo(keys + position, width, key);
+        }
+
+        byte* chunk = (byte*)Volatile.Read(ref Pointers(directory)[position]);
+        long entry = CountUpTo((long*)chunk, header->LeafKeys, key);
+        return Entries(chunk) + entry;
+    }
+
+    internal static int ChunkCount(byte* directory) => ((DirectoryHeaderPart*)directory)->Chunks;
+
+    internal static nint DirectoryBytes(byte* directory) => DirectoryBytes(((DirectoryHeaderPart*)directory)->PaddedKeys);
+
+    internal static nint ChunkSize => ChunkBytes;
+
+    internal static int LeafKeys(byte* directory) => ((DirectoryHeaderPart*)directory)->LeafKeys;
+
+    internal static byte* Chunk(byte* directory, int index) => (byte*)Pointers(directory)[index];
+
+    internal static int Count(byte* chunk) => *(int*)(chunk + CountAt);
+
+    /// <summary>The entries of a chunk, without the empty one that answers for addresses below all of them.</summary>
+    internal static Span<TableEntry> Used(byte* chunk) => new(Entries(chunk) + 1, Count(chunk));
+
+    internal static byte* NewChunk(ReadOnlySpan<TableEntry> entries)
+    {
+        // SAFETY: the block has room for the keys, 65 entries and the count.
+        byte* chunk = (byte*)NativeMemory.AlignedAlloc(ChunkBytes, 64);
+        *(int*)(chunk + CountAt) = entries.Length;
+        var keys = new Span<long>(chunk, ChunkCapacity);
+        var places = new Span<TableEntry>(Entries(chunk), ChunkCapacity + 1);
+        keys.Fill(long.MaxValue);
+        for (int i = 0; i < entries.Length; i++)
+        {
+            keys[i] = Key(entries[i].Start);
+        }
+
+        places[0] = default;
+        entries.CopyTo(places[1..]);
+        places[(entries.Length + 1)..].Fill(entries.IsEmpty ? default : entries[^1]);
+        return chunk;
+    }
+
+    /// <summary>Makes a directory of chunks, which are sorted and not empty, unless there is only one.</summary>
+    internal static byte* NewDirectory(ReadOnlySpan<nint> chunks)
+    {
+        int padded = Pad(chunks.Length - 1);
+
+        // SAFETY: sized for the padded keys and one pointer more.
+        byte* directory = (byte*)NativeMemory.AlignedAlloc((nuint)DirectoryBytes(padded), 64);
+        var header = (DirectoryHeaderPart*)directory;
+        header->Chunks = chunks.Length;
+        header->PaddedKeys = padded;
+        header->LeafKeys = chunks.Length == 1 ? Pad(Count((byte*)chunks[0])) : ChunkCapacity;
+        var keys = new Span<long>(directory + DirectoryHeader, padded);
+        keys.Fill(long.MaxValue);
+        for (int i = 1; i < chunks.Length; i++)
+        {
+            keys[i - 1] = *(long*)chunks[i];
+        }
+
+        var pointers = new Span<nint>(Pointers(directory), padded + 1);
+        chunks.CopyTo(pointers);
+        pointers[chunks.Length..].Fill(chunks[^1]);
+        return directory;
+    }
+
+    /// <summary>Puts another chunk in a chunk's place. Readers see the one or the other.</summary>
+    internal static void Replace(byte* directory, int index, byte* chunk)
+    {
+        var header = (DirectoryHeaderPart*)directory;
+        int end = index == header->Chunks - 1 ? header->PaddedKeys : index;
+        for (int i = index; i <= end; i++)
+        {
+            Volatile.Write(ref Pointers(directory)[i], (nint)chunk);
+        }
+    }
+
+    /// <summary>Index of the chunk in whose range an address falls.</summary>
+    internal static int ChunkOf(byte* directory, ulong iova)
+    {
+        long key = Key(iova);
+        long* keys = (long*)(directory + DirectoryHeader);
+        int low = 0;
+        int high = ChunkCount(directory) - 1;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (keys[middle] <= key)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+
+    internal static void Free(nint block) => NativeMemory.AlignedFree((void*)block);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static long CountUpTo(long* keys, int count, long key)
+    {
+        Vector256<long> wanted = Vector256.Create(key);
+        Vector256<long> even = Vector256<long>.Zero;
+        Vector256<long> odd = Vector256<long>.Zero;
+        long* end = keys + count;
+        for (; keys < end; keys += KeysPerStep)
+        {
+            even += Vector256.GreaterThan(Vector256.Load(keys), wanted);
+            odd += Vector256.GreaterThan(Vector256.Load(keys + KeysPerVector), wanted);
+        }
+
+        // Every key that is greater has added -1.
+        return count + Vector256.Sum(even + odd);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static long Key(ulong iova) => (long)(iova ^ (1ul << 63));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TableEntry* Entries(byte* chunk) => (TableEntry*)(chunk + EntriesAt);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static nint* Pointers(byte* directory) =>
+        (nint*)(directory + DirectoryHeader + ((nint)((DirectoryHeaderPart*)directory)->PaddedKeys * sizeof(long)));
+
+    private static int Pad(int count) => (count + KeysPerStep - 1) & -KeysPerStep;
+
+    private static nint DirectoryBytes(int padded) => DirectoryHeader + ((nint)padded * sizeof(long)) + ((padded + 1) * sizeof(nint));
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct DirectoryHeaderPart
+    {
+        internal int Chunks;
+        internal int PaddedKeys;
+        internal int LeafKeys;
+    }
+}

@@ -1,0 +1,85 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// Memory of a user that is mapped into this process through a descriptor. Fast, and as trustworthy as the file's owner: see
+/// <see cref="MemoryTrust"/>.
+/// </summary>
+public sealed unsafe class MappedMemory : UserMemory
+{
+    private readonly MappingCache _cache;
+    private readonly MappedWindow _window;
+    private readonly byte* _pointer;
+
+    private MappedMemory(MappingCache cache, MappedWindow window, ulong offset, ulong length)
+        : base(length)
+    {
+        _cache = cache;
+        _window = window;
+
+        // SAFETY: the window covers the range and stays mapped until it is returned.
+        _pointer = window.Mapping.Pointer + (offset - window.Start);
+    }
+
+    /// <inheritdoc/>
+    public override nint DirectAddress => (nint)_pointer;
+
+    /// <inheritdoc/>
+    public override DmaAccess Allowed =>
+        (_window.Key.Protection & MemoryProtection.Write) != 0 ? DmaAccess.ReadWrite : DmaAccess.Read;
+
+    /// <summary>Maps part of a file.</summary>
+    /// <param name="cache">Who keeps the mapping.</param>
+    /// <param name="descriptor">The file; it may be closed afterwards.</param>
+    /// <param name="offset">First byte in the file.</param>
+    /// <param name="length">Length in bytes, at least 1.</param>
+    /// <returns>The memory, with one reference.</returns>
+    /// <exception cref="VfioException">
+    /// EINVAL: the file is shorter, or not a memory file; EACCES: its descriptor cannot be read; the error of mmap(2).
+    /// </exception>
+    public static MappedMemory Create(MappingCache cache, OwnedDescriptor descriptor, ulong offset, ulong length)
+    {
+        ArgumentNullException.ThrowIfNull(cache);
+        ArgumentNullException.ThrowIfNull(descriptor);
+        try
+        {
+            FileFacts facts = FileFacts.Of(descriptor.Value);
+            FileRange.Check(facts, "mapping a user's memory", offset, length);
+            return new MappedMemory(cache, cache.Acquire(descriptor.Value, facts, offset, length), offset, length);
+        }
+        catch (SystemCallException e)
+        {
+            throw new VfioException(e.Errno, "mapping a user's memory", e.Message);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override Errno Read(ulong offset, Span<byte> destination)
+    {
+        if (offset > Length || (ulong)destination.Length > Length - offset)
+        {
+            return Errno.EFAULT;
+        }
+
+        // SAFETY: inside the window, which the caller's reference keeps.
+        new ReadOnlySpan<byte>(_pointer + offset, destination.Length).CopyTo(destination);
+        return Errno.None;
+    }
+
+    /// <inheritdoc/>
+    public override Errno Write(ulong offset, ReadOnlySpan<byte> source)
+    {
+        if (offset > Length || (ulong)source.Length > Length - offset || (Allowed & DmaAccess.Write) == 0)
+        {
+            return Errno.EFAULT;
+        }
+
+        // SAFETY: as in Read; the window is writable.
+        source.CopyTo(new Span<byte>(_pointer + offset, source.Length));
+        return Errno.None;
+    }
+
+    /// <inheritdoc/>
+    protected override void Free() => _cache.Return(_window);
+}

@@ -1,0 +1,20 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>A mapping in a <see cref="MappingCache"/>, shared by everybody who uses a part of it.</summary>
+internal sealed class MappedWindow
+{
+    internal required FileKey Key { get; init; }
+
+    internal required ulong Start { get; init; }
+
+    internal required ulong Length { get; init; }
+
+    internal required MemoryMapping Mapping { get; init; }
+
+    internal int Users { get; set; }
+
+    /// <summary>When it lost its last user, in ticks of the clock.</summary>
+    internal long IdleSince { get; set; }
+}

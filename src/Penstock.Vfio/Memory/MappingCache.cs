@@ -1,0 +1,200 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// Mappings and descriptors of users' files, shared by file identity. Small pieces share windows; larger ones get a mapping of exactly
+/// their range. An unused mapping stays for a while, because guests remap the same memory again and again. Whoever serves a user owns
+/// one and disposes it afterwards; what is still in use then goes with its last user. All members may be called from any thread.
+/// </summary>
+public sealed class MappingCache : IDisposable
+{
+    private const ulong Page = 4096;
+
+    private readonly Lock _gate = new();
+    private readonly MappingCacheOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ResourceLedger? _ledger;
+    private readonly Dictionary<(FileKey Key, ulong Start, ulong Length), MappedWindow> _windows = [];
+    private readonly Dictionary<FileKey, SharedDescriptor> _descriptors = [];
+    private readonly LinkedList<MappedWindow> _idle = new();
+    private ITimer? _timer;
+    private ulong _idleBytes;
+    private bool _disposed;
+
+    /// <summary>Creates an empty cache.</summary>
+    /// <param name="options">Limits; null for the defaults.</param>
+    /// <param name="time">Clock and timers; null for the system's.</param>
+    /// <param name="ledger">Where mappings and descriptors are counted, if anywhere.</param>
+    public MappingCache(MappingCacheOptions? options = null, TimeProvider? time = null, ResourceLedger? ledger = null)
+    {
+        _options = options ?? new MappingCacheOptions();
+        _time = time ?? TimeProvider.System;
+        _ledger = ledger;
+    }
+
+    /// <summary>Number of mappings, unused ones included.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _windows.Count;
+            }
+        }
+    }
+
+    /// <summary>Drops what is unused now, as when a user has gone: nobody's memory outlives its owner here.</summary>
+    public void Trim()
+    {
+        lock (_gate)
+        {
+            while (_idle.First is { } first)
+            {
+                Drop(first.Value);
+            }
+
+            _timer?.Dispose();
+            _timer = null;
+        }
+    }
+
+    /// <summary>Drops what is unused, now and from now on.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _disposed = true;
+            Trim();
+        }
+    }
+
+    /// <summary>Finds or makes a mapping that covers a range, which lies within the file.</summary>
+    internal MappedWindow Acquire(int descriptor, in FileFacts facts, ulong offset, ulong length)
+    {
+        FileKey key = FileKey.Of(facts);
+        (ulong start, ulong size) = Window(facts, offset, length);
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_windows.TryGetValue((key, start, size), out MappedWindow? window))
+            {
+                if (window.Users++ == 0)
+                {
+                    _idle.Remove(window);
+                    _idleBytes -= window.Length;
+                }
+
+                return window;
+            }
+
+            window = new MappedWindow
+            {
+                Key = key,
+                Start = start,
+                Length = size,
+                Mapping = MemoryMapping.Map(descriptor, start, (nuint)size, key.Protection, _ledger),
+                Users = 1,
+            };
+            _windows.Add((key, start, size), window);
+            return window;
+        }
+    }
+
+    internal void Return(MappedWindow window)
+    {
+        lock (_gate)
+        {
+            if (--window.Users != 0)
+            {
+                return;
+            }
+
+            window.IdleSince = _time.GetTimestamp();
+            _idle.AddLast(window);
+            _idleBytes += window.Length;
+            while (_idle.First is { } first && (_disposed || _idle.Count > _options.IdleMappings || _idleBytes > _options.IdleBytes))
+            {
+                Drop(first.Value);
+            }
+
+            if (_idle.Count != 0)
+            {
+                _timer ??= _time.CreateTimer(static cache => ((MappingCache)cache!).DropExpired(), this, _options.IdleTime, Timeout.InfiniteTimeSpan);
+            }
+        }
+    }
+
+    internal SharedDescriptor AcquireDescriptor(OwnedDescriptor descriptor, in FileFacts facts)
+    {
+        FileKey key = FileKey.Of(facts);
+        lock (_gate)
+        {
+            if (!_descriptors.TryGetValue(key, out SharedDescriptor? shared))
+            {
+                shared = new SharedDescriptor { Key = key, Descriptor = descriptor.Duplicate(_ledger) };
+                _descriptors.Add(key, shared);
+            }
+
+            shared.Users++;
+            return shared;
+        }
+    }
+
+    internal void Return(SharedDescriptor shared)
+    {
+        lock (_gate)
+        {
+            if (--shared.Users == 0)
+            {
+                _descriptors.Remove(shared.Key);
+                shared.Descriptor.Dispose();
+            }
+        }
+    }
+
+    private (ulong Start, ulong Length) Window(in FileFacts facts, ulong offset, ulong length)
+    {
+        ulong unit = facts.IsHugePages ? Math.Max(facts.BlockSize, Page) : Page;
+        ulong window = Math.Max(_options.WindowBytes, unit);
+        ulong start = offset & ~(window - 1);
+        if (offset - start <= window - length && length <= window)
+        {
+            return (start, Math.Min(window, facts.Size - start));
+        }
+
+        start = offset & ~(unit - 1);
+        ulong end = offset + length;
+        return (start, facts.IsHugePages ? ((end + unit - 1) & ~(unit - 1)) - start : end - start);
+    }
+
+    private void Drop(MappedWindow window)
+    {
+        _idle.Remove(window);
+        _idleBytes -= window.Length;
+        _windows.Remove((window.Key, window.Start, window.Length));
+        window.Mapping.Dispose();
+    }
+
+    private void DropExpired()
+    {
+        lock (_gate)
+        {
+            while (_idle.First is { } first && _time.GetElapsedTime(first.Value.IdleSince) >= _options.IdleTime)
+            {
+                Drop(first.Value);
+            }
+
+            if (_disposed || _idle.First is not { } next)
+            {
+                _timer?.Dispose();
+                _timer = null;
+                return;
+            }
+
+            TimeSpan rest = _options.IdleTime - _time.GetElapsedTime(next.Value.IdleSince);
+            _timer?.Change(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+namespace Penstock.Vfio;
+
+/// <summary>Limits of a <see cref="MappingCache"/>.</summary>
+public sealed class MappingCacheOptions
+{
+    /// <summary>Small pieces of one file are mapped together in windows of this size in bytes, a power of two.</summary>
+    public ulong WindowBytes { get; init; } = 64ul << 20;
+
+    /// <summary>How much address space unused mappings may keep, in bytes.</summary>
+    public ulong IdleBytes { get; init; } = 64ul << 30;
+
+    /// <summary>How many unused mappings are kept.</summary>
+    public int IdleMappings { get; init; } = 64;
+
+    /// <summary>How long an unused mapping is kept.</summary>
+    public TimeSpan IdleTime { get; init; } = TimeSpan.FromSeconds(5);
+}

@@ -1,0 +1,21 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio.Tests;
+
+public sealed class CallerTests
+{
+    [Fact]
+    public void Current_IsThisProcess()
+    {
+        Caller caller = Caller.Current;
+        Assert.Equal(CurrentProcess.UserId, caller.UserId);
+        Assert.NotEqual(0ul, caller.MemlockLimit);
+    }
+
+    [Fact]
+    public void ForPeer_OnlyRootHasRawIo()
+    {
+        Assert.True(Caller.ForPeer(0).RawIo);
+        Assert.False(Caller.ForPeer(1000).RawIo);
+    }
+}

@@ -1,0 +1,86 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio.Tests;
+
+public sealed class MappingCacheTests
+{
+    private const ulong Window = 1 << 20;
+    private static readonly MappingCacheOptions Options = new() { WindowBytes = Window, IdleMappings = 2, IdleTime = TimeSpan.FromSeconds(5) };
+
+    private readonly ResourceLedger _ledger = new();
+    private readonly ManualTime _time = new();
+
+    [Fact]
+    public void SmallPieces_OfOneWindow_ShareAMapping()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 4 * Window);
+        using OwnedDescriptor other = file.Descriptor.Duplicate();
+        MappedMemory first = MappedMemory.Create(cache, file.Descriptor, 0x1000, 0x1000);
+        MappedMemory second = MappedMemory.Create(cache, other, 0x3000, 0x2000);
+        Assert.Equal(1, _ledger.Outstanding(ResourceKind.Mapping));
+        Assert.Equal(0x2000, second.DirectAddress - first.DirectAddress);
+        MappedMemory third = MappedMemory.Create(cache, file.Descriptor, Window, 0x1000);
+        MappedMemory across = MappedMemory.Create(cache, file.Descriptor, Window - 0x1000, 0x2000);
+        Assert.Equal(3, _ledger.Outstanding(ResourceKind.Mapping));
+        foreach (MappedMemory memory in new[] { first, second, third, across })
+        {
+            memory.Release();
+        }
+    }
+
+    [Fact]
+    public void Unused_KeptForAWhileThenDropped()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 4 * Window);
+        MappedMemory.Create(cache, file.Descriptor, 0, 2 * Window).Release();
+        _time.Advance(TimeSpan.FromSeconds(4));
+        Assert.Equal(1, cache.Count);
+        MappedMemory again = MappedMemory.Create(cache, file.Descriptor, 0, 2 * Window);
+        _time.Advance(TimeSpan.FromSeconds(60));
+        Assert.Equal(1, cache.Count);
+        again.Release();
+        _time.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal(0, cache.Count);
+        Assert.Equal(0, _ledger.Total);
+        Assert.Equal(0, _time.Timers);
+    }
+
+    [Fact]
+    public void Unused_MoreThanTheCap_OldestGoes()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 8 * Window);
+        for (ulong i = 0; i < 5; i++)
+        {
+            MappedMemory.Create(cache, file.Descriptor, i * Window, 0x1000).Release();
+        }
+
+        Assert.Equal(2, _ledger.Outstanding(ResourceKind.Mapping));
+    }
+
+    [Fact]
+    public void Dispose_SomeInUse_TheyGoWithTheirUser()
+    {
+        using MemoryFile file = MemoryFile.Create("guest", 4 * Window);
+        var cache = new MappingCache(Options, _time, _ledger);
+        MappedMemory used = MappedMemory.Create(cache, file.Descriptor, 0, 0x1000);
+        MappedMemory.Create(cache, file.Descriptor, Window, 0x1000).Release();
+        cache.Dispose();
+        Assert.Equal(1, _ledger.Outstanding(ResourceKind.Mapping));
+        Assert.Equal(Errno.None, used.Write(0, [1]));
+        used.Release();
+        Assert.Equal(0, _ledger.Total);
+    }
+
+    [Fact]
+    public void Window_AtTheEndOfASmallFile_IsNoLargerThanTheFile()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 0x3000);
+        MappedMemory memory = MappedMemory.Create(cache, file.Descriptor, 0x2000, 0x1000);
+        Assert.Equal(Errno.None, memory.Write(0xfff, [1]));
+        memory.Release();
+    }
+}
