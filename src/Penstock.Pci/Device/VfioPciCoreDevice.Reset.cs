@@ -1,0 +1,79 @@
+using Penstock.Interop;
+using Penstock.Vfio;
+
+namespace Penstock.Pci;
+
+public partial class VfioPciCoreDevice
+{
+    /// <summary>Whether users may reset the device; the function's own reset makes it so.</summary>
+    protected virtual bool CanReset => true;
+
+    /// <inheritdoc/>
+    protected override void Open()
+    {
+        using (_strand.EnterRegisterCall())
+        {
+            if (!ResetFunction(PciResetKind.Bus))
+            {
+                throw new VfioException(Errno.EIO, $"open of {Name}", "the function's reset failed; the log names the reason");
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Close()
+    {
+        using (_strand.EnterRegisterCall())
+        {
+            _config.ClearBusMaster();
+            ApplyCommand();
+            StopInterrupts();
+            ResetFunction(PciResetKind.Bus);
+            Replace(ref _error, null);
+            Replace(ref _request, null);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Reset()
+    {
+        if (!CanReset)
+        {
+            throw new VfioException(Errno.EINVAL, $"reset of {Name}", "the device has no reset");
+        }
+
+        using (_strand.EnterRegisterCall())
+        {
+            if (!ResetFunction(PciResetKind.Bus))
+            {
+                throw new VfioException(Errno.EIO, $"reset of {Name}", "the function's reset failed; the log names the reason");
+            }
+        }
+    }
+
+    /// <summary>
+    /// Configuration space goes back to its initial values, the function resets, its outputs are low. What users set up for interrupts
+    /// stays: the host writes its messages again.
+    /// </summary>
+    private bool ResetFunction(PciResetKind kind)
+    {
+        _config.Reset();
+        ApplyCommand();
+        bool done = true;
+        try
+        {
+            _function.Reset(kind);
+        }
+        catch (Exception e)
+        {
+            done = false;
+            Log($"reset ({kind}) failed in the model: {e.GetType().Name}: {e.Message}");
+        }
+
+        SetIntx(false);
+        RestoreInterrupts();
+        return done;
+    }
+
+    private void Log(string line) => _log?.Invoke($"{Name}: {line}");
+}

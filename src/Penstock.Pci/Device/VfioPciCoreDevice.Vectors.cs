@@ -1,0 +1,183 @@
+using Penstock.Specs.Vfio;
+
+namespace Penstock.Pci;
+
+// What the host does between a function's outputs and the eventfds that users bound.
+public partial class VfioPciCoreDevice
+{
+    // Where the host lets messages arrive; only its own table says so, nothing in Penstock decodes it.
+    private const ulong MessageAddress = 0xfee0_0000;
+    private const int Idle = -1;
+
+    private readonly IntxLine _intx;
+    private readonly VectorSlots _msiSlots;
+    private readonly VectorSlots _msixSlots;
+    private EventSlot? _error;
+    private EventSlot? _request;
+    private int _msiCount;
+    private volatile int _active = Idle;
+
+    internal bool UsesVectors => _active is VfioIrqs.Msi or VfioIrqs.Msix;
+
+    internal void SetIntx(bool asserted) => _intx.SetLevel(asserted);
+
+    internal void SignalVector(int vector)
+    {
+        if (!_isMaster)
+        {
+            return;
+        }
+
+        switch (_active)
+        {
+            case VfioIrqs.Msix when (uint)vector < (uint)_msixSlots.Count:
+                SendMsix(vector);
+                break;
+            case VfioIrqs.Msi when (uint)vector < (uint)_msiSlots.Count:
+                SendMsi(vector);
+                break;
+        }
+    }
+
+    private void SendMsix(int vector)
+    {
+        MsixCapability msix = _msix!;
+        while (msix.IsMasked(vector) || !_msixSlots.Fire(vector))
+        {
+            msix.SetPending(vector);
+            if (msix.IsMasked(vector) || !msix.TakePending(vector))
+            {
+                return;
+            }
+        }
+    }
+
+    private void SendMsi(int vector)
+    {
+        MsiCapability msi = _msi!;
+        while (msi.IsMasked(vector))
+        {
+            msi.SetPending(vector);
+            if (msi.IsMasked(vector) || !msi.TakePending(vector))
+            {
+                return;
+            }
+        }
+
+        _msiSlots.Fire(vector);
+    }
+
+    private void SendPendingMsi()
+    {
+        for (int vector = 0; vector < _msiSlots.Count; vector++)
+        {
+            if (!_msi!.IsMasked(vector) && _msi.TakePending(vector))
+            {
+                SignalVector(vector);
+            }
+        }
+    }
+
+    /// <summary>Binds, replaces or takes away the eventfd of one vector.</summary>
+    private void BindVector(int index, int vector, EventSlot? slot)
+    {
+        if (index == VfioIrqs.Msi)
+        {
+            _msiSlots.Bind(vector, slot);
+            return;
+        }
+
+        // Masked before its eventfd goes, unmasked after it came: in between an interrupt becomes pending.
+        if (slot is null)
+        {
+            _msix!.Mask(vector);
+            _msixSlots.Bind(vector, null);
+            return;
+        }
+
+        _msixSlots.Bind(vector, slot);
+        ProgramVector(vector);
+        if (_msix!.TakePending(vector))
+        {
+            SignalVector(vector);
+        }
+    }
+
+    private void ProgramVector(int vector) => _msix!.Program(vector, MessageAddress, (uint)vector);
+
+    private void StartVectors(int index, int count)
+    {
+        SlotsOf(index).Allocate(0, count);
+        if (index == VfioIrqs.Msi)
+        {
+            _msiCount = count;
+            _msi!.SetUp(count);
+        }
+        else
+        {
+            _msix!.Enable();
+        }
+
+        _active = index;
+    }
+
+    private void StopInterrupts()
+    {
+        int was = _active;
+        _active = Idle;
+        switch (was)
+        {
+            case VfioIrqs.Intx:
+                _intx.Disable();
+                break;
+            case VfioIrqs.Msi:
+                _msi!.TearDown();
+                _msiSlots.Clear();
+                break;
+            case VfioIrqs.Msix:
+                for (int vector = 0; vector < _msixSlots.Count; vector++)
+                {
+                    _msix!.Mask(vector);
+                }
+
+                _msix!.Disable();
+                _msixSlots.Clear();
+                break;
+        }
+    }
+
+    /// <summary>After a reset: the function lost its messages, the host writes them again.</summary>
+    private void RestoreInterrupts()
+    {
+        if (_active == VfioIrqs.Msi)
+        {
+            _msi!.SetUp(_msiCount);
+        }
+        else if (_active == VfioIrqs.Msix)
+        {
+            _msix!.Enable();
+            for (int vector = 0; vector < _msixSlots.Count; vector++)
+            {
+                if (_msixSlots.IsBound(vector))
+                {
+                    ProgramVector(vector);
+                }
+            }
+        }
+    }
+
+    private VectorSlots SlotsOf(int index) => index == VfioIrqs.Msi ? _msiSlots : _msixSlots;
+
+    private static void Replace(ref EventSlot? place, EventSlot? slot) => Interlocked.Exchange(ref place, slot)?.Retire();
+
+    private static bool Fire(ref EventSlot? place)
+    {
+        if (Volatile.Read(ref place) is not { } slot || !slot.TryEnter())
+        {
+            return false;
+        }
+
+        slot.SignalAndLeave();
+        return true;
+    }
+}

@@ -1,0 +1,82 @@
+using Penstock.Interop;
+using Penstock.Specs.Pci;
+using Penstock.Specs.Vfio;
+using Penstock.Vfio;
+
+namespace Penstock.Pci;
+
+/// <summary>
+/// A PCI function as a VFIO device: regions over its BARs and configuration space, its interrupts as eventfds, and its resets. Drivers
+/// that treat a function specially derive from this class and replace single members. Accesses of users and calls into the function
+/// run on the function's strand, one at a time.
+/// </summary>
+public partial class VfioPciCoreDevice : VfioDevice, IDisposable
+{
+    private readonly IPciFunction _function;
+    private readonly PciConfigSpace _config;
+    private readonly Strand _strand;
+    private readonly FunctionPort _port;
+    private readonly PowerManagementCapability? _power;
+    private readonly MsiCapability? _msi;
+    private readonly MsixCapability? _msix;
+    private readonly Action<string>? _log;
+    private readonly ResourceLedger? _ledger;
+    private volatile bool _isMaster;
+
+    /// <summary>Makes a device of a function and plugs the function in.</summary>
+    /// <param name="name">Name by which users open it: <c>dddd:bb:dd.f</c>.</param>
+    /// <param name="function">The hardware.</param>
+    /// <param name="group">The IOMMU group that the function's DMA goes through; its host counts what the device owns.</param>
+    /// <param name="log">
+    /// Receives a line for each thing that somebody should know; called from any thread. Null for the host's own.
+    /// </param>
+    /// <exception cref="ArgumentException">The function's BARs or capabilities cannot be so; the text says which and why.</exception>
+    public VfioPciCoreDevice(string name, IPciFunction function, IommuGroup group, Action<string>? log = null)
+        : base(name)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        ArgumentNullException.ThrowIfNull(group);
+        _function = function;
+        _log = log ?? group.Unit.Host.Options.Log;
+        _ledger = group.Unit.Host.Ledger;
+        _strand = new Strand(name, _ledger, _log);
+        _config = new PciConfigSpace(function.Description, new Effects(this));
+        _intx = new IntxLine(_config);
+        _power = _config.Find<PowerManagementCapability>();
+        _msi = _config.Find<MsiCapability>();
+        _msix = _config.Find<MsixCapability>();
+        _msiSlots = new VectorSlots(_msi?.Vectors ?? 0);
+        _msixSlots = new VectorSlots(_msix?.Vectors ?? 0);
+        _port = new FunctionPort(this, new DmaPort(group, _strand));
+        ApplyCommand();
+        function.Attach(_port);
+    }
+
+    /// <summary>The function's line of execution.</summary>
+    protected override Strand Strand => _strand;
+
+    internal Strand Line => _strand;
+
+    /// <summary>The function behind the device.</summary>
+    protected IPciFunction Function => _function;
+
+    /// <summary>The function's configuration space. Enter the strand first.</summary>
+    protected PciConfigSpace Config => _config;
+
+    /// <summary>Ends the strand. The device must not be in use any more.</summary>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Ends what the device owns.</summary>
+    /// <param name="disposing">Always true; there is no finalizer.</param>
+    protected virtual void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _strand.Dispose();
+        }
+    }
+}

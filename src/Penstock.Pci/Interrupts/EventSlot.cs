@@ -1,0 +1,58 @@
+using Penstock.Interop;
+
+namespace Penstock.Pci;
+
+/// <summary>
+/// An eventfd that users bound, with a count of the threads that signal it at this moment: whoever leaves last after retirement closes
+/// it, so a descriptor is never closed under a signaller. No lock is held while signalling.
+/// </summary>
+internal sealed class EventSlot(EventDescriptor descriptor)
+{
+    private const int Retired = 1 << 30;
+    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(20);
+    private int _state;
+
+    /// <summary>Begins a signal; after true the caller must call <see cref="SignalAndLeave"/>.</summary>
+    public bool TryEnter()
+    {
+        if ((Interlocked.Increment(ref _state) & Retired) == 0)
+        {
+            return true;
+        }
+
+        Leave();
+        return false;
+    }
+
+    public void SignalAndLeave()
+    {
+        _ = descriptor.Signal();
+        Leave();
+    }
+
+    /// <summary>
+    /// No signal starts after this. It waits for running ones, but not for ever: a peer may have made its counter blocking,
+    /// and must then only lose its own interrupt.
+    /// </summary>
+    public void Retire()
+    {
+        if (Interlocked.Add(ref _state, Retired) == Retired)
+        {
+            Close();
+            return;
+        }
+
+        SpinWait.SpinUntil(() => Volatile.Read(ref _state) == Retired, s_patience);
+    }
+
+    private void Leave()
+    {
+        if (Interlocked.Decrement(ref _state) == Retired)
+        {
+            Close();
+        }
+    }
+
+    // Late entrants count up and down again after the end: disposing twice does nothing.
+    private void Close() => descriptor.Dispose();
+}

@@ -1,0 +1,138 @@
+namespace Penstock.Pci;
+
+/// <summary>
+/// The interrupt pin between a function and the user's eventfd: level on one side, one signal and automatic masking on the other.
+/// All members may be called from any thread; eventfds are signalled outside the lock.
+/// </summary>
+internal sealed class IntxLine(PciConfigSpace config)
+{
+    private readonly Lock _gate = new();
+    private EventSlot? _slot;
+    private bool _enabled;
+    private bool _masked;
+    private bool _pinDisabled;
+
+    public void Enable(EventSlot? slot)
+    {
+        EventSlot? fire;
+        lock (_gate)
+        {
+            _enabled = true;
+            _masked = _pinDisabled;
+            _slot = slot;
+            fire = Due();
+        }
+
+        fire?.SignalAndLeave();
+    }
+
+    /// <summary>The old eventfd is never signalled after this.</summary>
+    public void Swap(EventSlot? slot)
+    {
+        EventSlot? old;
+        lock (_gate)
+        {
+            old = _slot;
+            _slot = slot;
+        }
+
+        old?.Retire();
+    }
+
+    public void Disable()
+    {
+        lock (_gate)
+        {
+            _enabled = false;
+            _masked = false;
+        }
+
+        Swap(null);
+    }
+
+    /// <summary>The function drives the pin.</summary>
+    public void SetLevel(bool asserted)
+    {
+        EventSlot? fire;
+        lock (_gate)
+        {
+            if (config.InterruptAsserted == asserted)
+            {
+                return;
+            }
+
+            config.InterruptAsserted = asserted;
+            fire = Due();
+        }
+
+        fire?.SignalAndLeave();
+    }
+
+    public void Mask()
+    {
+        lock (_gate)
+        {
+            _masked = true;
+        }
+    }
+
+    /// <summary>A level that is still high signals again at once and stays masked.</summary>
+    public void Unmask()
+    {
+        EventSlot? fire;
+        lock (_gate)
+        {
+            if (_pinDisabled)
+            {
+                return;
+            }
+
+            _masked = false;
+            fire = Due();
+        }
+
+        fire?.SignalAndLeave();
+    }
+
+    /// <summary>Interrupt Disable of the command register: setting it masks, clearing it unmasks.</summary>
+    public void SetPinDisabled(bool disabled)
+    {
+        EventSlot? fire;
+        lock (_gate)
+        {
+            if (_pinDisabled == disabled)
+            {
+                return;
+            }
+
+            _pinDisabled = disabled;
+            _masked = disabled;
+            fire = Due();
+        }
+
+        fire?.SignalAndLeave();
+    }
+
+    /// <summary>The user signals by software.</summary>
+    public void Trigger()
+    {
+        EventSlot? fire;
+        lock (_gate)
+        {
+            fire = _enabled && !_pinDisabled && _slot is { } slot && slot.TryEnter() ? slot : null;
+        }
+
+        fire?.SignalAndLeave();
+    }
+
+    private EventSlot? Due()
+    {
+        if (!_enabled || _masked || !config.InterruptAsserted)
+        {
+            return null;
+        }
+
+        _masked = true;
+        return _slot is { } slot && slot.TryEnter() ? slot : null;
+    }
+}

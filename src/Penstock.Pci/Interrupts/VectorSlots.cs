@@ -1,0 +1,50 @@
+namespace Penstock.Pci;
+
+/// <summary>
+/// The eventfds of one kind of message signalled interrupts, one place for each vector. Fire may be called from any thread, takes no
+/// lock and allocates nothing; the other members are called on the strand.
+/// </summary>
+internal sealed class VectorSlots(int count)
+{
+    private readonly EventSlot?[] _slots = new EventSlot?[count];
+    private readonly bool[] _allocated = new bool[count];
+
+    public int Count => _slots.Length;
+
+    public bool IsBound(int vector) => _slots[vector] is not null;
+
+    public bool IsAllocated(int vector) => _allocated[vector];
+
+    public void Allocate(int first, int number) => _allocated.AsSpan(first, number).Fill(true);
+
+    /// <summary>Replaces the eventfd of a vector; when this returns the old one is not signalled any more.</summary>
+    public void Bind(int vector, EventSlot? slot) => Interlocked.Exchange(ref _slots[vector], slot)?.Retire();
+
+    public void Clear()
+    {
+        for (int vector = 0; vector < _slots.Length; vector++)
+        {
+            Bind(vector, null);
+        }
+
+        Array.Clear(_allocated);
+    }
+
+    /// <summary>Signals a vector's eventfd.</summary>
+    /// <returns>False when it has none.</returns>
+    public bool Fire(int vector)
+    {
+        while (Volatile.Read(ref _slots[vector]) is { } slot)
+        {
+            if (slot.TryEnter())
+            {
+                slot.SignalAndLeave();
+                return true;
+            }
+
+            // Retired between the two looks: its place already holds the next one, or none.
+        }
+
+        return false;
+    }
+}
