@@ -1,0 +1,17 @@
+namespace Penstock.Lab;
+
+/// <summary>Small programs to put into guests that have nothing but a kernel and busybox.</summary>
+public static class GuestPrograms
+{
+    /// <summary>
+    /// <c>/bin/gpio-lines</c>, which uses the kernel's GPIO character device: <c>info CHIP</c>, <c>get CHIP LINE…</c>,
+    /// <c>set CHIP LINE=VALUE…</c>, <c>watch CHIP COUNT TIMEOUT_MS LINE…</c> (prints <c>ready</c>, then a line per edge,
+    /// then <c>events N</c>; the timeout is per edge). Exit status 0 done, 1 failed or out of time, 2 wrong usage.
+    /// </summary>
+    /// <param name="architecture">The guest's architecture; only <see cref="GuestArchitecture.X86_64"/> has the program.</param>
+    /// <returns>The file.</returns>
+    /// <exception cref="LabException">There is no such program for that architecture.</exception>
+    public static GuestFile GpioLines(GuestArchitecture architecture) => architecture == GuestArchitecture.X86_64
+        ? GuestFile.FromBytes("/bin/gpio-lines", Embedded.Bytes("guest/gpio-lines-x86_64"), GuestFile.Executable)
+        : throw new LabException($"gpio-lines is built for x86_64 guests only, not for {GuestPlatform.Of(architecture).Name}; use an x86_64 guest");
+}

@@ -1,0 +1,228 @@
+using System.Globalization;
+using Penstock.Lab.Debian;
+using Penstock.Lab.Initramfs;
+using Penstock.Lab.Kernel;
+using Penstock.Lab.Qemu;
+
+namespace Penstock.Lab;
+
+/// <summary>
+/// The cache folder's records of what is ready for one architecture. A record is written last and by renaming, so
+/// what it names is whole; paths in it are relative, so the folder can be moved.
+/// </summary>
+internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions options, LabEnvironment environment)
+{
+    /// <summary>Raised when the initramfs's own contents change, so that older ones are made anew.</summary>
+    private const string Format = "1";
+
+    private readonly string _folder = Path.Combine(cache, platform.Name);
+
+    private string QemuRecord => Path.Combine(_folder, "qemu");
+
+    private string KernelRecord => Path.Combine(_folder, KernelKey is null ? "kernel" : "kernel-named");
+
+    private IEnumerable<string> WantedModules => platform.Modules.Concat(options.ExtraModules).Select(ModuleInfo.Canonical).Distinct();
+
+    /// <summary>Tells user-named files apart; null when all is Debian's.</summary>
+    private string? KernelKey => options.KernelPath is null && options.BusyboxPath is null
+        ? null
+        : string.Join('|', ((string?[])[options.KernelPath, options.ModulesFolder, options.BusyboxPath]).Select(Identity));
+
+    public QemuProgram? KnownQemu() =>
+        Read(QemuRecord) is { } record
+        && record.TryGetValue("program", out var program)
+        && Version.TryParse(record.GetValueOrDefault("version"), out var version)
+        && File.Exists(Absolute(program))
+            ? new QemuProgram(Absolute(program), version)
+            : null;
+
+    public KernelSet? KnownKernel()
+    {
+        if (Read(KernelRecord) is not { } record
+            || record.GetValueOrDefault("format") != Format
+            || record.GetValueOrDefault("key", "") != (KernelKey ?? "")
+            || !record.TryGetValue("kernel", out var kernel)
+            || !record.TryGetValue("initramfs", out var initramfs))
+        {
+            return null;
+        }
+
+        var asked = Words(record, "asked").ToHashSet();
+        return File.Exists(Absolute(kernel)) && File.Exists(Absolute(initramfs)) && WantedModules.All(asked.Contains)
+            ? new KernelSet(
+                Absolute(kernel),
+                record.GetValueOrDefault("release"),
+                Absolute(initramfs),
+                Words(record, "modules").ToHashSet(),
+                Words(record, "builtin").ToHashSet())
+            : null;
+    }
+
+    public async Task<QemuProgram> FetchQemuAsync(DebianFetch fetch, string? rejected, CancellationToken cancellation)
+    {
+        if (rejected is not null)
+        {
+            options.Progress?.Report(new LabProgress($"the QEMU on the PATH does not do ({rejected}; needed: {QemuVersion.Needed.Major}): fetching Debian's"));
+        }
+
+        var qemu = await fetch.QemuAsync(platform, cancellation).ConfigureAwait(false);
+        await WriteAsync(
+            QemuRecord,
+            new() { ["program"] = Relative(qemu.Path), ["version"] = qemu.Version.ToString() },
+            cancellation).ConfigureAwait(false);
+        return qemu;
+    }
+
+    public async Task<KernelSet> MakeKernelAsync(DebianFetch fetch, CancellationToken cancellation)
+    {
+        var work = Path.Combine(_folder, "work");
+        RemoveFolder(work);
+        Directory.CreateDirectory(work);
+        var unpacked = Path.Combine(work, "kernel");
+        var busybox = Named(options.BusyboxPath, "busybox", "BusyboxPath or PENSTOCK_BUSYBOX")
+            ?? await fetch.BusyboxAsync(platform, Path.Combine(work, "busybox"), cancellation).ConfigureAwait(false);
+        var kernel = Named(options.KernelPath, "the kernel", "KernelPath or PENSTOCK_KERNEL");
+        var modulesFolder = kernel is null ? null : options.ModulesFolder;
+        if (kernel is null)
+        {
+            await fetch.KernelAsync(platform, unpacked, cancellation).ConfigureAwait(false);
+            modulesFolder = DebianModules(unpacked);
+            kernel = DebianKernel(unpacked, modulesFolder);
+        }
+        else if (modulesFolder is not null && !Directory.Exists(modulesFolder))
+        {
+            throw new LabException(
+                $"the kernel's modules are to be in {modulesFolder} (ModulesFolder or PENSTOCK_MODULES), and there is no such folder; "
+                + "name the folder lib/modules/RELEASE that belongs to the kernel, or unset it");
+        }
+
+        options.Progress?.Report(new LabProgress($"making the initramfs for {platform.Name}"));
+        // What others have asked for stays, so that two programs with different wishes do not rebuild it in turn.
+        var before = Read(KernelRecord) is { } record && record.GetValueOrDefault("key", "") == (KernelKey ?? "") ? Words(record, "asked") : [];
+        var asked = WantedModules.Union(before).ToList();
+        var modules = modulesFolder is null
+            ? ModuleSelection.None(asked)
+            : await ModuleSelection.SelectAsync(modulesFolder, asked, Path.Combine(work, "modules"), environment, cancellation).ConfigureAwait(false);
+        var release = modulesFolder is null ? null : Path.GetFileName(Path.TrimEndingDirectorySeparator(modulesFolder));
+        return await KeepAsync(kernel, busybox, release, modules, asked, cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<KernelSet> KeepAsync(
+        string kernel, string busybox, string? release, ModuleSelection modules, List<string> asked, CancellationToken cancellation)
+    {
+        // A new name each time: a guest that boots from the files before these keeps them.
+        var unique = DateTime.UtcNow.Ticks.ToString("x", CultureInfo.InvariantCulture);
+        var kept = options.KernelPath ?? Path.Combine(_folder, $"vmlinuz-{release}-{unique}");
+        var initramfs = Path.Combine(_folder, $"initramfs-{release ?? "named"}-{unique}.cpio");
+        await using (var output = new FileStream(initramfs + ".part", FileMode.Create))
+        {
+            BaseInitramfs.Write(output, busybox, release, modules);
+        }
+
+        File.Move(initramfs + ".part", initramfs);
+        if (options.KernelPath is null)
+        {
+            File.Copy(kernel, kept + ".part", overwrite: true);
+            File.Move(kept + ".part", kept);
+        }
+
+        var names = modules.Modules.Select(m => m.Name).ToHashSet();
+        var record = new Dictionary<string, string>
+        {
+            ["format"] = Format,
+            ["key"] = KernelKey ?? "",
+            ["kernel"] = Relative(kept),
+            ["initramfs"] = Relative(initramfs),
+            ["modules"] = string.Join(' ', names),
+            ["builtin"] = string.Join(' ', modules.BuiltIn),
+            ["asked"] = string.Join(' ', asked),
+        };
+        if (release is not null)
+        {
+            record["release"] = release;
+        }
+
+        await WriteAsync(KernelRecord, record, cancellation).ConfigureAwait(false);
+        RemoveOldBut(kept, initramfs);
+        RemoveFolder(Path.Combine(_folder, "work"));
+        return new KernelSet(Path.GetFullPath(kept), release, initramfs, names, modules.BuiltIn);
+    }
+
+    /// <summary>Removes earlier kernels and initramfs, but not what a program that runs now may still boot.</summary>
+    private void RemoveOldBut(params string[] used)
+    {
+        foreach (var file in Directory.EnumerateFiles(_folder, "vmlinuz-*").Concat(Directory.EnumerateFiles(_folder, "initramfs-*")))
+        {
+            if (!used.Contains(file) && File.GetLastWriteTimeUtc(file) < DateTime.UtcNow.AddDays(-1))
+            {
+                File.Delete(file);
+            }
+        }
+    }
+
+    private static string DebianModules(string unpacked) =>
+        ((string[])["usr/lib/modules", "lib/modules"]).Select(p => Path.Combine(unpacked, p)).Where(Directory.Exists)
+            .SelectMany(Directory.EnumerateDirectories).FirstOrDefault()
+        ?? throw new LabException("Debian's kernel packages hold no modules; name a kernel with KernelPath or PENSTOCK_KERNEL");
+
+    private static string DebianKernel(string unpacked, string modulesFolder) =>
+        ((string[])[Path.Combine(unpacked, "boot"), modulesFolder]).Where(Directory.Exists)
+            .SelectMany(f => Directory.EnumerateFiles(f, "vmlinu*")).FirstOrDefault(f => new FileInfo(f).Length > 0)
+        ?? throw new LabException("Debian's kernel packages hold no kernel image; name a kernel with KernelPath or PENSTOCK_KERNEL");
+
+    private static string? Named(string? path, string what, string how) => path is null || File.Exists(path)
+        ? path
+        : throw new LabException($"{what} is to be {path} ({how}), and there is no such file; name one that is there, or unset it");
+
+    private static string Identity(string? path) => path is null
+        ? ""
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Path.GetFullPath(path)}:{(File.Exists(path) ? new FileInfo(path).Length : 0)}:{File.GetLastWriteTimeUtc(path).Ticks}");
+
+    private static Dictionary<string, string>? Read(string record)
+    {
+        if (!File.Exists(record))
+        {
+            return null;
+        }
+
+        var fields = new Dictionary<string, string>();
+        foreach (var line in File.ReadAllLines(record))
+        {
+            if (line.IndexOf('=', StringComparison.Ordinal) is > 0 and var split)
+            {
+                fields[line[..split]] = line[(split + 1)..];
+            }
+        }
+
+        return fields;
+    }
+
+    private static async Task WriteAsync(string record, Dictionary<string, string> fields, CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(record)!);
+        await File.WriteAllLinesAsync(record + ".part", fields.Select(f => $"{f.Key}={f.Value}"), cancellation).ConfigureAwait(false);
+        File.Move(record + ".part", record, overwrite: true);
+    }
+
+    private static string[] Words(Dictionary<string, string> record, string field) =>
+        record.GetValueOrDefault(field, "").Split(' ', StringSplitOptions.RemoveEmptyEntries);
+
+    private static void RemoveFolder(string folder)
+    {
+        if (Directory.Exists(folder))
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private string Absolute(string path) => Path.GetFullPath(path, cache);
+
+    /// <summary>Paths outside the cache folder stay absolute.</summary>
+    private string Relative(string path)
+    {
+        var full = Path.GetFullPath(path);
+        return full.StartsWith(cache + "/", StringComparison.Ordinal) ? Path.GetRelativePath(cache, full) : full;
+    }
+}

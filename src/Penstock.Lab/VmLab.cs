@@ -1,0 +1,110 @@
+using Penstock.Lab.Debian;
+using Penstock.Lab.Qemu;
+
+namespace Penstock.Lab;
+
+/// <summary>
+/// What guests of one architecture boot with: a QEMU, a kernel and an initramfs. It is prepared once and then read from
+/// the cache folder; any number of guests, threads and processes may use it at once.
+/// </summary>
+public sealed class VmLab
+{
+    private readonly KernelSet _kernel;
+
+    private VmLab(GuestArchitecture architecture, QemuProgram qemu, KernelSet kernel)
+    {
+        Architecture = architecture;
+        Platform = GuestPlatform.Of(architecture);
+        QemuPath = qemu.Path;
+        QemuVersion = qemu.Version;
+        _kernel = kernel;
+    }
+
+    /// <summary>The guests' architecture.</summary>
+    public GuestArchitecture Architecture { get; }
+
+    /// <summary>The QEMU program; it can be run by hand as well.</summary>
+    public string QemuPath { get; }
+
+    /// <summary>QEMU's version, 11 or newer.</summary>
+    public Version QemuVersion { get; }
+
+    /// <summary>The kernel image.</summary>
+    public string KernelPath => _kernel.KernelPath;
+
+    /// <summary>The kernel's release as <c>uname -r</c> says it, or null for a kernel named without modules.</summary>
+    public string? KernelRelease => _kernel.Release;
+
+    /// <summary>The base initramfs (cpio, uncompressed): busybox and kernel modules. Each boot appends its own files to it.</summary>
+    public string InitramfsPath => _kernel.InitramfsPath;
+
+    /// <summary>Names of the modules that guests can load, <c>-</c> written as <c>_</c>.</summary>
+    public IReadOnlySet<string> Modules => _kernel.Loadable;
+
+    /// <summary>Names of what would be modules but is built into the kernel, <c>-</c> written as <c>_</c>; empty when it is not known.</summary>
+    public IReadOnlySet<string> BuiltInModules => _kernel.BuiltIn;
+
+    internal GuestPlatform Platform { get; }
+
+    /// <summary>
+    /// Finds or makes all that guests of one architecture need. Returns in milliseconds when all is there. Otherwise it fetches
+    /// only what this architecture needs, continues where an interrupted run stopped, and waits for another process that is
+    /// preparing the same folder.
+    /// </summary>
+    /// <param name="architecture">The guests' architecture.</param>
+    /// <param name="options">Where to keep things and what to use instead of fetching; null for the defaults.</param>
+    /// <param name="cancellation">Stops the preparation; what has arrived is kept.</param>
+    /// <returns>The lab.</returns>
+    /// <exception cref="LabException">Something is absent, too old or cannot be fetched; the text says what to do.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static Task<VmLab> PrepareAsync(
+        GuestArchitecture architecture, LabOptions? options = null, CancellationToken cancellation = default) =>
+        PrepareAsync(architecture, options ?? new LabOptions(), LabEnvironment.OfProcess, cancellation);
+
+    internal static async Task<VmLab> PrepareAsync(
+        GuestArchitecture architecture, LabOptions options, LabEnvironment environment, CancellationToken cancellation)
+    {
+        var platform = GuestPlatform.Of(architecture);
+        if (!OperatingSystem.IsLinux())
+        {
+            throw new LabException("the VM lab needs Linux: guests share memory with devices by memfd and Unix sockets; use a Linux machine or VM");
+        }
+
+        var cache = environment.CacheFolder(options);
+        var named = options with
+        {
+            QemuPath = options.QemuPath ?? environment.Variable("PENSTOCK_QEMU", platform),
+            KernelPath = options.KernelPath ?? environment.Variable("PENSTOCK_KERNEL", platform),
+            ModulesFolder = options.ModulesFolder ?? environment.Variable("PENSTOCK_MODULES", platform),
+            BusyboxPath = options.BusyboxPath ?? environment.Variable("PENSTOCK_BUSYBOX", platform),
+        };
+        var locator = new QemuLocator(environment, cache);
+        var store = new LabStore(cache, platform, named, environment);
+        var qemu = await locator.FindAsync(platform, named.QemuPath, cancellation).ConfigureAwait(false) ?? store.KnownQemu();
+        var kernel = store.KnownKernel();
+        if (qemu is not null && kernel is not null)
+        {
+            return new VmLab(architecture, qemu, kernel);
+        }
+
+        var fetch = new DebianFetch(cache, environment, named.Progress);
+        if (fetch.WhyNot() is { } reason && (qemu is null || named.KernelPath is null || named.BusyboxPath is null))
+        {
+            var absent = ((string?[])
+            [
+                qemu is null ? locator.Rejected is { } old ? $"a newer QEMU ({old})" : "QEMU" : null,
+                named.KernelPath is null ? "a kernel" : null,
+                named.BusyboxPath is null ? "busybox" : null,
+            ]).OfType<string>();
+            throw new LabException(
+                $"the VM lab needs {string.Join(", ", absent)} for {platform.Name} guests and cannot fetch it: {reason}; {DebianFetch.NameThemYourself}");
+        }
+
+        await using var exclusive = await FolderLock.TakeAsync(cache, named.Progress, cancellation).ConfigureAwait(false);
+        // Another process may have done the work while this one waited.
+        qemu ??= store.KnownQemu() ?? await store.FetchQemuAsync(fetch, locator.Rejected, cancellation).ConfigureAwait(false);
+        kernel = store.KnownKernel() ?? await store.MakeKernelAsync(fetch, cancellation).ConfigureAwait(false);
+        named.Progress?.Report(new LabProgress($"the lab for {platform.Name} guests is ready"));
+        return new VmLab(architecture, qemu, kernel);
+    }
+}

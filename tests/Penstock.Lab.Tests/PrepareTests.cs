@@ -1,0 +1,205 @@
+using Penstock.Lab.Qemu;
+
+namespace Penstock.Lab.Tests;
+
+/// <summary>Preparation with folders of fake programs for a PATH: what people read when something is not as it should be.</summary>
+public sealed class PrepareTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly Dictionary<string, string> _variables = [];
+
+    public PrepareTests()
+    {
+        _variables["PATH"] = _folder["bin"] + ":/usr/bin:/bin";
+        _variables["HOME"] = _folder["home"];
+        Directory.CreateDirectory(_folder["bin"]);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private LabEnvironment Environment => new(name => _variables.GetValueOrDefault(name), _folder["apt"]);
+
+    private Task<VmLab> PrepareAsync(LabOptions? options = null, GuestArchitecture architecture = GuestArchitecture.X86_64) =>
+        VmLab.PrepareAsync(architecture, options ?? new LabOptions(), Environment, CancellationToken.None);
+
+    private void FakeQemu(string name, string version) => _folder.Program(name, $"echo 'QEMU emulator version {version} (Debian 1:{version}+ds-1)'");
+
+    /// <summary>A PATH of fakes only, apart from what the supervising shell and the fakes themselves use.</summary>
+    private void WithoutDebian() => _variables["PATH"] = _folder["bin"];
+
+    private LabOptions AllNamed()
+    {
+        File.WriteAllText(_folder["vmlinuz"], "kernel");
+        File.WriteAllText(_folder["busybox"], "busybox");
+        return new LabOptions { KernelPath = _folder["vmlinuz"], BusyboxPath = _folder["busybox"] };
+    }
+
+    [Theory]
+    [InlineData("QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1~bpo13+1)\nCopyright (c)", "11.1.3")]
+    [InlineData("QEMU emulator version 7.2.17\n", "7.2.17")]
+    [InlineData("QEMU emulator version 12.0", "12.0.0")]
+    public void Parse_VersionLine_GivesTheVersion(string text, string version)
+    {
+        Assert.Equal(Version.Parse(version), QemuVersion.Parse(text));
+    }
+
+    [Fact]
+    public void Parse_OtherText_GivesNothing()
+    {
+        Assert.Null(QemuVersion.Parse("qemu-system-x86_64: error while loading shared libraries"));
+    }
+
+    [Fact]
+    public async Task Prepare_NamedQemuTooOld_NamesVersionPlaceAndRemedy()
+    {
+        FakeQemu("old/qemu-system-x86_64", "10.1.2");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { QemuPath = _folder["old/qemu-system-x86_64"] }));
+        Assert.Contains(_folder["old/qemu-system-x86_64"] + " is QEMU 10.1.2", error.Message, StringComparison.Ordinal);
+        Assert.Contains("needs 11 or newer", error.Message, StringComparison.Ordinal);
+        Assert.Contains("PENSTOCK_QEMU", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Prepare_NamedQemuAbsent_NamesThePath()
+    {
+        _variables["PENSTOCK_QEMU"] = _folder["nowhere"];
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync());
+        Assert.Contains(_folder["nowhere"] + " (QemuPath or PENSTOCK_QEMU), and there is no such file", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Prepare_NamedQemuThatIsNone_ShowsItsWords()
+    {
+        var broken = _folder.Program("qemu", "echo 'cannot find libpixman' >&2; exit 127");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { QemuPath = broken }));
+        Assert.Contains("exit status 127: cannot find libpixman", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Prepare_NotDebianAndOldQemuOnPath_NamesAllThatIsMissing()
+    {
+        WithoutDebian();
+        FakeQemu("bin/qemu-system-x86_64", "9.2.0");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync());
+        Assert.Contains($"a newer QEMU ({_folder["bin/qemu-system-x86_64"]} is version 9.2.0), a kernel, busybox for x86_64", error.Message, StringComparison.Ordinal);
+        Assert.Contains("no apt-get", error.Message, StringComparison.Ordinal);
+        foreach (var remedy in (string[])["PENSTOCK_QEMU", "PENSTOCK_KERNEL", "PENSTOCK_MODULES", "PENSTOCK_BUSYBOX"])
+        {
+            Assert.Contains(remedy, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Prepare_EverythingNamed_FetchesNothingAndIsKnownAgain()
+    {
+        WithoutDebian();
+        FakeQemu("bin/qemu-system-x86_64", "11.0.1");
+        var lab = await PrepareAsync(AllNamed());
+        Assert.Equal(new Version(11, 0, 1), lab.QemuVersion);
+        Assert.Equal(_folder["bin/qemu-system-x86_64"], lab.QemuPath);
+        Assert.Equal(_folder["vmlinuz"], lab.KernelPath);
+        Assert.Null(lab.KernelRelease);
+        Assert.StartsWith(_folder["home/.cache/penstock/lab/"], lab.InitramfsPath, StringComparison.Ordinal);
+        var entries = CpioReader.Read(await File.ReadAllBytesAsync(lab.InitramfsPath));
+        Assert.Equal("busybox"u8.ToArray(), entries.Single(e => e.Name == "bin/busybox").Content);
+
+        var again = await PrepareAsync(AllNamed());
+        Assert.NotEqual(lab.InitramfsPath, again.InitramfsPath); // AllNamed wrote the files anew
+        Assert.Equal(again.InitramfsPath, (await PrepareAsync(new LabOptions { KernelPath = _folder["vmlinuz"], BusyboxPath = _folder["busybox"] })).InitramfsPath);
+    }
+
+    [Fact]
+    public async Task Prepare_VariableWithArchitecture_WinsOverThePlainOne()
+    {
+        WithoutDebian();
+        FakeQemu("s390/qemu-system-s390x", "11.2.0");
+        AllNamed();
+        _variables["PENSTOCK_QEMU"] = _folder["nowhere"];
+        _variables["PENSTOCK_QEMU_S390X"] = _folder["s390"];
+        _variables["PENSTOCK_KERNEL"] = _folder["vmlinuz"];
+        _variables["PENSTOCK_BUSYBOX"] = _folder["busybox"];
+        _variables["PENSTOCK_LAB"] = _folder["cache"];
+        var lab = await PrepareAsync(architecture: GuestArchitecture.S390x);
+        Assert.Equal(_folder["s390/qemu-system-s390x"], lab.QemuPath);
+        Assert.StartsWith(_folder["cache/s390x/"], lab.InitramfsPath, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Prepare_NoDebianArchiveInSources_SaysSo()
+    {
+        _folder.Program("bin/apt-get", "exit 0");
+        _folder.Program("bin/dpkg-deb", "exit 0");
+        _folder.Program("bin/dpkg", "echo amd64");
+        Directory.CreateDirectory(_folder["apt"]);
+        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://u.example/ubuntu noble main\n");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync());
+        Assert.Contains($"no Debian archive among the apt sources in {_folder["apt"]}", error.Message, StringComparison.Ordinal);
+        Assert.Contains("PENSTOCK_KERNEL", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Prepare_NoNetwork_GivesAptsReasonInOneLineAndTheLog()
+    {
+        _folder.Program("bin/apt-get", "echo 'Err:1 http://m.example/debian trixie InRelease'\necho 'E: Could not resolve host m.example' >&2\nexit 100");
+        _folder.Program("bin/dpkg-deb", "exit 0");
+        _folder.Program("bin/dpkg", "echo amd64");
+        Directory.CreateDirectory(_folder["apt"]);
+        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { CacheFolder = _folder["cache"] }));
+        Assert.DoesNotContain('\n', error.Message);
+        Assert.Contains("Could not resolve host m.example; check the network", error.Message, StringComparison.Ordinal);
+        Assert.EndsWith("Details: " + _folder["cache/apt.log"], error.Message, StringComparison.Ordinal);
+        Assert.Contains("Err:1", await File.ReadAllTextAsync(_folder["cache/apt.log"]), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Prepare_FolderLockedByAnother_WaitsForIt()
+    {
+        WithoutDebian();
+        FakeQemu("bin/qemu-system-x86_64", "11.0.1");
+        var waiting = new TaskCompletionSource();
+        var options = AllNamed() with
+        {
+            CacheFolder = _folder["cache"],
+            Progress = new Told(p =>
+            {
+                if (p.Step.StartsWith("waiting for another process", StringComparison.Ordinal))
+                {
+                    waiting.TrySetResult();
+                }
+            }),
+        };
+        var other = await FolderLock.TakeAsync(_folder["cache"], null, CancellationToken.None);
+        var prepare = PrepareAsync(options);
+        await waiting.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.False(prepare.IsCompleted);
+        await other.DisposeAsync();
+        Assert.True(File.Exists((await prepare).InitramfsPath));
+    }
+
+    [Fact]
+    public async Task Prepare_FolderThatCannotBeMade_NamesItAndTheVariable()
+    {
+        WithoutDebian();
+        FakeQemu("bin/qemu-system-x86_64", "11.0.1");
+        await File.WriteAllTextAsync(_folder["file"], "");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(AllNamed() with { CacheFolder = _folder["file/lab"] }));
+        Assert.Contains(_folder["file/lab"] + " cannot be made", error.Message, StringComparison.Ordinal);
+        Assert.Contains("PENSTOCK_LAB", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Prepare_LockThatCannotBeOpened_IsNoReasonToWait()
+    {
+        WithoutDebian();
+        FakeQemu("bin/qemu-system-x86_64", "11.0.1");
+        Directory.CreateDirectory(_folder["cache/lock"]);
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(AllNamed() with { CacheFolder = _folder["cache"] }));
+        Assert.Contains("cannot be written", error.Message, StringComparison.Ordinal);
+    }
+
+    private sealed class Told(Action<LabProgress> action) : IProgress<LabProgress>
+    {
+        public void Report(LabProgress value) => action(value);
+    }
+}
