@@ -1,0 +1,143 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.VfioUser;
+
+namespace Penstock.VfioUser;
+
+/// <summary>
+/// One DMA_READ or DMA_WRITE that waits for its reply. The waiting side may give up at any moment; who moves the state away from
+/// <see cref="Waiting"/> first decides whether the reply still touches the waiting side's buffer.
+/// </summary>
+internal sealed unsafe class DmaExchange : IDisposable
+{
+    private const int Idle = 0;
+    private const int Waiting = 1;
+    private const int Settled = 2;
+
+    private readonly ManualResetEventSlim _done = new(false, 0);
+    private TaskCompletionSource<Errno>? _promise;
+    private byte* _target;
+    private Memory<byte> _memory;
+    private Errno _result;
+    private int _state;
+
+    public ushort Id { get; private set; }
+
+    public VfioUserCommand Command { get; private set; }
+
+    public ulong Iova { get; private set; }
+
+    public int Count { get; private set; }
+
+    /// <summary>Starts an exchange whose waiting thread keeps its buffer where it is.</summary>
+    public void Begin(ushort id, VfioUserCommand command, ulong iova, int count, byte* target)
+    {
+        Prepare(id, command, iova, count);
+        _target = target;
+        Volatile.Write(ref _state, Waiting);
+    }
+
+    /// <summary>Starts an exchange that is awaited.</summary>
+    public Task<Errno> BeginAsync(ushort id, VfioUserCommand command, ulong iova, int count, Memory<byte> memory)
+    {
+        Prepare(id, command, iova, count);
+        _memory = memory;
+        _promise = new TaskCompletionSource<Errno>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<Errno> task = _promise.Task;
+        Volatile.Write(ref _state, Waiting);
+        return task;
+    }
+
+    /// <summary>Blocks until settled.</summary>
+    /// <returns>False when the time was up.</returns>
+    public bool Wait(TimeSpan time) => _done.Wait(time);
+
+    public Errno Result => _result;
+
+    /// <summary>Gives up, unless the reply is being taken at this moment.</summary>
+    /// <returns>Whether the exchange was still waiting.</returns>
+    public bool TrySettle(Errno result)
+    {
+        if (Interlocked.CompareExchange(ref _state, Settled, Waiting) != Waiting)
+        {
+            return false;
+        }
+
+        Finish(result);
+        return true;
+    }
+
+    /// <summary>Takes a reply.</summary>
+    /// <param name="header">Its header.</param>
+    /// <param name="body">What follows the header.</param>
+    public void Accept(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        if (Interlocked.CompareExchange(ref _state, Settled, Waiting) == Waiting)
+        {
+            Finish(Take(header, body));
+        }
+    }
+
+    /// <summary>Makes the exchange ready for its next use.</summary>
+    public void Recycle()
+    {
+        _target = null;
+        _memory = default;
+        _promise = null;
+        Volatile.Write(ref _state, Idle);
+    }
+
+    public void Dispose() => _done.Dispose();
+
+    private void Prepare(ushort id, VfioUserCommand command, ulong iova, int count)
+    {
+        Id = id;
+        Command = command;
+        Iova = iova;
+        Count = count;
+        _done.Reset();
+    }
+
+    private void Finish(Errno result)
+    {
+        _result = result;
+        TaskCompletionSource<Errno>? promise = _promise;
+        _done.Set();
+        promise?.SetResult(result);
+    }
+
+    private Errno Take(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        if ((header.Flags & VfioUserMessageFlags.Error) != 0)
+        {
+            // Zero and numbers beyond the kernel's range mean nothing.
+            return header.Error is 0 or > 4095 ? Errno.EINVAL : (Errno)header.Error;
+        }
+
+        if (header.Command != Command || body.Length < VfioUserDmaAccess.Length)
+        {
+            return Errno.EPROTO;
+        }
+
+        VfioUserDmaAccess echo = MemoryMarshal.Read<VfioUserDmaAccess>(body);
+        ReadOnlySpan<byte> data = body[VfioUserDmaAccess.Length..];
+        if (echo.Iova != Iova || echo.Count != (ulong)Count)
+        {
+            return Errno.EPROTO;
+        }
+
+        if (Command != VfioUserCommand.DmaRead)
+        {
+            return Errno.None;
+        }
+
+        if (data.Length != Count)
+        {
+            return Errno.EPROTO;
+        }
+
+        // SAFETY: the waiting thread keeps Count bytes in place until the exchange is settled, which happens after this copy.
+        data.CopyTo(_target != null ? new Span<byte>(_target, Count) : _memory.Span);
+        return Errno.None;
+    }
+}

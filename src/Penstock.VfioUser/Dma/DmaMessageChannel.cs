@@ -1,0 +1,353 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.VfioUser;
+using Penstock.Vfio;
+
+namespace Penstock.VfioUser;
+
+/// <summary>
+/// Reaches the client's memory with DMA_READ and DMA_WRITE, beside the client's own commands: replies are told apart by type and id.
+/// Nothing is sent while a register access waits for its reply, since a real QEMU would not answer.
+/// </summary>
+internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
+{
+    /// <summary>
+    /// Data bytes in one message. A QEMU that answers a longer DMA_READ than its socket buffer holds stalls for good, so stay well below that.
+    /// </summary>
+    internal const int ChunkLimit = 128 * 1024;
+
+    /// <summary>How many messages may be in flight.</summary>
+    private const int Exchanges = 32;
+
+    /// <summary>Ends well before the 5 s after which QEMU gives up on this side.</summary>
+    internal static readonly TimeSpan ReplyTime = TimeSpan.FromSeconds(4);
+
+    private readonly MessageSender _sender;
+    private readonly UnixSocket _socket;
+    private readonly IMessageObserver? _observer;
+    private readonly DmaExchange[] _exchanges = new DmaExchange[Exchanges];
+    private readonly Stack<DmaExchange> _free = new(Exchanges);
+    private readonly Dictionary<ushort, DmaExchange> _inFlight = new(Exchanges);
+    private readonly SemaphoreSlim _available = new(Exchanges);
+    private readonly Lock _table = new();
+    private readonly byte[] _message = new byte[ChunkLimit + VfioUserHeader.Length + VfioUserDmaAccess.Length];
+    private ushort _nextId;
+    private bool _closed;
+
+    public DmaMessageChannel(UnixSocket socket, MessageSender sender, IMessageObserver? observer)
+    {
+        _socket = socket;
+        _sender = sender;
+        _observer = observer;
+        for (int i = 0; i < Exchanges; i++)
+        {
+            _exchanges[i] = new DmaExchange();
+            _free.Push(_exchanges[i]);
+        }
+    }
+
+    /// <summary>Data bytes that the client accepts in one message.</summary>
+    public int PeerLimit { get; set; } = VfioUserLimits.DefaultMaximumTransfer;
+
+    /// <summary>The thread that receives, on which waiting for a reply would never end; 0 before it runs.</summary>
+    public int ReceivingThread { get; set; }
+
+    private int Chunk => Math.Min(ChunkLimit, PeerLimit);
+
+    public unsafe Errno Read(ulong iova, Span<byte> destination)
+    {
+        // SAFETY: the span stays pinned until every exchange that knows its address is settled.
+        fixed (byte* start = destination)
+        {
+            return RunChunks(VfioUserCommand.DmaRead, iova, start, destination.Length);
+        }
+    }
+
+    public unsafe Errno Write(ulong iova, ReadOnlySpan<byte> source)
+    {
+        // SAFETY: as above; the bytes are only read.
+        fixed (byte* start = source)
+        {
+            return RunChunks(VfioUserCommand.DmaWrite, iova, start, source.Length);
+        }
+    }
+
+    public async ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation)
+    {
+        for (int done = 0; done < destination.Length;)
+        {
+            Memory<byte> part = destination.Slice(done, Math.Min(Chunk, destination.Length - done));
+            Errno errno = await RunAsync(VfioUserCommand.DmaRead, iova + (ulong)done, part, default, cancellation).ConfigureAwait(false);
+            if (errno != Errno.None)
+            {
+                return errno;
+            }
+
+            done += part.Length;
+        }
+
+        return Errno.None;
+    }
+
+    public async ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation)
+    {
+        for (int done = 0; done < source.Length;)
+        {
+            ReadOnlyMemory<byte> part = source.Slice(done, Math.Min(Chunk, source.Length - done));
+            Errno errno = await RunAsync(VfioUserCommand.DmaWrite, iova + (ulong)done, default, part, cancellation).ConfigureAwait(false);
+            if (errno != Errno.None)
+            {
+                return errno;
+            }
+
+            done += part.Length;
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Hands a reply to whoever waits for it. For the receiving thread.</summary>
+    /// <param name="header">Its header.</param>
+    /// <param name="body">What follows the header.</param>
+    /// <returns>Whether somebody waited.</returns>
+    public bool TryComplete(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        DmaExchange? exchange;
+        lock (_table)
+        {
+            if (!_inFlight.TryGetValue(header.Id, out exchange))
+            {
+                return false;
+            }
+        }
+
+        exchange.Accept(header, body);
+        return true;
+    }
+
+    /// <summary>Fails everything that waits, and everything later, with ENOTCONN.</summary>
+    public void Close()
+    {
+        lock (_table)
+        {
+            _closed = true;
+            foreach (DmaExchange exchange in _inFlight.Values)
+            {
+                exchange.TrySettle(Errno.ENOTCONN);
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        Close();
+
+        // Whoever still holds an exchange was woken just now and gives it back; only then may the events go.
+        for (int i = 0; i < Exchanges; i++)
+        {
+            _available.Wait();
+        }
+
+        foreach (DmaExchange exchange in _exchanges)
+        {
+            exchange.Dispose();
+        }
+    }
+
+    private unsafe Errno RunChunks(VfioUserCommand command, ulong iova, byte* start, int length)
+    {
+        if (Environment.CurrentManagedThreadId == ReceivingThread)
+        {
+            return Errno.EDEADLK;
+        }
+
+        for (int done = 0; done < length;)
+        {
+            int count = Math.Min(Chunk, length - done);
+            Errno errno = RunChunk(command, iova + (ulong)done, start + done, count);
+            if (errno != Errno.None)
+            {
+                return errno;
+            }
+
+            done += count;
+        }
+
+        return Errno.None;
+    }
+
+    private unsafe Errno RunChunk(VfioUserCommand command, ulong iova, byte* start, int count)
+    {
+        if (!_available.Wait(ReplyTime))
+        {
+            return Errno.ETIMEDOUT;
+        }
+
+        if (!TryRent(out DmaExchange? exchange, out ushort id))
+        {
+            return Errno.ENOTCONN;
+        }
+
+        exchange.Begin(id, command, iova, count, start);
+        Publish(exchange);
+
+        // SAFETY: count bytes from start belong to the caller, which waits here.
+        Errno errno = Send(exchange, command == VfioUserCommand.DmaWrite ? new ReadOnlySpan<byte>(start, count) : default);
+        if (errno != Errno.None)
+        {
+            exchange.TrySettle(errno);
+        }
+
+        if (!exchange.Wait(ReplyTime) && !exchange.TrySettle(Errno.ETIMEDOUT))
+        {
+            exchange.Wait(Timeout.InfiniteTimeSpan);
+        }
+
+        Errno result = exchange.Result;
+        Return(exchange);
+        return result;
+    }
+
+    private async ValueTask<Errno> RunAsync(
+        VfioUserCommand command, ulong iova, Memory<byte> destination, ReadOnlyMemory<byte> source, CancellationToken cancellation)
+    {
+        if (!await _available.WaitAsync(ReplyTime, CancellationToken.None).ConfigureAwait(false))
+        {
+            return Errno.ETIMEDOUT;
+        }
+
+        if (!TryRent(out DmaExchange? exchange, out ushort id))
+        {
+            return Errno.ENOTCONN;
+        }
+
+        Task<Errno> task = exchange.BeginAsync(id, command, iova, Math.Max(destination.Length, source.Length), destination);
+        Publish(exchange);
+        Errno errno = Send(exchange, source.Span);
+        if (errno != Errno.None)
+        {
+            exchange.TrySettle(errno);
+        }
+
+        try
+        {
+            await task.WaitAsync(ReplyTime, cancellation).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            exchange.TrySettle(Errno.ETIMEDOUT);
+        }
+        catch (OperationCanceledException)
+        {
+            exchange.TrySettle(Errno.ECANCELED);
+        }
+
+        Errno result = await task.ConfigureAwait(false);
+        Return(exchange);
+        return result;
+    }
+
+    private bool TryRent([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out DmaExchange? exchange, out ushort id)
+    {
+        lock (_table)
+        {
+            if (_closed)
+            {
+                _available.Release();
+                exchange = null;
+                id = 0;
+                return false;
+            }
+
+            exchange = _free.Pop();
+            do
+            {
+                id = _nextId++;
+            }
+            while (_inFlight.ContainsKey(id));
+            return true;
+        }
+    }
+
+    private void Publish(DmaExchange exchange)
+    {
+        lock (_table)
+        {
+            _inFlight.Add(exchange.Id, exchange);
+            if (_closed)
+            {
+                exchange.TrySettle(Errno.ENOTCONN);
+            }
+        }
+    }
+
+    private void Return(DmaExchange exchange)
+    {
+        lock (_table)
+        {
+            _inFlight.Remove(exchange.Id);
+            exchange.Recycle();
+            _free.Push(exchange);
+        }
+
+        _available.Release();
+    }
+
+    private Errno Send(DmaExchange exchange, ReadOnlySpan<byte> data)
+    {
+        int length = VfioUserHeader.Length + VfioUserDmaAccess.Length + data.Length;
+        _sender.Gate.Enter();
+        try
+        {
+            Span<byte> message = _message.AsSpan(0, length);
+            MemoryMarshal.Write(message, new VfioUserHeader { Id = exchange.Id, Command = exchange.Command, Size = (uint)length });
+            MemoryMarshal.Write(message[VfioUserHeader.Length..], new VfioUserDmaAccess { Iova = exchange.Iova, Count = (ulong)exchange.Count });
+            data.CopyTo(message[(VfioUserHeader.Length + VfioUserDmaAccess.Length)..]);
+            _observer?.OnMessage(false, message, 0);
+            Errno errno = _sender.Send(message);
+            if (errno != Errno.None || !_sender.HasBacklog)
+            {
+                return errno;
+            }
+        }
+        finally
+        {
+            _sender.Gate.Exit();
+        }
+
+        return DrainBacklog();
+    }
+
+    /// <summary>
+    /// The receiving thread may be asleep in a receive and would not notice that there is something left to send, so whoever left it sees it off.
+    /// </summary>
+    private Errno DrainBacklog()
+    {
+        long deadline = Environment.TickCount64 + (long)ReplyTime.TotalMilliseconds;
+        while (_sender.HasBacklog)
+        {
+            long left = deadline - Environment.TickCount64;
+            if (left <= 0)
+            {
+                return Errno.ETIMEDOUT;
+            }
+
+            Poll.Wait(_socket.Descriptor, PollEvents.Out, TimeSpan.FromMilliseconds(left));
+            _sender.Gate.Enter();
+            try
+            {
+                Errno errno = _sender.Flush();
+                if (errno != Errno.None)
+                {
+                    return errno;
+                }
+            }
+            finally
+            {
+                _sender.Gate.Exit();
+            }
+        }
+
+        return Errno.None;
+    }
+}

@@ -1,0 +1,27 @@
+using Penstock.Specs.VfioUser;
+
+namespace Penstock.VfioUser;
+
+/// <summary>What a peer said in VERSION that it accepts; the protocol's defaults where it said nothing.</summary>
+public readonly record struct PeerLimits
+{
+    /// <summary>The protocol's defaults.</summary>
+    public PeerLimits()
+    {
+    }
+
+    /// <summary>Descriptors in one message.</summary>
+    public int MaximumDescriptors { get; init; } = VfioUserLimits.DefaultMaximumDescriptors;
+
+    /// <summary>Data bytes in one message.</summary>
+    public int MaximumTransfer { get; init; } = VfioUserLimits.DefaultMaximumTransfer;
+
+    /// <summary>Maps at one time.</summary>
+    public int MaximumDmaMaps { get; init; } = VfioUserLimits.DefaultMaximumDmaMaps;
+
+    /// <summary>Page sizes of its I/O address space, as a mask.</summary>
+    public ulong PageSizes { get; init; } = VfioUserLimits.DefaultPageSizes;
+
+    /// <summary>Whether it takes several short writes in one message.</summary>
+    public bool WriteMultiple { get; init; }
+}

@@ -1,0 +1,26 @@
+namespace Penstock.VfioUser;
+
+/// <summary>How a server treats its clients.</summary>
+public sealed class VfioUserServerOptions
+{
+    /// <summary>Serve one client, then end.</summary>
+    public bool Once { get; init; }
+
+    /// <summary>Never touch a client's memory directly: copy through its descriptor, so that a file that shrinks is an error and not the end.</summary>
+    public bool Guard { get; init; }
+
+    /// <summary>The processor that sessions run on, or null for any.</summary>
+    public int? Processor { get; init; }
+
+    /// <summary>One line for people, for each thing that happens.</summary>
+    public Action<string>? Log { get; init; }
+
+    /// <summary>Sees every message, for recording.</summary>
+    public IMessageObserver? Observer { get; init; }
+
+    /// <summary>Called when a client has negotiated.</summary>
+    public Action? ClientConnected { get; init; }
+
+    /// <summary>Called when a session has ended and everything that it held is given back.</summary>
+    public Action<SessionEnd>? ClientEnded { get; init; }
+}

@@ -1,0 +1,188 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.Vfio;
+using Penstock.Specs.VfioUser;
+using Penstock.Vfio;
+
+namespace Penstock.VfioUser;
+
+/// <content>DEVICE_GET_INFO, GET_REGION_INFO, GET_REGION_IO_FDS, GET_IRQ_INFO and SET_IRQS.</content>
+internal sealed unsafe partial class VfioUserSession
+{
+    private Errno DeviceGetInfo(ReadOnlySpan<byte> body, out int length)
+    {
+        length = VfioUserDeviceInfo.Length;
+        if (!TryRead(body, out VfioUserDeviceInfo info) || info.ArgumentSize < length)
+        {
+            return Errno.EINVAL;
+        }
+
+        VfioDeviceInfo device = _file!.GetInfo();
+        info.ArgumentSize = (uint)length;
+        info.Flags = (uint)device.Flags;
+        info.RegionCount = (uint)device.RegionCount;
+        info.IrqCount = (uint)device.IrqCount;
+        MemoryMarshal.Write(Payload(length), info);
+        return Errno.None;
+    }
+
+    private Errno DeviceGetRegionInfo(ReadOnlySpan<byte> body, out int length)
+    {
+        length = VfioUserRegionInfo.Length;
+        if (!TryRead(body, out VfioUserRegionInfo info) || info.ArgumentSize < length)
+        {
+            return Errno.EINVAL;
+        }
+
+        VfioRegionInfo region = GetRegion(info.Index);
+        info.ArgumentSize = (uint)length;
+        info.Flags = (uint)region.Flags;
+        info.CapabilityOffset = 0;
+        info.Size = region.Size;
+        info.FileOffset = 0;
+        MemoryMarshal.Write(Payload(length), info);
+        return Errno.None;
+    }
+
+    private Errno DeviceGetRegionIoFds(ReadOnlySpan<byte> body, out int length)
+    {
+        length = VfioUserRegionIoFds.Length;
+        if (!TryRead(body, out VfioUserRegionIoFds request)
+            || request.ArgumentSize < length
+            || request.ArgumentSize > VfioUserLimits.DefaultMaximumTransfer
+            || request.Flags != 0
+            || request.Count != 0
+            || GetRegion(request.Index).Flags == VfioRegionFlags.None)
+        {
+            return Errno.EINVAL;
+        }
+
+        request.ArgumentSize = (uint)length;
+        MemoryMarshal.Write(Payload(length), request);
+        return Errno.None;
+    }
+
+    private Errno DeviceGetIrqInfo(ReadOnlySpan<byte> body, out int length)
+    {
+        length = VfioUserIrqInfo.Length;
+        if (!TryRead(body, out VfioUserIrqInfo info) || info.ArgumentSize < length)
+        {
+            return Errno.EINVAL;
+        }
+
+        VfioIrqInfo irq = _file!.GetIrqInfo(info.Index);
+        info.ArgumentSize = (uint)length;
+        info.Flags = (uint)irq.Flags;
+        info.Count = irq.Count;
+        MemoryMarshal.Write(Payload(length), info);
+        return Errno.None;
+    }
+
+    private Errno DeviceSetIrqs(ReadOnlySpan<byte> body)
+    {
+        if (!TryRead(body, out VfioUserIrqSet set) || set.ArgumentSize < VfioUserIrqSet.Length)
+        {
+            return Errno.EINVAL;
+        }
+
+        ReadOnlySpan<byte> data = body[VfioUserIrqSet.Length..];
+        var flags = (VfioIrqSetFlags)set.Flags;
+        VfioIrqSetFlags kind = flags & VfioIrqSetFlags.DataMask;
+        VfioIrqSetFlags action = flags & VfioIrqSetFlags.ActionsMask;
+        int descriptors = _receiver.DescriptorCount;
+        if (!uint.IsPow2((uint)kind) || !uint.IsPow2((uint)action) || (kind | action) != flags)
+        {
+            return Errno.EINVAL;
+        }
+
+        // One byte a vector with bool data; with eventfd data all descriptors or none, and never any with the other kinds.
+        if (kind == VfioIrqSetFlags.DataBool ? data.Length != set.Count : data.Length != 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (descriptors != 0 && (kind != VfioIrqSetFlags.DataEventfd || descriptors != set.Count))
+        {
+            return Errno.EINVAL;
+        }
+
+        return kind == VfioIrqSetFlags.DataEventfd ? SetIrqEvents(set, flags, descriptors) : SetIrqs(set, flags, data, []);
+    }
+
+    private Errno SetIrqEvents(in VfioUserIrqSet set, VfioIrqSetFlags flags, int descriptors)
+    {
+        // Absent descriptors take vectors away. The count is bounded by the device's before an array is made of it.
+        VfioIrqInfo irq = _file!.GetIrqInfo(set.Index);
+        if (set.Count > irq.Count)
+        {
+            return Errno.EINVAL;
+        }
+
+        var events = new EventDescriptor?[set.Count];
+        try
+        {
+            for (int i = 0; i < descriptors; i++)
+            {
+                OwnedDescriptor descriptor = _receiver.TakeDescriptor(i);
+                try
+                {
+                    events[i] = EventDescriptor.Adopt(descriptor);
+                }
+                catch
+                {
+                    descriptor.Dispose();
+                    throw;
+                }
+            }
+
+            return SetIrqs(set, flags, [], events);
+        }
+        finally
+        {
+            foreach (EventDescriptor? e in events)
+            {
+                e?.Dispose();
+            }
+        }
+    }
+
+    private Errno SetIrqs(in VfioUserIrqSet set, VfioIrqSetFlags flags, ReadOnlySpan<byte> bools, ReadOnlySpan<EventDescriptor?> events)
+    {
+        _file!.SetIrqs(new VfioIrqRequest
+        {
+            Flags = flags,
+            Index = set.Index,
+            Start = set.Start,
+            Count = set.Count,
+            Bools = bools,
+            Events = events,
+        });
+        return Errno.None;
+    }
+
+    /// <summary>The legacy VGA index exists on the wire also where the device has none: absent, not wrong.</summary>
+    private VfioRegionInfo GetRegion(uint index)
+    {
+        try
+        {
+            return _file!.GetRegionInfo(index);
+        }
+        catch (VfioException absent) when (index == VfioRegions.Vga && absent.Errno == Errno.EINVAL)
+        {
+            return new VfioRegionInfo(VfioRegions.Vga, VfioRegionFlags.None, 0);
+        }
+    }
+
+    private static bool TryRead<T>(ReadOnlySpan<byte> body, out T value)
+        where T : unmanaged
+    {
+        if (body.Length < sizeof(T))
+        {
+            value = default;
+            return false;
+        }
+
+        value = MemoryMarshal.Read<T>(body);
+        return true;
+    }
+}

@@ -1,0 +1,80 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.VfioUser;
+using Penstock.Vfio;
+
+namespace Penstock.VfioUser;
+
+/// <content>DMA_MAP and DMA_UNMAP: the client's memory becomes the container's.</content>
+internal sealed unsafe partial class VfioUserSession
+{
+    private const VfioUserDmaMapFlags AccessFlags = VfioUserDmaMapFlags.Read | VfioUserDmaMapFlags.Write;
+    private const VfioUserDmaMapFlags WayFlags = VfioUserDmaMapFlags.Mmap | VfioUserDmaMapFlags.FileIo;
+
+    private string? _toldTrust;
+
+    private Errno DmaMap(ReadOnlySpan<byte> body)
+    {
+        if (!TryRead(body, out VfioUserDmaMap map) || map.ArgumentSize < VfioUserDmaMap.Length)
+        {
+            return Errno.EINVAL;
+        }
+
+        VfioUserDmaMapFlags way = map.Flags & WayFlags;
+        int descriptors = _receiver.DescriptorCount;
+        if ((map.Flags & ~(AccessFlags | WayFlags)) != 0 || way == WayFlags || descriptors > 1 || (way != 0 && descriptors == 0))
+        {
+            return Errno.EINVAL;
+        }
+
+        UserMemory memory = descriptors == 0
+            ? new MessageMemory(_dmaChannel, map.Iova, map.Size)
+            : FileMemory(map, way);
+        try
+        {
+            _container!.MapDma(map.Iova, map.Size, (DmaAccess)(map.Flags & AccessFlags), memory, 0);
+            return Errno.None;
+        }
+        finally
+        {
+            // The mapping holds a reference of its own.
+            memory.Release();
+        }
+    }
+
+    private UserMemory FileMemory(in VfioUserDmaMap map, VfioUserDmaMapFlags way)
+    {
+        using OwnedDescriptor descriptor = _receiver.TakeDescriptor(0);
+        MappingCache cache = _endpoint.Host.Mappings;
+        MemoryUse use = MemoryTrust.Choose(FileFacts.Of(descriptor.Value), _peer.UserId, Caller.Current.UserId, _options.Guard, out string why);
+        if (why != _toldTrust)
+        {
+            _toldTrust = why;
+            Log($"the client's memory is {why}");
+        }
+
+        // The client may ask for reading and writing instead of mapping; the other way round trust decides.
+        return use == MemoryUse.Copy || way == VfioUserDmaMapFlags.FileIo
+            ? CopiedMemory.Create(cache, descriptor, map.FileOffset, map.Size)
+            : MappedMemory.Create(cache, descriptor, map.FileOffset, map.Size);
+    }
+
+    private Errno DmaUnmap(ReadOnlySpan<byte> body, out int length)
+    {
+        length = VfioUserDmaUnmap.Length;
+        if (!TryRead(body, out VfioUserDmaUnmap unmap) || unmap.ArgumentSize < VfioUserDmaUnmap.Length)
+        {
+            return Errno.EINVAL;
+        }
+
+        // Dirty bitmaps come with migration; the container's own check would take any other flag for nothing.
+        if ((unmap.Flags & ~VfioUserDmaUnmapFlags.All) != 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        _container!.UnmapDma(unmap.Iova, unmap.Size, unmap.Flags == VfioUserDmaUnmapFlags.All);
+        MemoryMarshal.Write(Payload(length), unmap);
+        return Errno.None;
+    }
+}

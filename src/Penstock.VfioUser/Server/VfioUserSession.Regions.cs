@@ -1,0 +1,98 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.VfioUser;
+
+namespace Penstock.VfioUser;
+
+/// <content>REGION_READ and REGION_WRITE, the hot path.</content>
+internal sealed unsafe partial class VfioUserSession
+{
+    private void RegionRead(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        if (body.Length < VfioUserRegionAccess.Length)
+        {
+            ReplyError(header, Errno.EINVAL);
+            return;
+        }
+
+        VfioUserRegionAccess access = Unsafe.ReadUnaligned<VfioUserRegionAccess>(ref MemoryMarshal.GetReference(body));
+        if (access.Count > VfioUserLimits.DefaultMaximumTransfer)
+        {
+            ReplyError(header, Errno.EINVAL);
+            return;
+        }
+
+        // SAFETY: the buffer holds header, structure and the longest data.
+        var data = new Span<byte>(_reply + VfioUserHeader.Length + VfioUserRegionAccess.Length, (int)access.Count);
+        EnterAccess(header);
+        Errno errno = _file!.Read(access.Region, access.Offset, data, out int done);
+        if (errno == Errno.None && done == data.Length)
+        {
+            Unsafe.WriteUnaligned(_reply + VfioUserHeader.Length, access);
+            ExitAccess(header, VfioUserRegionAccess.Length + done, Errno.None);
+        }
+        else
+        {
+            ExitAccess(header, 0, errno == Errno.None ? Errno.EINVAL : errno);
+        }
+    }
+
+    private void RegionWrite(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        VfioUserRegionAccess access = default;
+        bool sound = body.Length >= VfioUserRegionAccess.Length;
+        if (sound)
+        {
+            access = Unsafe.ReadUnaligned<VfioUserRegionAccess>(ref MemoryMarshal.GetReference(body));
+            body = body[VfioUserRegionAccess.Length..];
+            sound = access.Count <= VfioUserLimits.DefaultMaximumTransfer && access.Count == body.Length;
+        }
+
+        if (!sound)
+        {
+            ReplyError(header, Errno.EINVAL);
+            return;
+        }
+
+        EnterAccess(header);
+        Errno errno = _file!.Write(access.Region, access.Offset, body, out int done);
+        if (errno == Errno.None && done == body.Length)
+        {
+            Unsafe.WriteUnaligned(_reply + VfioUserHeader.Length, access);
+            ExitAccess(header, VfioUserRegionAccess.Length, Errno.None);
+        }
+        else
+        {
+            ExitAccess(header, 0, errno == Errno.None ? Errno.EINVAL : errno);
+        }
+    }
+
+    /// <summary>
+    /// While a vCPU waits for the reply to an access a real QEMU answers no DMA, so until the reply is out nobody else may send and
+    /// work that the access posted may not start. Nobody waits for a posted write.
+    /// </summary>
+    private void EnterAccess(in VfioUserHeader header)
+    {
+        if ((header.Flags & VfioUserMessageFlags.NoReply) == 0)
+        {
+            _sender.Gate.Enter();
+        }
+
+        _file!.BeginAccess();
+    }
+
+    private void ExitAccess(in VfioUserHeader header, int payload, Errno errno)
+    {
+        if ((header.Flags & VfioUserMessageFlags.NoReply) == 0)
+        {
+            VfioUserMessageFlags flags = errno == Errno.None
+                ? VfioUserMessageFlags.Reply
+                : VfioUserMessageFlags.Reply | VfioUserMessageFlags.Error;
+            SendReply(header, payload, flags, errno);
+            _sender.Gate.Exit();
+        }
+
+        _file!.EndAccess();
+    }
+}

@@ -1,0 +1,359 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.VfioUser;
+using Penstock.Vfio;
+
+namespace Penstock.VfioUser;
+
+/// <summary>
+/// One connection: a user of VFIO like any other, who opens group, container and device file and speaks through messages. Runs on one thread. A
+/// region access allocates nothing and makes two system calls, or one for a posted write.
+/// </summary>
+internal sealed unsafe partial class VfioUserSession : IDisposable
+{
+    private static readonly FrameFormat Format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
+
+    /// <summary>How long a client may leave replies unread before it is disconnected.</summary>
+    private static readonly TimeSpan ReadingTime = TimeSpan.FromSeconds(4);
+
+    private readonly VfioUserEndpoint _endpoint;
+    private readonly VfioUserServerOptions _options;
+    private readonly UnixSocket _socket;
+    private readonly PeerCredentials _peer;
+    private readonly FramedReceiver _receiver;
+    private readonly MessageSender _sender;
+    private readonly DmaMessageChannel _dmaChannel;
+    private readonly byte* _reply;
+
+    private VfioGroup? _group;
+    private VfioContainer? _container;
+    private VfioDeviceFile? _file;
+    private PeerLimits _limits = new();
+    private SessionEnd? _end;
+    private bool _negotiated;
+    private bool _toldStrayReply;
+    private volatile bool _stopping;
+
+    public VfioUserSession(VfioUserEndpoint endpoint, VfioUserServerOptions options, UnixSocket socket)
+    {
+        _endpoint = endpoint;
+        _options = options;
+        _socket = socket;
+        _peer = socket.GetPeerCredentials();
+        _receiver = new FramedReceiver(socket, Format, endpoint.Host.Ledger);
+        _sender = new MessageSender(socket);
+        _dmaChannel = new DmaMessageChannel(socket, _sender, options.Observer);
+        _reply = (byte*)NativeMemory.Alloc(VfioUserLimits.MaximumMessage);
+        endpoint.Host.Ledger.Acquired(ResourceKind.NativeBlock);
+    }
+
+    /// <summary>Serves until the connection ends. Never throws.</summary>
+    /// <returns>How it ended.</returns>
+    public SessionEnd Run()
+    {
+        _dmaChannel.ReceivingThread = Environment.CurrentManagedThreadId;
+        try
+        {
+            OpenDevice();
+            while (_end is null)
+            {
+                ServeNext();
+            }
+        }
+        catch (VfioException refused) when (_file is null)
+        {
+            End(SessionEndKind.Refused, refused.Message);
+        }
+        catch (Exception fault)
+        {
+            Log($"fault in the session: {fault}");
+            End(SessionEndKind.Fault, fault.Message);
+        }
+
+        return _stopping ? new SessionEnd(SessionEndKind.Stopped, "the server was stopped") : _end!.Value;
+    }
+
+    /// <summary>Makes <see cref="Run"/> return soon. May be called from any thread.</summary>
+    public void Stop()
+    {
+        _stopping = true;
+        _socket.Shutdown();
+    }
+
+    /// <summary>Gives everything back that the client made the session hold.</summary>
+    public void Dispose()
+    {
+        _socket.Shutdown();
+        _dmaChannel.Close();
+        _file?.Dispose();
+        _group?.Dispose();
+        _container?.Dispose();
+        _endpoint.Host.Mappings.Trim();
+        _dmaChannel.Dispose();
+        _receiver.Dispose();
+        _sender.Dispose();
+        _socket.Dispose();
+        NativeMemory.Free(_reply);
+        _endpoint.Host.Ledger.Released(ResourceKind.NativeBlock);
+    }
+
+    private void OpenDevice()
+    {
+        Caller caller = Caller.ForPeer(_peer.UserId);
+        _group = _endpoint.Host.OpenGroup(_endpoint.GroupNumber, caller);
+        _container = _endpoint.Host.OpenContainer(caller);
+        _group.SetContainer(_container);
+        _container.SetIommu(Specs.Vfio.VfioIommuType.Type1V2);
+        _file = _group.OpenDevice(_endpoint.DeviceName);
+    }
+
+    private void ServeNext()
+    {
+        bool wait = true;
+        if (_sender.HasBacklog)
+        {
+            wait = false;
+            if (!WaitWithBacklog())
+            {
+                return;
+            }
+        }
+
+        ReceiveStatus status = _receiver.Receive(wait, out Span<byte> message);
+        switch (status)
+        {
+            case ReceiveStatus.Message:
+                _options.Observer?.OnMessage(true, message, _receiver.DescriptorCount);
+                Dispatch(message);
+                break;
+            case ReceiveStatus.WouldBlock:
+                break;
+            case ReceiveStatus.BadLength:
+                VfioUserHeader header = MemoryMarshal.Read<VfioUserHeader>(message);
+                ReplyError(header, Errno.EINVAL);
+                End(SessionEndKind.ProtocolViolation, $"a message of {header.Size} bytes; 16 to {VfioUserLimits.MaximumMessage} are possible, so the stream is out of step");
+                break;
+            case ReceiveStatus.DescriptorsLost:
+                End(SessionEndKind.ProtocolViolation, "descriptors were lost on the way (too many, or this process has none left)");
+                break;
+            case ReceiveStatus.End:
+                End(SessionEndKind.ClientClosed, "the client closed the connection");
+                break;
+            default:
+                End(SessionEndKind.ClientVanished, "the connection broke inside a message");
+                break;
+        }
+    }
+
+    /// <summary>With replies left to send, waits for room or for input, so that neither side starves.</summary>
+    private bool WaitWithBacklog()
+    {
+        bool full = _sender.IsOverLimit;
+        if (full || !_receiver.HasMessage)
+        {
+            PollEvents wanted = full ? PollEvents.Out : PollEvents.Out | PollEvents.In;
+            if (Poll.Wait(_socket.Descriptor, wanted, full ? ReadingTime : Timeout.InfiniteTimeSpan) == PollEvents.None)
+            {
+                End(SessionEndKind.ClientNotReading, $"{MessageSender.BacklogLimit >> 20} MiB of replies wait and the client has read nothing for {ReadingTime.TotalSeconds} s");
+                return false;
+            }
+        }
+
+        _sender.Gate.Enter();
+        Errno errno = _sender.Flush();
+        _sender.Gate.Exit();
+        if (errno != Errno.None)
+        {
+            End(SessionEndKind.ClientVanished, $"sending failed: {errno}");
+            return false;
+        }
+
+        return !_sender.IsOverLimit;
+    }
+
+    private void Dispatch(Span<byte> message)
+    {
+        VfioUserHeader header = Unsafe.ReadUnaligned<VfioUserHeader>(ref MemoryMarshal.GetReference(message));
+        Span<byte> body = message[VfioUserHeader.Length..];
+        VfioUserMessageFlags type = header.Flags & VfioUserMessageFlags.TypeMask;
+        if (type == VfioUserMessageFlags.Command && _negotiated)
+        {
+            // The hot ones first, past every check that they do not need. Descriptors that came with them are closed unseen.
+            if (header.Command == VfioUserCommand.RegionRead)
+            {
+                RegionRead(header, body);
+                return;
+            }
+
+            if (header.Command == VfioUserCommand.RegionWrite)
+            {
+                RegionWrite(header, body);
+                return;
+            }
+        }
+
+        if (type == VfioUserMessageFlags.Reply)
+        {
+            TakeReply(header, body);
+        }
+        else if (type != VfioUserMessageFlags.Command)
+        {
+            ReplyError(header, Errno.EINVAL);
+        }
+        else if (!_negotiated)
+        {
+            Negotiate(header, body);
+        }
+        else
+        {
+            Answer(header, body);
+        }
+    }
+
+    private void Answer(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        Errno errno;
+        int length = 0;
+        try
+        {
+            errno = _receiver.DescriptorCount > VfioUserLimits.MaximumDescriptors
+                ? Errno.EINVAL
+                : Handle(header, body, out length);
+        }
+        catch (VfioException refused)
+        {
+            Log($"{header.Command}: {refused.Message}");
+            errno = refused.Errno;
+        }
+        catch (SystemCallException failed)
+        {
+            Log($"{header.Command}: {failed.Message}");
+            errno = failed.Errno;
+        }
+        catch (Exception fault)
+        {
+            Log($"{header.Command}: fault: {fault}");
+            errno = Errno.EIO;
+        }
+
+        if (errno != Errno.None)
+        {
+            ReplyError(header, errno);
+        }
+        else
+        {
+            Reply(header, length);
+        }
+    }
+
+    private Errno Handle(in VfioUserHeader header, ReadOnlySpan<byte> body, out int length)
+    {
+        length = 0;
+        switch (header.Command)
+        {
+            case VfioUserCommand.DmaMap:
+                return DmaMap(body);
+            case VfioUserCommand.DmaUnmap:
+                return DmaUnmap(body, out length);
+            case VfioUserCommand.DeviceGetInfo:
+                return DeviceGetInfo(body, out length);
+            case VfioUserCommand.DeviceGetRegionInfo:
+                return DeviceGetRegionInfo(body, out length);
+            case VfioUserCommand.DeviceGetRegionIoFds:
+                return DeviceGetRegionIoFds(body, out length);
+            case VfioUserCommand.DeviceGetIrqInfo:
+                return DeviceGetIrqInfo(body, out length);
+            case VfioUserCommand.DeviceSetIrqs:
+                return DeviceSetIrqs(body);
+            case VfioUserCommand.DeviceReset:
+                _file!.Reset();
+                return Errno.None;
+            default:
+                return Errno.EINVAL;
+        }
+    }
+
+    private void TakeReply(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        if (!_dmaChannel.TryComplete(header, body) && !_toldStrayReply)
+        {
+            _toldStrayReply = true;
+            Log($"a reply that nothing waits for (id {header.Id}, command {(ushort)header.Command}) was dropped; further ones are dropped silently");
+        }
+    }
+
+    private void Negotiate(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        if (header.Command != VfioUserCommand.Version)
+        {
+            ReplyError(header, Errno.EINVAL);
+            End(SessionEndKind.ProtocolViolation, $"the first command was {(ushort)header.Command}, not VERSION");
+            return;
+        }
+
+        if (!VersionMessage.TryRead(body, out VfioUserVersion version, out _limits, out string why))
+        {
+            ReplyError(header, Errno.EINVAL);
+            End(SessionEndKind.ProtocolViolation, why);
+            return;
+        }
+
+        ushort minor = Math.Min(version.Minor, VfioUserLimits.Minor);
+        var own = new PeerLimits { MaximumDescriptors = VfioUserLimits.MaximumDescriptors };
+        int length = VersionMessage.Write(Payload(256), minor, own);
+        _dmaChannel.PeerLimit = _limits.MaximumTransfer;
+        _negotiated = true;
+        Reply(header, length);
+        _options.ClientConnected?.Invoke();
+    }
+
+    private Span<byte> Payload(int length) => new(_reply + VfioUserHeader.Length, length);
+
+    private void Reply(in VfioUserHeader request, int payload)
+    {
+        if ((request.Flags & VfioUserMessageFlags.NoReply) == 0)
+        {
+            _sender.Gate.Enter();
+            SendReply(request, payload, VfioUserMessageFlags.Reply, Errno.None);
+            _sender.Gate.Exit();
+        }
+    }
+
+    private void ReplyError(in VfioUserHeader request, Errno errno)
+    {
+        if ((request.Flags & VfioUserMessageFlags.NoReply) == 0)
+        {
+            _sender.Gate.Enter();
+            SendReply(request, 0, VfioUserMessageFlags.Reply | VfioUserMessageFlags.Error, errno);
+            _sender.Gate.Exit();
+        }
+    }
+
+    /// <summary>Sends what was built behind the header in the reply buffer. The gate is held.</summary>
+    private void SendReply(in VfioUserHeader request, int payload, VfioUserMessageFlags flags, Errno errno)
+    {
+        int length = VfioUserHeader.Length + payload;
+
+        // SAFETY: the buffer holds the longest message; payloads are bounded by whoever builds them.
+        Unsafe.WriteUnaligned(_reply, new VfioUserHeader
+        {
+            Id = request.Id,
+            Command = request.Command,
+            Size = (uint)length,
+            Flags = flags,
+            Error = (uint)errno,
+        });
+        var message = new ReadOnlySpan<byte>(_reply, length);
+        _options.Observer?.OnMessage(false, message, 0);
+        Errno sending = _sender.Send(message);
+        if (sending != Errno.None)
+        {
+            End(SessionEndKind.ClientVanished, $"sending failed: {sending}");
+        }
+    }
+
+    private void End(SessionEndKind kind, string reason) => _end ??= new SessionEnd(kind, reason);
+
+    private void Log(string line) => _options.Log?.Invoke(line);
+}
