@@ -1,0 +1,9 @@
+namespace Penstock.Cli.Bench;
+
+/// <summary>One measure of one round.</summary>
+/// <param name="Label">Which server.</param>
+/// <param name="Round">Number of the round, from 0.</param>
+/// <param name="Measure">Which measure.</param>
+/// <param name="Mean">Nanoseconds for an operation, over the whole round.</param>
+/// <param name="P50">Nanoseconds for the middle operation.</param>
+internal sealed record BenchSample(string Label, int Round, string Measure, double Mean, double P50);

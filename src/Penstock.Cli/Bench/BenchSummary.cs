@@ -1,0 +1,40 @@
+using System.Text.Json.Nodes;
+
+namespace Penstock.Cli.Bench;
+
+/// <summary>A measure over all rounds: best and median of the rounds' means, and ratios to the floor.</summary>
+internal sealed record BenchSummary(double Best, double Median, double? FloorBest, double? FloorMedian, double? BestRatio, double? MedianRatio)
+{
+    public static BenchSummary Of(IEnumerable<BenchSample> measure, string ours, string floor)
+    {
+        ILookup<string, BenchSample> by = measure.ToLookup(s => s.Label);
+        double[] own = [.. by[ours].OrderBy(s => s.Round).Select(s => s.Mean)];
+        double[] peer = [.. by[floor].OrderBy(s => s.Round).Select(s => s.Mean)];
+        if (peer.Length == 0)
+        {
+            return new BenchSummary(own.Min(), MedianOf(own), null, null, null, null);
+        }
+
+        double[] pairs = [.. own.Zip(peer, (a, b) => a / b)];
+        return new BenchSummary(own.Min(), MedianOf(own), peer.Min(), MedianOf(peer), own.Min() / peer.Min(), MedianOf(pairs));
+    }
+
+    public JsonObject ToJson(string measure, int rounds) => new()
+    {
+        ["measure"] = measure,
+        ["rounds"] = rounds,
+        ["best_ns"] = Best,
+        ["median_ns"] = Median,
+        ["floor_best_ns"] = FloorBest,
+        ["floor_median_ns"] = FloorMedian,
+        ["best_ratio"] = BestRatio,
+        ["median_ratio"] = MedianRatio,
+    };
+
+    private static double MedianOf(double[] values)
+    {
+        double[] sorted = [.. values.Order()];
+        int middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}

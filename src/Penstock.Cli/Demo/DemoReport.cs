@@ -1,0 +1,57 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+
+namespace Penstock.Cli.Demo;
+
+/// <summary>Shows each step of a demonstration as it is done, and counts what was verified.</summary>
+internal sealed class DemoReport(Output output)
+{
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private int _steps;
+
+    public Output Output => output;
+
+    public void Title(string text) => output.Line($"{text}\n");
+
+    /// <summary>A step that was verified.</summary>
+    public void Done(string step, string what)
+    {
+        _steps++;
+        output.Line($"  {step,-11} {what}");
+        output.Object(new JsonObject { ["step"] = step, ["ok"] = true, ["what"] = what });
+    }
+
+    /// <summary>A line of somebody else's, shown as it is.</summary>
+    public void Quote(string line)
+    {
+        output.Line($"  {"",-11} | {line}");
+        output.Object(new JsonObject { ["quote"] = line });
+    }
+
+    public static void Verify(bool condition, string what)
+    {
+        if (!condition)
+        {
+            throw new DemoFailure(what);
+        }
+    }
+
+    /// <summary>Runs a demonstration and says how it ended.</summary>
+    public async Task<int> RunAsync(Func<Task> demonstration)
+    {
+        try
+        {
+            await demonstration();
+            string seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds.ToString("F1", System.Globalization.CultureInfo.InvariantCulture);
+            output.Line($"\n{_steps} steps verified in {seconds} s.");
+            output.Object(new JsonObject { ["event"] = "done", ["steps"] = _steps, ["ok"] = true });
+            return ExitStatus.Done;
+        }
+        catch (DemoFailure failure)
+        {
+            output.Line($"\nNOT as it should be: {failure.Message}");
+            output.Object(new JsonObject { ["event"] = "failed", ["ok"] = false, ["what"] = failure.Message });
+            return ExitStatus.Failed;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using System.Text.Json.Nodes;
+
+namespace Penstock.Cli;
+
+/// <summary>
+/// What a command says: lines for a person, or one JSON object a line. May be used from any thread; lines never mix.
+/// </summary>
+internal sealed class Output(bool json)
+{
+    private readonly Lock _gate = new();
+
+    public bool Json => json;
+
+    /// <summary>A line for a person on standard output.</summary>
+    public void Line(string text = "")
+    {
+        if (!json)
+        {
+            lock (_gate)
+            {
+                Console.Out.WriteLine(text);
+                Console.Out.Flush();
+            }
+        }
+    }
+
+    /// <summary>An object for a program on standard output.</summary>
+    public void Object(JsonObject value)
+    {
+        if (json)
+        {
+            lock (_gate)
+            {
+                Console.Out.WriteLine(value.ToJsonString());
+                Console.Out.Flush();
+            }
+        }
+    }
+
+    /// <summary>A line about what goes on, on standard error: progress and log.</summary>
+    public void Note(string text)
+    {
+        lock (_gate)
+        {
+            Console.Error.WriteLine(text);
+        }
+    }
+}
