@@ -56,8 +56,10 @@ internal static class GuestScript
         cat /proc/interrupts > /tmp/interrupts
         wait $watch || fail "not all events arrived"
         echo "demo: quote gpio: $(grep events /tmp/events), 16 lines for each change"
-        count=$(grep -i idio /tmp/interrupts | head -n 1 | tr -s ' ' | cut -d' ' -f3)
-        tr -s ' ' < /tmp/interrupts | while read line; do echo "demo: quote interrupts: $line"; done
+        line=$(grep "$slot" /tmp/interrupts | tr -s ' ')
+        echo "demo: quote interrupts: $line"
+        count=$(echo $line | cut -d' ' -f2)
+        [ "$count" = {{Changes}} ] || fail "{{Changes}} changes, but the kernel counted $count interrupts"
         echo "demo: watched $count"
         """;
 

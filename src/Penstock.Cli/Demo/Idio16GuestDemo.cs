@@ -71,7 +71,7 @@ internal sealed class Idio16GuestDemo(DemoReport report, bool console)
         await WaitAsync(guest, "watched", cancellation);
         long raised = card.InterruptsRaised - before;
         DemoReport.Verify(raised == GuestScript.Changes, $"{GuestScript.Changes} changes, but the card raised {raised} interrupts");
-        report.Done("interrupts", $"{GuestScript.Changes} changes of input {GuestScript.WatchedInput}: {raised} interrupts raised, {GuestScript.Changes} events in the guest");
+        report.Done("interrupts", $"{GuestScript.Changes} changes of input {GuestScript.WatchedInput}: {raised} interrupts raised by the card, as many counted by the guest's kernel");
     }
 
     private static async Task WaitAsync(Guest guest, string word, CancellationToken cancellation)
