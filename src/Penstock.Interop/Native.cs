@@ -73,13 +73,15 @@ internal static unsafe partial class Native
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int getsockopt(int fd, int level, int name, void* value, uint* length);
 
-    [LibraryImport("libc", SetLastError = true)]
+    // The two calls of every message leave errno where it is: whoever sees a failure takes it with SystemError at once. The runtime
+    // keeps errno across its own work on the way back, which the SetLastError form relies on too.
+    [LibraryImport("libc")]
     internal static partial nint recvmsg(int fd, MessageHeader* message, int flags);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial nint sendmsg(int fd, MessageHeader* message, int flags);
 
-    [LibraryImport("libc", SetLastError = true)]
+    [LibraryImport("libc")]
     internal static partial nint send(int fd, void* buffer, nuint length, int flags);
 
     [LibraryImport("libc", SetLastError = true)]
@@ -153,6 +155,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int unlink(string path);
+
+    /// <summary>errno itself, right after a call that was declared without SetLastError.</summary>
+    internal static Errno SystemError => (Errno)Marshal.GetLastSystemError();
 
     internal static Errno LastError => (Errno)Marshal.GetLastPInvokeError();
 

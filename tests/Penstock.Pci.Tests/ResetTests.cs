@@ -8,7 +8,7 @@ public sealed class ResetTests
 {
     [Fact]
     [Trait("Row", "X1")]
-    public void Reset_WithTheFlag_ResetsTheFunctionAndConfig()
+    public void Reset_WithTheFlag_ResetsTheFunctionAndKeepsConfig()
     {
         using TestDevice device = TestDevice.Full();
         device.Hardware.Resets.Clear();
@@ -18,9 +18,9 @@ public sealed class ResetTests
         device.Reset();
 
         Assert.Equal([PciResetKind.Bus], device.Hardware.Resets);
-        Assert.Equal(0x0010_0000u, device.ReadConfig(PciConfigOffsets.Command, 4));
-        Assert.Equal(PciBarBits.Memory64, device.ReadConfig(PciConfigOffsets.Bar0, 4));
-        Assert.False(device.Hardware.Port.Dma.BusMasterEnabled);
+        Assert.Equal(0x0010_0000u | (uint)(PciCommand.Memory | PciCommand.BusMaster), device.ReadConfig(PciConfigOffsets.Command, 4));
+        Assert.Equal(0xfe00_0000 | PciBarBits.Memory64, device.ReadConfig(PciConfigOffsets.Bar0, 4));
+        Assert.True(device.Hardware.Port.Dma.BusMasterEnabled);
     }
 
     [Fact]

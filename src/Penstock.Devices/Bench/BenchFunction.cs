@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Penstock.Interop;
 using Penstock.Pci;
+using Penstock.Specs.Pci;
 
 namespace Penstock.Devices;
 
@@ -27,7 +28,11 @@ public sealed class BenchFunction : IPciFunction
         VendorId = BenchRegisters.VendorId,
         DeviceId = BenchRegisters.DeviceId,
         ClassCode = UnclassifiedDevice,
-        Bars = [new PciBar(BenchRegisters.BarIndex, PciBarKind.Memory32, BenchRegisters.BarSize)],
+
+
+        // Measuring clients are no drivers: they do not enable anything first.
+        InitialCommand = PciCommand.Memory | PciCommand.BusMaster,
+        Bars = [new PciBar(BenchRegisters.BarIndex, PciBarKind.Memory32, BenchRegisters.BarSize) { TakesWholeAccesses = true }],
     };
 
     private readonly byte[] _storage = new byte[BenchRegisters.BarSize];

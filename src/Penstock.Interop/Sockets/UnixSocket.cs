@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Penstock.Interop;
 
 /// <summary>
@@ -96,7 +98,7 @@ public sealed unsafe class UnixSocket : IDisposable
                 return Errno.None;
             }
 
-            Errno errno = Native.LastError;
+            Errno errno = Native.SystemError;
             if (errno != Errno.EINTR)
             {
                 sent = 0;
@@ -167,6 +169,7 @@ public sealed unsafe class UnixSocket : IDisposable
     /// <param name="wait">Whether to wait for the first byte.</param>
     /// <param name="received">Bytes received; 0 at the end of the stream.</param>
     /// <returns>None; EAGAIN; EPROTO when the kernel had to drop descriptors; the error of recvmsg(2).</returns>
+    [SkipLocalsInit]
     internal Errno Receive(byte* buffer, nuint length, Span<int> descriptors, out int descriptorCount, bool wait, out int received)
     {
         const int ControlRoom = 16 + (MaximumDescriptors * sizeof(int)) + 4;
@@ -188,7 +191,7 @@ public sealed unsafe class UnixSocket : IDisposable
             nint n = Native.recvmsg(Descriptor, &message, Native.MSG_CMSG_CLOEXEC | (wait ? 0 : Native.MSG_DONTWAIT));
             if (n < 0)
             {
-                Errno errno = Native.LastError;
+                Errno errno = Native.SystemError;
                 if (errno == Errno.EINTR)
                 {
                     continue;

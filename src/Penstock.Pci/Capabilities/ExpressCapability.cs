@@ -34,6 +34,12 @@ public sealed class ExpressCapability : PciCapability
     }
 
     /// <inheritdoc/>
+    public override void ResetRestored()
+    {
+        // Device, link and root control are what the host saves; nothing else here can be written.
+    }
+
+    /// <inheritdoc/>
     public override void Write(int offset, ReadOnlySpan<byte> data)
     {
         base.Write(offset, data);

@@ -96,6 +96,9 @@ public sealed class MsiCapability : PciCapability
         Interlocked.Exchange(ref _pending, 0);
     }
 
+    /// <inheritdoc/>
+    public override void ResetRestored() => Interlocked.Exchange(ref _pending, 0);
+
     internal void SetUp(int vectors)
     {
         IsSetUp = true;

@@ -80,6 +80,13 @@ public sealed class MsixCapability : PciCapability
         Array.Clear(_pending);
     }
 
+    /// <inheritdoc/>
+    public override void ResetRestored()
+    {
+        ResetTable();
+        Array.Clear(_pending);
+    }
+
     internal void Enable() => Set(PciMsix.Control, 2, Get(PciMsix.Control, 2) | PciMsix.Enable);
 
     internal void Disable() => Set(PciMsix.Control, 2, Get(PciMsix.Control, 2) & ~(uint)PciMsix.Enable);

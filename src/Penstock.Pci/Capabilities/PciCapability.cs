@@ -82,6 +82,12 @@ public abstract class PciCapability
         _initial.AsSpan(body).CopyTo(_bytes.AsSpan(body));
     }
 
+    /// <summary>
+    /// A reset of the function around which the host saved and restored its own registers. Unless a capability says otherwise
+    /// nothing of it is the host's.
+    /// </summary>
+    public virtual void ResetRestored() => Reset();
+
     /// <summary>Declares a register. What is not declared reads 0 and drops writes.</summary>
     /// <param name="offset">Offset in the capability.</param>
     /// <param name="width">1, 2 or 4 bytes.</param>

@@ -38,6 +38,12 @@ public sealed partial class PciConfigSpace
             _writable[PciConfigOffsets.LatencyTimer] = byte.MaxValue;
         }
 
+        if ((description.InitialCommand & ~WritableCommand) != 0)
+        {
+            throw new ArgumentException($"Initial command 0x{(ushort)description.InitialCommand:x} has bits that no function can set.");
+        }
+
+        Put16(_header, PciConfigOffsets.Command, (ushort)description.InitialCommand);
         Put16(_writable, PciConfigOffsets.Command, (ushort)WritableCommand);
         Put16(_clearable, PciConfigOffsets.Status, (ushort)PciStatus.WriteOneToClear);
     }

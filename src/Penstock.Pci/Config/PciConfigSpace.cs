@@ -130,6 +130,21 @@ public sealed partial class PciConfigSpace
         }
     }
 
+    /// <summary>
+    /// A reset of the function alone: the host saves command, BARs and control registers before and restores them after, as users of
+    /// VFIO expect; error bits are gone and the function is in D0.
+    /// </summary>
+    public void ResetRestored()
+    {
+        Span<byte> status = _header.AsSpan(PciConfigOffsets.Status, 2);
+        ushort old = BinaryPrimitives.ReadUInt16LittleEndian(status);
+        BinaryPrimitives.WriteUInt16LittleEndian(status, (ushort)(old & ~(ushort)PciStatus.WriteOneToClear));
+        foreach (PciCapability capability in _capabilities)
+        {
+            capability.ResetRestored();
+        }
+    }
+
     /// <summary>Reads. The whole request is checked first.</summary>
     /// <param name="offset">First byte.</param>
     /// <param name="data">Receives the bytes.</param>

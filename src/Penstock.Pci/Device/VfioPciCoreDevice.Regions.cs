@@ -173,8 +173,13 @@ public partial class VfioPciCoreDevice
     }
 
     /// <summary>The next step of an access: naturally aligned. Table and pending bits start and end at multiples of 8, so no step has a part in two areas.</summary>
-    private static int StepAt(PciBar bar, ulong at, int left)
+    private int StepAt(PciBar bar, ulong at, int left)
     {
+        if (bar.TakesWholeAccesses && _msix is null)
+        {
+            return left;
+        }
+
         int width = bar.Kind == PciBarKind.Io ? IoWidth : MemoryWidth;
         while (width > left || (at & (ulong)(width - 1)) != 0)
         {

@@ -13,6 +13,7 @@ public partial class VfioPciCoreDevice
     {
         using (_strand.EnterRegisterCall())
         {
+            _config.Reset();
             if (!ResetFunction(PciResetKind.Bus))
             {
                 throw new VfioException(Errno.EIO, $"open of {Name}", "the function's reset failed; the log names the reason");
@@ -28,6 +29,7 @@ public partial class VfioPciCoreDevice
             _config.ClearBusMaster();
             ApplyCommand();
             StopInterrupts();
+            _config.Reset();
             ResetFunction(PciResetKind.Bus);
             Replace(ref _error, null);
             Replace(ref _request, null);
@@ -52,12 +54,12 @@ public partial class VfioPciCoreDevice
     }
 
     /// <summary>
-    /// Configuration space goes back to its initial values, the function resets, its outputs are low. What users set up for interrupts
-    /// stays: the host writes its messages again.
+    /// The function resets and its outputs are low. Configuration space and what users set up for interrupts stay: the host restores
+    /// its registers and writes its messages again.
     /// </summary>
     private bool ResetFunction(PciResetKind kind)
     {
-        _config.Reset();
+        _config.ResetRestored();
         ApplyCommand();
         bool done = true;
         try

@@ -18,7 +18,7 @@ public interface IPciFunction
 
     /// <summary>
     /// A read from a BAR while its decoding is on. The core splits accesses of users into naturally aligned ones of 1, 2, 4 or 8 bytes
-    /// for memory, 1, 2 or 4 for I/O.
+    /// for memory, 1, 2 or 4 for I/O, unless the BAR says that it takes whole accesses.
     /// </summary>
     /// <param name="bar">Index of the BAR.</param>
     /// <param name="offset">Offset in bytes.</param>

@@ -1,3 +1,5 @@
+using Penstock.Specs.Pci;
+
 namespace Penstock.Pci;
 
 /// <summary>The facts of a function that never change: identity, BARs and capabilities.</summary>
@@ -23,6 +25,12 @@ public sealed class PciFunctionDescription
 
     /// <summary>1 to 4 for INTA to INTD, 0 for none.</summary>
     public byte InterruptPin { get; init; }
+
+    /// <summary>
+    /// Bits of the command register that are set from the start, as firmware leaves a device that has to work before a driver
+    /// enables it. Normally none.
+    /// </summary>
+    public PciCommand InitialCommand { get; init; }
 
     /// <summary>The base address registers.</summary>
     public IReadOnlyList<PciBar> Bars { get; init; } = [];
