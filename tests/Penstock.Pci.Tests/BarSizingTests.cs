@@ -115,7 +115,11 @@ public sealed class BarSizingTests
     {
         Description = new PciFunctionDescription
         {
-            VendorId = 1, DeviceId = 2, ClassCode = 0xff0000, Bars = bars, Capabilities = () => capabilities,
+            VendorId = 1,
+            DeviceId = 2,
+            ClassCode = 0xff0000,
+            Bars = bars,
+            Capabilities = () => capabilities,
         },
     });
 }

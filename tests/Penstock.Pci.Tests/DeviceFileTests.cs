@@ -50,7 +50,10 @@ public sealed class DeviceFileTests : IDisposable
     public void SetIrqs_Malformed_IsEinval(int index, int start, int count, VfioIrqSetFlags flags) =>
         Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _file.SetIrqs(new VfioIrqRequest
         {
-            Index = (uint)index, Start = (uint)start, Count = (uint)count, Flags = flags,
+            Index = (uint)index,
+            Start = (uint)start,
+            Count = (uint)count,
+            Flags = flags,
         })));
 
     [Fact]

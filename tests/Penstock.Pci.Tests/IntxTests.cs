@@ -77,7 +77,10 @@ public sealed class IntxTests : IDisposable
         _device.Bind(VfioIrqs.Intx, 0, _event);
         Assert.Equal(Errno.ENOTTY, Events.ErrnoOf(() => _device.Raw(new VfioIrqRequest
         {
-            Flags = VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionMask, Index = VfioIrqs.Intx, Count = 1, Events = new[] { _event },
+            Flags = VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionMask,
+            Index = VfioIrqs.Intx,
+            Count = 1,
+            Events = new[] { _event },
         })));
     }
 

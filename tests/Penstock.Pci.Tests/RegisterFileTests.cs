@@ -7,7 +7,9 @@ public sealed class RegisterFileTests
 {
     private static readonly Register s_control = new("CONTROL", 0, 4, 0x0000_0100)
     {
-        ReadOnlyMask = 0x0000_ff00, WriteOneToClearMask = 0x00ff_0000, UnknownMask = 0xff00_0000,
+        ReadOnlyMask = 0x0000_ff00,
+        WriteOneToClearMask = 0x00ff_0000,
+        UnknownMask = 0xff00_0000,
     };
 
     private static readonly Register s_wide = new("WIDE", 8, 8, 0x1122_3344_5566_7788);
@@ -61,7 +63,9 @@ public sealed class RegisterFileTests
         var writes = new List<(ulong Before, ulong After, ulong Written)>();
         RegisterFile file = Make(new Register("TIMER", 4, 4, 5)
         {
-            ReadOnlyMask = 0xff, OnRead = static v => v * 2, OnWrite = (before, after, written) => writes.Add((before, after, written)),
+            ReadOnlyMask = 0xff,
+            OnRead = static v => v * 2,
+            OnWrite = (before, after, written) => writes.Add((before, after, written)),
         });
         byte[] data = new byte[4];
         file.Read(4, data);

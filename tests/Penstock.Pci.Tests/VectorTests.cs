@@ -172,7 +172,9 @@ public sealed class VectorTests : IDisposable
         _device.Irq(VfioIrqs.Intx, VfioIrqSetFlags.ActionTrigger, 0, 0);
         _device.Raw(new VfioIrqRequest
         {
-            Flags = VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionTrigger, Index = VfioIrqs.Msix, Count = 1,
+            Flags = VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionTrigger,
+            Index = VfioIrqs.Msix,
+            Count = 1,
         });
         _device.Irq(VfioIrqs.Msix, VfioIrqSetFlags.ActionTrigger, 0, 0);
         _device.Bind(VfioIrqs.Msix, 0, _events[..2]);
