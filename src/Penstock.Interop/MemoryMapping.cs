@@ -19,6 +19,7 @@ public sealed unsafe class MemoryMapping : IDisposable
     }
 
     /// <summary>First byte. Valid until <see cref="Dispose"/>.</summary>
+    // SAFETY: nothing is read here; whoever does keeps the object alive and inside Length.
     public byte* Pointer => (byte*)_address;
 
     /// <summary>Length in bytes.</summary>

@@ -32,6 +32,7 @@ internal static unsafe class UnixSocketAddress
                 bytes == 0 ? Errno.EINVAL : Errno.ENAMETOOLONG);
         }
 
+        // SAFETY: the caller has room for the whole structure, and the path was found to fit.
         new Span<byte>(address, MaximumLength).Clear();
         *(ushort*)address = Native.AF_UNIX;
         Encoding.UTF8.GetBytes(path, new Span<byte>(address + 2, MaximumPathBytes));

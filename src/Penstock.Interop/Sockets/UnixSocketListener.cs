@@ -38,6 +38,8 @@ public sealed unsafe class UnixSocketListener : IDisposable
         ArgumentNullException.ThrowIfNull(path);
         OwnedDescriptor descriptor = UnixSocketAddress.CreateSocket(ledger);
         EventDescriptor? stop = null;
+
+        // SAFETY: on this stack until bind has read it.
         byte* address = stackalloc byte[UnixSocketAddress.MaximumLength];
         try
         {

@@ -80,6 +80,7 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
 
         lock (_gate)
         {
+            // SAFETY: as long as the gate is held the table is neither replaced nor freed.
             byte* table = Writable("mapping");
             TableEntry* below = TranslationTable.Find(table, iova + (size - 1));
             if (below->Length != 0 && below->Start + (below->Length - 1) >= iova)
