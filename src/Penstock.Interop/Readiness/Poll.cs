@@ -36,17 +36,22 @@ public static unsafe class Poll
         return entries[1].Returned == 0;
     }
 
+    /// <summary>What is left of a wait, as the calls want it; an interrupted wait goes on with the rest.</summary>
+    /// <param name="start">Timestamp of the start of the wait.</param>
+    /// <param name="timeout">The whole wait.</param>
+    /// <returns>Milliseconds, rounded up; -1 for no end.</returns>
+    internal static int MillisecondsLeft(long start, TimeSpan timeout) =>
+        timeout == Timeout.InfiniteTimeSpan
+            ? -1
+            : (int)Math.Clamp(Math.Ceiling((timeout - Stopwatch.GetElapsedTime(start)).TotalMilliseconds), 0, int.MaxValue);
+
     private static void Run(Native.PollDescriptor* entries, nuint count, TimeSpan timeout)
     {
-        bool forever = timeout == Timeout.InfiniteTimeSpan;
         long start = Stopwatch.GetTimestamp();
         while (true)
         {
-            double left = forever ? -1 : Math.Ceiling((timeout - Stopwatch.GetElapsedTime(start)).TotalMilliseconds);
-            int milliseconds = forever ? -1 : (int)Math.Clamp(left, 0, int.MaxValue);
-
             // SAFETY: the entries are on the caller's stack and as many as count says.
-            if (Native.poll(entries, count, milliseconds) >= 0)
+            if (Native.poll(entries, count, MillisecondsLeft(start, timeout)) >= 0)
             {
                 return;
             }

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Penstock.Interop;
 
 /// <summary>epoll(7): waiting on many descriptors, each with a number of the caller's. Wait allocates nothing.</summary>
@@ -34,21 +36,24 @@ public sealed unsafe class ReadinessSet : IDisposable
     public void Remove(int descriptor) => Control(Native.EPOLL_CTL_DEL, "DEL", descriptor, PollEvents.None, 0);
 
     /// <summary>Waits until something happens.</summary>
-    /// <param name="ready">Receives tags and events; at most as many as fit, the rest next time.</param>
+    /// <param name="ready">Receives tags and events; at least one; at most as many as fit, the rest next time.</param>
     /// <param name="timeout">How long, or <see cref="Timeout.InfiniteTimeSpan"/>.</param>
-    /// <returns>How many entries were written; 0 when the time was up or a signal came.</returns>
+    /// <returns>How many entries were written; 0 when the time was up.</returns>
     /// <exception cref="SystemCallException">The system refused.</exception>
     public int Wait(Span<(ulong Tag, PollEvents Events)> ready, TimeSpan timeout)
     {
         const int Most = 64;
         Native.EpollEvent* events = stackalloc Native.EpollEvent[Most];
-        int milliseconds = timeout == Timeout.InfiniteTimeSpan ? -1 : (int)Math.Clamp(Math.Ceiling(timeout.TotalMilliseconds), 0, int.MaxValue);
+        long start = Stopwatch.GetTimestamp();
+        int n;
 
         // SAFETY: there is room for the number of events that is passed.
-        int n = Native.epoll_wait(_epoll.Value, events, Math.Min(Most, ready.Length), milliseconds);
-        if (n < 0)
+        while ((n = Native.epoll_wait(_epoll.Value, events, Math.Min(Most, ready.Length), Poll.MillisecondsLeft(start, timeout))) < 0)
         {
-            return Native.LastError == Errno.EINTR ? 0 : throw Native.Failure("epoll_wait", "a set");
+            if (Native.LastError != Errno.EINTR)
+            {
+                throw Native.Failure("epoll_wait", "a set");
+            }
         }
 
         for (int i = 0; i < n; i++)
