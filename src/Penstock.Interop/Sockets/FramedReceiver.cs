@@ -14,6 +14,9 @@ public sealed unsafe class FramedReceiver : IDisposable
     private const int PendingLimit = 1024;
     private const int SpareRoom = 64 * 1024;
 
+    // Positions in the buffer plus one more message stay inside an int.
+    private const int LongestMaximum = 1 << 30;
+
     private readonly UnixSocket _socket;
     private readonly FrameFormat _format;
     private readonly ResourceLedger? _ledger;
@@ -34,6 +37,7 @@ public sealed unsafe class FramedReceiver : IDisposable
     private int _end;
     private long _streamPosition;
     private bool _exact;
+    private ReceiveStatus _ended = ReceiveStatus.Message;
 
     /// <summary>Creates a receiver for one socket.</summary>
     /// <param name="socket">The socket; stays the caller's.</param>
@@ -42,8 +46,10 @@ public sealed unsafe class FramedReceiver : IDisposable
     public FramedReceiver(UnixSocket socket, FrameFormat format, ResourceLedger? ledger = null)
     {
         ArgumentNullException.ThrowIfNull(socket);
+        ArgumentOutOfRangeException.ThrowIfNegative(format.SizeOffset);
         ArgumentOutOfRangeException.ThrowIfLessThan(format.HeaderLength, format.SizeOffset + sizeof(uint));
         ArgumentOutOfRangeException.ThrowIfLessThan(format.MaximumLength, format.HeaderLength);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(format.MaximumLength, LongestMaximum);
         _socket = socket;
         _format = format;
         _ledger = ledger;
@@ -58,10 +64,19 @@ public sealed unsafe class FramedReceiver : IDisposable
     /// <summary>Whether the peer broke the rule and is read header by header.</summary>
     public bool IsExact => _exact;
 
-    /// <summary>Whether a whole message is waiting, so that <see cref="Receive"/> would not touch the socket.</summary>
-    public bool HasMessage => FrameAt(_start, out int length) && length <= _end - _start;
+    /// <summary>Whether a whole message or an impossible header is waiting, so that <see cref="Receive"/> would not touch the socket.</summary>
+    public bool HasMessage => FrameAt(_start, out int length) && (length <= _end - _start || length > _format.MaximumLength);
 
-    /// <summary>Gives the next message. Descriptors of the one before that nobody took are closed.</summary>
+    /// <summary>
+    /// The error of recvmsg(2) that made <see cref="Receive"/> report <see cref="ReceiveStatus.Broken"/>; None when the stream ended inside
+    /// a message, and while there is no error. ECONNRESET means that the peer closed with bytes of this side unread.
+    /// </summary>
+    public Errno Error { get; private set; }
+
+    /// <summary>
+    /// Gives the next message. Descriptors of the one before that nobody took are closed. After any status but
+    /// <see cref="ReceiveStatus.Message"/> and <see cref="ReceiveStatus.WouldBlock"/> the stream is over, and the answer stays the same.
+    /// </summary>
     /// <param name="wait">Whether to wait for it.</param>
     /// <param name="message">The message; valid until the next call. The caller may change it.</param>
     /// <returns>What was found.</returns>
@@ -114,7 +129,9 @@ public sealed unsafe class FramedReceiver : IDisposable
         }
 
         _current[index] = -1;
-        return new OwnedDescriptor(value, _ledger);
+        var owner = new OwnedDescriptor(value, _ledger);
+        _ledger?.Released(ResourceKind.Descriptor);
+        return owner;
     }
 
     /// <summary>Closes every descriptor that nobody took and frees the buffer.</summary>
@@ -123,7 +140,7 @@ public sealed unsafe class FramedReceiver : IDisposable
         CloseCurrent();
         for (int i = 0; i < _pendingCount; i++)
         {
-            _ = Native.close(_pending[i]);
+            Close(_pending[i]);
         }
 
         _pendingCount = 0;
@@ -132,6 +149,7 @@ public sealed unsafe class FramedReceiver : IDisposable
             NativeMemory.Free(_buffer);
             _buffer = null;
             _start = _end = 0;
+            _ended = ReceiveStatus.Broken;
             _ledger?.Released(ResourceKind.NativeBlock);
         }
     }
@@ -152,6 +170,22 @@ public sealed unsafe class FramedReceiver : IDisposable
 
     private ReceiveStatus Fill(bool wait)
     {
+        if (_ended == ReceiveStatus.Message)
+        {
+            ReceiveStatus status = Read(wait);
+            if (status is ReceiveStatus.Message or ReceiveStatus.WouldBlock)
+            {
+                return status;
+            }
+
+            _ended = status;
+        }
+
+        return _ended;
+    }
+
+    private ReceiveStatus Read(bool wait)
+    {
         MakeRoom();
         int readStart = _end;
         Errno errno = _socket.Receive(_buffer + _end, (nuint)Want(), _arrived, out int count, wait, out int received);
@@ -162,12 +196,18 @@ public sealed unsafe class FramedReceiver : IDisposable
 
         if (errno != Errno.None)
         {
-            return errno switch
+            if (errno == Errno.EAGAIN)
             {
-                Errno.EAGAIN => ReceiveStatus.WouldBlock,
-                Errno.EPROTO => ReceiveStatus.DescriptorsLost,
-                _ => ReceiveStatus.Broken,
-            };
+                return ReceiveStatus.WouldBlock;
+            }
+
+            if (errno == Errno.EPROTO)
+            {
+                return ReceiveStatus.DescriptorsLost;
+            }
+
+            Error = errno;
+            return ReceiveStatus.Broken;
         }
 
         if (received == 0)
@@ -244,6 +284,7 @@ public sealed unsafe class FramedReceiver : IDisposable
                 return false;
             }
 
+            _ledger?.Acquired(ResourceKind.Descriptor);
             _pending[_pendingCount] = _arrived[i];
             _pendingOwner[_pendingCount++] = position;
         }
@@ -273,10 +314,16 @@ public sealed unsafe class FramedReceiver : IDisposable
         {
             if (_current[i] >= 0)
             {
-                _ = Native.close(_current[i]);
+                Close(_current[i]);
             }
         }
 
         _currentCount = 0;
+    }
+
+    private void Close(int descriptor)
+    {
+        _ = Native.close(descriptor);
+        _ledger?.Released(ResourceKind.Descriptor);
     }
 }
