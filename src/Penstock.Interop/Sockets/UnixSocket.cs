@@ -13,6 +13,9 @@ public sealed unsafe class UnixSocket : IDisposable
 
     private readonly OwnedDescriptor _descriptor;
 
+    // Between Shutdown and Dispose only: a number that was closed may be somebody else's already.
+    private readonly Lock _closing = new();
+
     internal UnixSocket(OwnedDescriptor descriptor) => _descriptor = descriptor;
 
     /// <summary>The descriptor's number, for waiting on it.</summary>
@@ -145,19 +148,29 @@ public sealed unsafe class UnixSocket : IDisposable
     }
 
     /// <summary>
-    /// Ends both directions, so that a thread that waits in a receive returns. Closing alone would not wake it. May be called from any thread.
+    /// Ends both directions, so that a thread that waits in a receive returns. Closing alone would not wake it.
+    /// May be called from any thread, also while another disposes.
     /// </summary>
     public void Shutdown()
     {
-        if (!_descriptor.IsClosed)
+        lock (_closing)
         {
-            // An error only means that the peer was faster.
-            _ = Native.shutdown(Descriptor, Native.SHUT_RDWR);
+            if (!_descriptor.IsClosed)
+            {
+                // An error only means that the peer was faster.
+                _ = Native.shutdown(Descriptor, Native.SHUT_RDWR);
+            }
         }
     }
 
-    /// <summary>Closes the socket. No thread may be inside another member.</summary>
-    public void Dispose() => _descriptor.Dispose();
+    /// <summary>Closes the socket. No thread may be inside another member, <see cref="Shutdown"/> excepted.</summary>
+    public void Dispose()
+    {
+        lock (_closing)
+        {
+            _descriptor.Dispose();
+        }
+    }
 
     /// <summary>
     /// One receive. Descriptors that came are written, already close-on-exec, to <paramref name="descriptors"/>.
