@@ -8,6 +8,7 @@ internal static unsafe partial class Native
     internal const int AF_UNIX = 1;
     internal const int SOCK_STREAM = 1;
     internal const int SOCK_CLOEXEC = 0x80000;
+    internal const int SOCK_NONBLOCK = 0x800;
     internal const int SOL_SOCKET = 1;
     internal const int SO_PEERCRED = 17;
     internal const int SCM_RIGHTS = 1;
@@ -23,6 +24,7 @@ internal static unsafe partial class Native
     internal const int F_GET_SEALS = 1034;
     internal const int O_NONBLOCK = 0x800;
     internal const int O_ACCMODE = 3;
+    internal const int O_PATH = 0x200000;
     internal const uint MFD_CLOEXEC = 1;
     internal const uint MFD_ALLOW_SEALING = 2;
     internal const int PROT_READ = 1;

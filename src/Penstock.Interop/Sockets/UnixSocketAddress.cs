@@ -11,9 +11,9 @@ internal static unsafe class UnixSocketAddress
     /// <summary>Bytes of the structure.</summary>
     internal const int MaximumLength = 2 + MaximumPathBytes + 1;
 
-    internal static OwnedDescriptor CreateSocket(ResourceLedger? ledger)
+    internal static OwnedDescriptor CreateSocket(ResourceLedger? ledger, bool blocking = true)
     {
-        int fd = Native.socket(Native.AF_UNIX, Native.SOCK_STREAM | Native.SOCK_CLOEXEC, 0);
+        int fd = Native.socket(Native.AF_UNIX, Native.SOCK_STREAM | Native.SOCK_CLOEXEC | (blocking ? 0 : Native.SOCK_NONBLOCK), 0);
         return fd < 0 ? throw Native.Failure("socket", "a Unix stream socket") : new OwnedDescriptor(fd, ledger);
     }
 
@@ -32,7 +32,12 @@ internal static unsafe class UnixSocketAddress
                 bytes == 0 ? Errno.EINVAL : Errno.ENAMETOOLONG);
         }
 
-        // SAFETY: the caller has room for the whole structure, and the path was found to fit.
+        if (path.Contains('\0', StringComparison.Ordinal))
+        {
+            // The kernel would stop reading there, or take a leading NUL for the abstract name space, which has no file modes.
+            throw new SystemCallException("Unix socket address", $"'{path.Replace('\0', '?')}' (a path holds no NUL)", Errno.EINVAL);
+        }
+
         new Span<byte>(address, MaximumLength).Clear();
         *(ushort*)address = Native.AF_UNIX;
         Encoding.UTF8.GetBytes(path, new Span<byte>(address + 2, MaximumPathBytes));

@@ -10,7 +10,8 @@ public sealed unsafe class UnixSocketListener : IDisposable
     private readonly EventDescriptor _stop;
     private readonly ResourceLedger? _ledger;
     private readonly (ulong Device, ulong Inode) _identity;
-    private int _disposed;
+    private readonly Lock _closing = new();
+    private bool _disposed;
 
     private UnixSocketListener(string path, OwnedDescriptor descriptor, EventDescriptor stop, ResourceLedger? ledger)
     {
@@ -18,7 +19,7 @@ public sealed unsafe class UnixSocketListener : IDisposable
         _descriptor = descriptor;
         _stop = stop;
         _ledger = ledger;
-        _identity = PathIdentity(path);
+        _identity = FileFacts.IdentityOf(path);
     }
 
     /// <summary>Where it listens.</summary>
@@ -36,10 +37,11 @@ public sealed unsafe class UnixSocketListener : IDisposable
     public static UnixSocketListener Listen(string path, ResourceLedger? ledger = null)
     {
         ArgumentNullException.ThrowIfNull(path);
-        OwnedDescriptor descriptor = UnixSocketAddress.CreateSocket(ledger);
-        EventDescriptor? stop = null;
 
-        // SAFETY: on this stack until bind has read it.
+        // Non-blocking: when two threads accept, the slower one must come back to its wait.
+        OwnedDescriptor descriptor = UnixSocketAddress.CreateSocket(ledger, blocking: false);
+        EventDescriptor? stop = null;
+        bool bound = false;
         byte* address = stackalloc byte[UnixSocketAddress.MaximumLength];
         try
         {
@@ -65,6 +67,7 @@ public sealed unsafe class UnixSocketListener : IDisposable
                 }
             }
 
+            bound = true;
             if (Native.listen(descriptor.Value, 8) != 0)
             {
                 throw Native.Failure("listen", path);
@@ -75,6 +78,11 @@ public sealed unsafe class UnixSocketListener : IDisposable
         }
         catch
         {
+            if (bound)
+            {
+                _ = Native.unlink(path);
+            }
+
             stop?.Dispose();
             descriptor.Dispose();
             throw;
@@ -107,25 +115,30 @@ public sealed unsafe class UnixSocketListener : IDisposable
         }
     }
 
-    /// <summary>Makes every present and later <see cref="Accept"/> return null. May be called from any thread.</summary>
+    /// <summary>Makes every present and later <see cref="Accept"/> return null. May be called from any thread, also after <see cref="Dispose"/>.</summary>
     public void Stop()
     {
-        if (Volatile.Read(ref _disposed) == 0)
+        lock (_closing)
         {
-            _ = _stop.Signal();
+            if (!_disposed)
+            {
+                _ = _stop.Signal();
+            }
         }
     }
 
     /// <summary>Closes the socket and removes its file, if it is still this one's. No thread may be inside <see cref="Accept"/>.</summary>
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        lock (_closing)
         {
-            if (PathIdentity(Path) == _identity)
+            // The open socket keeps its file number from being used again, so it is compared before closing.
+            if (!_disposed && FileFacts.IdentityOf(Path) == _identity)
             {
                 _ = Native.unlink(Path);
             }
 
+            _disposed = true;
             _descriptor.Dispose();
             _stop.Dispose();
         }
@@ -133,20 +146,17 @@ public sealed unsafe class UnixSocketListener : IDisposable
 
     private static bool RemoveStale(string path)
     {
-        try
+        // Without waiting: a listener whose queue is full answers EAGAIN, and is alive.
+        using OwnedDescriptor probe = UnixSocketAddress.CreateSocket(ledger: null, blocking: false);
+        byte* address = stackalloc byte[UnixSocketAddress.MaximumLength];
+        uint length = UnixSocketAddress.Write(path, address);
+        Errno errno;
+        do
         {
-            UnixSocket.Connect(path).Dispose();
-            return false;
+            errno = Native.connect(probe.Value, address, length) == 0 ? Errno.None : Native.LastError;
         }
-        catch (SystemCallException refused) when (refused.Errno == Errno.ECONNREFUSED && FileFacts.IsSocket(path))
-        {
-            return Native.unlink(path) == 0;
-        }
-        catch (SystemCallException)
-        {
-            return false;
-        }
-    }
+        while (errno == Errno.EINTR);
 
-    private static (ulong Device, ulong Inode) PathIdentity(string path) => FileFacts.IdentityOf(path);
+        return errno == Errno.ECONNREFUSED && FileFacts.IsSocket(path) && Native.unlink(path) == 0;
+    }
 }
