@@ -1,8 +1,8 @@
 namespace Penstock.Interop;
 
 /// <summary>
-/// An eventfd: a counter that one side adds to and the other drains. Always non-blocking, so that signalling never waits,
-/// whoever made the descriptor. Signal and TryDrain may be called from any thread and allocate nothing.
+/// An eventfd: a counter that one side adds to and the other drains. Made non-blocking, so that signalling does not wait,
+/// whoever made the descriptor; a peer shares that flag and could take it back, so nobody signals under a lock that others need. Signal and TryDrain may be called from any thread and allocate nothing.
 /// </summary>
 public sealed unsafe class EventDescriptor : IDisposable
 {
@@ -63,7 +63,7 @@ public sealed unsafe class EventDescriptor : IDisposable
     public EventDescriptor Duplicate(ResourceLedger? ledger = null) => new(Descriptor.Duplicate(ledger));
 
     /// <summary>
-    /// Adds 1. Never blocks: a counter that is full already says what a signal would say, and a peer that turned the
+    /// Adds 1. Does not wait: a counter that is full already says what a signal would say, and a peer that turned the
     /// descriptor into something unwritable only loses its own interrupts.
     /// </summary>
     /// <returns>None, EAGAIN when the counter is full, or the error of write(2).</returns>

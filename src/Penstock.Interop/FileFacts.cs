@@ -31,7 +31,7 @@ public readonly record struct FileFacts
     /// <summary>Seals; <see cref="MemorySeals.None"/> for files that cannot have any.</summary>
     public MemorySeals Seals { get; private init; }
 
-    /// <summary>What the descriptor was opened for.</summary>
+    /// <summary>What the descriptor was opened for; <see cref="MemoryProtection.None"/> for one that only names a file (O_PATH).</summary>
     public MemoryProtection Access { get; private init; }
 
     /// <summary>Asks the kernel about a descriptor.</summary>
@@ -63,11 +63,12 @@ public readonly record struct FileFacts
             IsHugePages = huge,
             IsRegular = (buffer.Mode & Native.S_IFMT) == Native.S_IFREG,
             Seals = seals < 0 ? MemorySeals.None : (MemorySeals)seals,
-            Access = (flags & Native.O_ACCMODE) switch
+            Access = (flags & (Native.O_ACCMODE | Native.O_PATH)) switch
             {
                 0 => MemoryProtection.Read,
                 1 => MemoryProtection.Write,
-                _ => MemoryProtection.ReadWrite,
+                2 => MemoryProtection.ReadWrite,
+                _ => MemoryProtection.None,
             },
         };
     }
