@@ -231,6 +231,6 @@ public sealed class UnixSocketListenerTests : IDisposable
         Assert.True(Libc.IsCloseOnExec(client.Descriptor));
         PeerCredentials peer = accepted.GetPeerCredentials();
         Assert.Equal((Environment.ProcessId, CurrentProcess.UserId), (peer.ProcessId, peer.UserId));
-        Assert.Equal(5, _ledger.Outstanding(ResourceKind.Descriptor) + 1);
+        Assert.Equal(4, _ledger.Outstanding(ResourceKind.Descriptor));
     }
 }
