@@ -44,7 +44,7 @@ public sealed class Guest : IAsyncDisposable
     /// <param name="configuration">What it is and does.</param>
     /// <param name="cancellation">Cancels the start; a guest that was started later has to be disposed of.</param>
     /// <returns>The running guest; dispose of it.</returns>
-    /// <exception cref="LabException">QEMU refuses (its own words are in the text), or a module is not in the lab.</exception>
+    /// <exception cref="LabException">QEMU refuses (its own words are in the text), or a module or package is not in the lab.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; no process is left.</exception>
     public static async Task<Guest> StartAsync(VmLab lab, GuestConfiguration configuration, CancellationToken cancellation = default)
     {
@@ -212,6 +212,12 @@ public sealed class Guest : IAsyncDisposable
                 $"kernel module {absent} is not in the lab for {lab.Platform.Name} guests (kernel {lab.KernelRelease ?? "without modules"}); "
                 + "add it to LabOptions.ExtraModules and prepare the lab again, and check its name");
         }
+
+        if (configuration.Packages.FirstOrDefault(p => !lab.PackageArchives.ContainsKey(p)) is { } package)
+        {
+            throw new LabException(
+                $"package {package} is not in the lab for {lab.Platform.Name} guests; add it to LabOptions.GuestPackages and prepare the lab again");
+        }
     }
 
     private static void WriteInitrd(VmLab lab, GuestConfiguration configuration, string path)
@@ -219,11 +225,22 @@ public sealed class Guest : IAsyncDisposable
         File.Copy(lab.InitramfsPath, path);
         File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         using var output = new FileStream(path, FileMode.Append);
+        foreach (var package in configuration.Packages.SelectMany(p => lab.PackageArchives[p]).Distinct())
+        {
+            using var content = File.OpenRead(package);
+            content.CopyTo(output);
+        }
+
         var archive = BaseInitramfs.Overlay(output);
         archive.AddFile("init", GuestFile.Executable, Embedded.Bytes("guest/init.sh"));
         var loaded = configuration.Modules.Where(m => lab.Modules.Contains(ModuleInfo.Canonical(m)));
         archive.AddFile("lab/modules", GuestFile.Readable, Encoding.UTF8.GetBytes(string.Join('\n', loaded)));
         archive.AddFile("lab/script", GuestFile.Executable, Encoding.UTF8.GetBytes(configuration.Script.ReplaceLineEndings("\n")));
+        if (configuration.Packages.Count > 0)
+        {
+            archive.AddFile("lab/packages", GuestFile.Readable, Encoding.UTF8.GetBytes(string.Join('\n', configuration.Packages)));
+        }
+
         foreach (var file in configuration.Files)
         {
             using var content = file.Open();

@@ -33,6 +33,12 @@ public sealed record GuestConfiguration
     /// <summary>Files to put into the guest's root.</summary>
     public IReadOnlyList<GuestFile> Files { get; init; } = [];
 
+    /// <summary>
+    /// Debian packages whose programs the guest is to have, each among <see cref="LabOptions.GuestPackages"/>. They are unpacked, not
+    /// installed: no installation script runs, and there are no manual pages, translations and alternatives' links.
+    /// </summary>
+    public IReadOnlyList<string> Packages { get; init; } = [];
+
     /// <summary>Kernel modules to load before the script, in this order; each must be among <see cref="VmLab.Modules"/> or <see cref="VmLab.BuiltInModules"/>.</summary>
     public IReadOnlyList<string> Modules { get; init; } = [];
 

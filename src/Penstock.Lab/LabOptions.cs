@@ -37,6 +37,12 @@ public sealed record LabOptions
     /// </summary>
     public IReadOnlyList<string> ExtraModules { get; init; } = [];
 
+    /// <summary>
+    /// Debian packages of the guests' architecture, by name, to have at hand for <see cref="GuestConfiguration.Packages"/>, such as
+    /// <c>pciutils</c>; what they depend on comes along. They are fetched from Debian, with a kernel of your own too.
+    /// </summary>
+    public IReadOnlyList<string> GuestPackages { get; init; } = [];
+
     /// <summary>Told of each step and of bytes while downloading; called from any thread. Null: silent.</summary>
     public IProgress<LabProgress>? Progress { get; init; }
 }

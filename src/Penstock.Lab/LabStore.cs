@@ -7,8 +7,7 @@ using Penstock.Lab.Qemu;
 namespace Penstock.Lab;
 
 /// <summary>
-/// The cache folder's records of what is ready for one architecture. A record is written last and by renaming, so
-/// what it names is whole; paths in it are relative, so the folder can be moved.
+/// The cache folder's records of what is ready for one architecture; paths in them are relative, so the folder can be moved.
 /// </summary>
 internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions options, LabEnvironment environment)
 {
@@ -29,7 +28,7 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         : string.Join('|', ((string?[])[options.KernelPath, options.ModulesFolder, options.BusyboxPath]).Select(Identity));
 
     public QemuProgram? KnownQemu() =>
-        Read(QemuRecord) is { } record
+        LabRecord.Read(QemuRecord) is { } record
         && record.TryGetValue("program", out var program)
         && Version.TryParse(record.GetValueOrDefault("version"), out var version)
         && File.Exists(Absolute(program))
@@ -38,7 +37,7 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
 
     public KernelSet? KnownKernel()
     {
-        if (Read(KernelRecord) is not { } record
+        if (LabRecord.Read(KernelRecord) is not { } record
             || record.GetValueOrDefault("format") != Format
             || record.GetValueOrDefault("key", "") != (KernelKey ?? "")
             || !record.TryGetValue("kernel", out var kernel)
@@ -47,14 +46,14 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
             return null;
         }
 
-        var asked = Words(record, "asked").ToHashSet();
+        var asked = LabRecord.Words(record, "asked").ToHashSet();
         return File.Exists(Absolute(kernel)) && File.Exists(Absolute(initramfs)) && WantedModules.All(asked.Contains)
             ? new KernelSet(
                 Absolute(kernel),
                 record.GetValueOrDefault("release"),
                 Absolute(initramfs),
-                Words(record, "modules").ToHashSet(),
-                Words(record, "builtin").ToHashSet())
+                LabRecord.Words(record, "modules").ToHashSet(),
+                LabRecord.Words(record, "builtin").ToHashSet())
             : null;
     }
 
@@ -66,7 +65,7 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         }
 
         var qemu = await fetch.QemuAsync(platform, cancellation).ConfigureAwait(false);
-        await WriteAsync(
+        await LabRecord.WriteAsync(
             QemuRecord,
             new() { ["program"] = Relative(qemu.Path), ["version"] = qemu.Version.ToString() },
             cancellation).ConfigureAwait(false);
@@ -98,7 +97,7 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
 
         options.Progress?.Report(new LabProgress($"making the initramfs for {platform.Name}"));
         // What others have asked for stays, so that two programs with different wishes do not rebuild it in turn.
-        var before = Read(KernelRecord) is { } record && record.GetValueOrDefault("key", "") == (KernelKey ?? "") ? Words(record, "asked") : [];
+        var before = LabRecord.Read(KernelRecord) is { } record && record.GetValueOrDefault("key", "") == (KernelKey ?? "") ? LabRecord.Words(record, "asked") : [];
         var asked = WantedModules.Union(before).ToList();
         var modules = modulesFolder is null
             ? ModuleSelection.None(asked)
@@ -142,7 +141,7 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
             record["release"] = release;
         }
 
-        await WriteAsync(KernelRecord, record, cancellation).ConfigureAwait(false);
+        await LabRecord.WriteAsync(KernelRecord, record, cancellation).ConfigureAwait(false);
         RemoveOldBut(kept, initramfs);
         RemoveFolder(Path.Combine(_folder, "work"));
         return new KernelSet(Path.GetFullPath(kept), release, initramfs, names, modules.BuiltIn);
@@ -179,35 +178,6 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         : string.Create(
             CultureInfo.InvariantCulture,
             $"{Path.GetFullPath(path)}:{(File.Exists(path) ? new FileInfo(path).Length : 0)}:{File.GetLastWriteTimeUtc(path).Ticks}");
-
-    private static Dictionary<string, string>? Read(string record)
-    {
-        if (!File.Exists(record))
-        {
-            return null;
-        }
-
-        var fields = new Dictionary<string, string>();
-        foreach (var line in File.ReadAllLines(record))
-        {
-            if (line.IndexOf('=', StringComparison.Ordinal) is > 0 and var split)
-            {
-                fields[line[..split]] = line[(split + 1)..];
-            }
-        }
-
-        return fields;
-    }
-
-    private static async Task WriteAsync(string record, Dictionary<string, string> fields, CancellationToken cancellation)
-    {
-        Directory.CreateDirectory(Path.GetDirectoryName(record)!);
-        await File.WriteAllLinesAsync(record + ".part", fields.Select(f => $"{f.Key}={f.Value}"), cancellation).ConfigureAwait(false);
-        File.Move(record + ".part", record, overwrite: true);
-    }
-
-    private static string[] Words(Dictionary<string, string> record, string field) =>
-        record.GetValueOrDefault(field, "").Split(' ', StringSplitOptions.RemoveEmptyEntries);
 
     private static void RemoveFolder(string folder)
     {

@@ -11,13 +11,14 @@ public sealed class VmLab
 {
     private readonly KernelSet _kernel;
 
-    private VmLab(GuestArchitecture architecture, QemuProgram qemu, KernelSet kernel)
+    private VmLab(GuestArchitecture architecture, QemuProgram qemu, KernelSet kernel, Dictionary<string, IReadOnlyList<string>> packages)
     {
         Architecture = architecture;
         Platform = GuestPlatform.Of(architecture);
         QemuPath = qemu.Path;
         QemuVersion = qemu.Version;
         _kernel = kernel;
+        PackageArchives = packages;
     }
 
     /// <summary>The guests' architecture.</summary>
@@ -44,7 +45,13 @@ public sealed class VmLab
     /// <summary>Names of what would be modules but is built into the kernel, <c>-</c> written as <c>_</c>; empty when it is not known.</summary>
     public IReadOnlySet<string> BuiltInModules => _kernel.BuiltIn;
 
+    /// <summary>The packages that guests can be given: <see cref="LabOptions.GuestPackages"/>.</summary>
+    public IReadOnlyCollection<string> Packages => PackageArchives.Keys;
+
     internal GuestPlatform Platform { get; }
+
+    /// <summary>What is appended to the initramfs for each package.</summary>
+    internal Dictionary<string, IReadOnlyList<string>> PackageArchives { get; }
 
     /// <summary>
     /// Finds or makes all that guests of one architecture need. Returns in milliseconds when all is there. Otherwise it fetches
@@ -70,6 +77,7 @@ public sealed class VmLab
             throw new LabException("the VM lab needs Linux: guests share memory with devices by memfd and Unix sockets; use a Linux machine or VM");
         }
 
+        GuestPackageStore.CheckNames(options.GuestPackages);
         var cache = environment.CacheFolder(options);
         var named = options with
         {
@@ -82,9 +90,11 @@ public sealed class VmLab
         var store = new LabStore(cache, platform, named, environment);
         var qemu = await locator.FindAsync(platform, named.QemuPath, cancellation).ConfigureAwait(false) ?? store.KnownQemu();
         var kernel = store.KnownKernel();
-        if (qemu is not null && kernel is not null)
+        var packageStore = new GuestPackageStore(cache, platform, named.Progress);
+        var packages = packageStore.Known(named.GuestPackages);
+        if (qemu is not null && kernel is not null && packages is not null)
         {
-            return new VmLab(architecture, qemu, kernel);
+            return new VmLab(architecture, qemu, kernel, packages);
         }
 
         var fetch = new DebianFetch(cache, environment, named.Progress);
@@ -100,11 +110,19 @@ public sealed class VmLab
                 $"the VM lab needs {string.Join(", ", absent)} for {platform.Name} guests and cannot fetch it: {reason}; {DebianFetch.NameThemYourself}");
         }
 
+        if (fetch.WhyNot() is { } why && packages is null)
+        {
+            throw new LabException(
+                $"the VM lab cannot fetch the guest packages {string.Join(", ", named.GuestPackages)} for {platform.Name} guests: {why}; "
+                + "leave LabOptions.GuestPackages empty and give guests the programs with GuestConfiguration.Files, or use a Debian");
+        }
+
         await using var exclusive = await FolderLock.TakeAsync(cache, named.Progress, cancellation).ConfigureAwait(false);
         // Another process may have done the work while this one waited.
         qemu ??= store.KnownQemu() ?? await store.FetchQemuAsync(fetch, locator.Rejected, cancellation).ConfigureAwait(false);
         kernel = store.KnownKernel() ?? await store.MakeKernelAsync(fetch, cancellation).ConfigureAwait(false);
+        packages ??= await packageStore.MakeAsync(fetch, named.GuestPackages, cancellation).ConfigureAwait(false);
         named.Progress?.Report(new LabProgress($"the lab for {platform.Name} guests is ready"));
-        return new VmLab(architecture, qemu, kernel);
+        return new VmLab(architecture, qemu, kernel, packages);
     }
 }

@@ -18,7 +18,8 @@ internal static class GuestScript
     /// <summary>How many changes it waits for.</summary>
     public const int Changes = 40;
 
-    public static string Text => $$"""
+    /// <summary>The script; with <paramref name="lspci"/> for a guest that has Debian's pciutils.</summary>
+    public static string Text(bool lspci) => $$"""
         fail() { echo "demo: fail $*"; exit 1; }
         device=
         for d in /sys/bus/pci/devices/*; do
@@ -28,9 +29,10 @@ internal static class GuestScript
         modprobe gpio-pci-idio-16 || fail "the driver does not load"
         slot=$(basename $device)
         dmesg | sed 's/^\[[^]]*\] *//' | grep -i -e "$slot" -e idio | while read line; do echo "demo: quote kernel: $line"; done
-        lspci | grep "${slot#0000:}" | while read line; do echo "demo: quote lspci: $line"; done
         echo "demo: quote sysfs: $slot driver $(basename $(readlink $device/driver)) irq $(cat $device/irq)"
         [ "$(basename $(readlink $device/driver))" = pci-idio-16 ] || fail "the driver is not bound"
+        echo "demo: bound"
+        {{(lspci ? Lspci : "")}}
         chip=
         for c in $device/gpiochip*; do chip=/dev/$(basename $c); done
         gpio-lines info $chip | while read line; do echo "demo: quote gpio: $line"; done
@@ -61,6 +63,13 @@ internal static class GuestScript
         count=$(echo $line | cut -d' ' -f2)
         [ "$count" = {{Changes}} ] || fail "{{Changes}} changes, but the kernel counted $count interrupts"
         echo "demo: watched $count"
+        """;
+
+    private const string Lspci = """
+        lspci -nn -k -s "$slot" > /tmp/lspci || fail "lspci does not run"
+        while read -r line; do echo "demo: quote lspci: $line"; done < /tmp/lspci
+        grep -q "Kernel driver in use: pci-idio-16" /tmp/lspci || fail "lspci does not report the driver"
+        echo "demo: lspci"
         """;
 
     private static string Settings() => string.Join(' ', Enumerable.Range(0, 16).Select(i => $"{i}={Outputs >> i & 1}"));

@@ -14,6 +14,13 @@ internal sealed class DebianFetch(string cacheFolder, LabEnvironment environment
     private static readonly string[] s_notUnpacked =
         ["adduser", "base-passwd", "debconf", "login.defs", "passwd", "libpam-modules", "libpam-modules-bin", "openssl-provider-legacy"];
 
+    // The same for guests, told to apt as if they were installed, so that what only they depend on stays away too.
+    private static readonly string[] s_assumedInGuests =
+    [
+        "adduser", "base-files", "base-passwd", "debconf", "debconf-2.0", "dpkg", "init-system-helpers", "install-info", "login.defs",
+        "openssl-provider-legacy", "passwd", "sensible-utils", "ucf",
+    ];
+
     /// <summary>Says in one sentence why this machine cannot fetch from Debian, or null when it can.</summary>
     public string? WhyNot() => ((string[])["apt-get", "dpkg-deb"]).FirstOrDefault(tool => environment.FindProgram(tool) is null) is { } absent
         ? $"this machine has no {absent} (it is not a Debian or a relative of it)"
@@ -92,10 +99,45 @@ internal sealed class DebianFetch(string cacheFolder, LabEnvironment environment
             ?? throw new LabException($"{Path.GetFileName(files.Single())} holds no busybox; name one with BusyboxPath or PENSTOCK_BUSYBOX");
     }
 
-    private async Task<(IReadOnlyList<AptPackage> All, IReadOnlyList<string> Files)> FetchAsync(
-        string architecture, string wantedSuite, string package, string step, Func<AptPackage, bool> wanted, CancellationToken cancellation)
+    /// <summary>Fetches a package for guests with everything that it depends on; returns the package files.</summary>
+    public async Task<IReadOnlyList<string>> GuestPackageAsync(GuestPlatform platform, string package, CancellationToken cancellation)
     {
-        var apt = new PrivateApt(cacheFolder, architecture, environment, progress);
+        var (_, files) = await FetchAsync(
+            platform.DebianArchitecture,
+            DebianSuites.Stable,
+            package,
+            $"{package} for {platform.Name} guests",
+            _ => true,
+            cancellation,
+            [.. s_assumedInGuests.Where(p => p != package)]).ConfigureAwait(false);
+        return files;
+    }
+
+    /// <summary>Unpacks a package file; nothing of it runs.</summary>
+    public async Task UnpackAsync(string package, string folder, CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(folder);
+        var dpkgDeb = environment.RequireProgram("dpkg-deb", "to unpack packages", "dpkg");
+        var result = await Tool.RunAsync(dpkgDeb, ["--extract", package, folder], environment, cancellation).ConfigureAwait(false);
+        if (result.ExitCode != 0)
+        {
+            File.Delete(package);
+            throw new LabException(
+                $"cannot unpack {Path.GetFileName(package)} into {folder}: {result.Errors.Trim()}; see that the disk has room, then try again "
+                + "(the package was removed and will be fetched anew)");
+        }
+    }
+
+    private async Task<(IReadOnlyList<AptPackage> All, IReadOnlyList<string> Files)> FetchAsync(
+        string architecture,
+        string wantedSuite,
+        string package,
+        string step,
+        Func<AptPackage, bool> wanted,
+        CancellationToken cancellation,
+        IReadOnlyList<string>? assumed = null)
+    {
+        var apt = new PrivateApt(cacheFolder, architecture, environment, progress, assumed ?? []);
         for (var again = false; ; again = true)
         {
             await apt.UpdateAsync(again, cancellation).ConfigureAwait(false);
@@ -115,20 +157,6 @@ internal sealed class DebianFetch(string cacheFolder, LabEnvironment environment
             {
                 // Lists from an earlier day may name versions that the archive has replaced since: once more with fresh ones.
             }
-        }
-    }
-
-    private async Task UnpackAsync(string package, string folder, CancellationToken cancellation)
-    {
-        Directory.CreateDirectory(folder);
-        var dpkgDeb = environment.RequireProgram("dpkg-deb", "to unpack packages", "dpkg");
-        var result = await Tool.RunAsync(dpkgDeb, ["--extract", package, folder], environment, cancellation).ConfigureAwait(false);
-        if (result.ExitCode != 0)
-        {
-            File.Delete(package);
-            throw new LabException(
-                $"cannot unpack {Path.GetFileName(package)} into {folder}: {result.Errors.Trim()}; see that the disk has room, then try again "
-                + "(the package was removed and will be fetched anew)");
         }
     }
 

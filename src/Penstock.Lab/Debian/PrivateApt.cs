@@ -15,9 +15,13 @@ internal sealed class PrivateApt
     private readonly LabEnvironment _environment;
     private readonly IProgress<LabProgress>? _progress;
     private readonly string _aptGet;
+    private readonly IReadOnlyList<string> _assumed;
 
-    public PrivateApt(string cacheFolder, string architecture, LabEnvironment environment, IProgress<LabProgress>? progress)
+    /// <summary>apt for an architecture; it behaves as if the packages <paramref name="assumed"/> were installed.</summary>
+    public PrivateApt(
+        string cacheFolder, string architecture, LabEnvironment environment, IProgress<LabProgress>? progress, IReadOnlyList<string> assumed)
     {
+        _assumed = assumed;
         _folder = Path.Combine(cacheFolder, "apt", architecture);
         _packages = Path.Combine(cacheFolder, "packages");
         _log = Path.Combine(cacheFolder, "apt.log");
@@ -28,6 +32,8 @@ internal sealed class PrivateApt
     }
 
     private string UpdatedStamp => Path.Combine(_folder, "updated");
+
+    private string AssumedStatus => Path.Combine(_folder, "status-assumed");
 
     /// <summary>Fetches the package lists, unless they are there; <paramref name="again"/> fetches them in any case.</summary>
     public async Task UpdateAsync(bool again, CancellationToken cancellation)
@@ -63,21 +69,32 @@ internal sealed class PrivateApt
         return Directory.Exists(lists) && Directory.EnumerateFiles(lists, $"*_dists_{suite}_main_binary-{_architecture}_Packages*").Any();
     }
 
-    /// <summary>Everything that installing these packages on an empty system would fetch.</summary>
+    /// <summary>Everything that installing the package would fetch.</summary>
     public async Task<IReadOnlyList<AptPackage>> ClosureAsync(string suite, string package, CancellationToken cancellation)
     {
+        if (_assumed.Count > 0)
+        {
+            await File.WriteAllTextAsync(AssumedStatus, string.Concat(_assumed.Select(Installed)), cancellation).ConfigureAwait(false);
+        }
+
         // apt leaves out what is downloaded already, so it is shown an archive folder without anything.
         var result = await RunAsync(
-            ["-o", $"Dir::Cache::archives={_folder}/none", "install", "--print-uris", "--yes", "--target-release", suite, package],
+            ["-o", $"Dir::Cache::archives={_folder}/none", .. Status, "install", "--print-uris", "--yes", "--target-release", suite, package],
             cancellation).ConfigureAwait(false);
         var found = AptPackage.ParseUris(result.Output);
+        if (result.ExitCode != 0 && IsUnknown(result, package))
+        {
+            throw new LabException(
+                $"Debian's {suite} has no package {package} for {_architecture} (section main); correct the name, or look at packages.debian.org for what is there");
+        }
+
         return result.ExitCode == 0 && found.Count > 0
             ? found
             : throw Failed($"cannot work out what {package} for {_architecture} needs from {suite}", result);
     }
 
     /// <summary>
-    /// Downloads what installing the package on an empty system would fetch, as far as it is not there yet. apt itself continues
+    /// Downloads what installing the package would fetch, as far as it is not there yet. apt itself continues
     /// half files, checks whole ones against Debian's signed lists, and only then gives them their names.
     /// </summary>
     public async Task DownloadAsync(
@@ -89,7 +106,7 @@ internal sealed class PrivateApt
             using var watching = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             var watch = WatchAsync(step, closure, watching.Token);
             var result = await RunAsync(
-                ["install", "--download-only", "--yes", "--target-release", suite, package], cancellation).ConfigureAwait(false);
+                [.. Status, "install", "--download-only", "--yes", "--target-release", suite, package], cancellation).ConfigureAwait(false);
             await watching.CancelAsync().ConfigureAwait(false);
             await watch.ConfigureAwait(false);
             if (result.ExitCode != 0 || !closure.All(p => File.Exists(FileOf(p))))
@@ -104,6 +121,26 @@ internal sealed class PrivateApt
 
     /// <summary>Where a downloaded package is.</summary>
     public string FileOf(AptPackage package) => Path.Combine(_packages, package.FileName);
+
+    private string[] Status => _assumed.Count > 0 ? ["-o", "Dir::State::status=" + AssumedStatus] : [];
+
+    /// <summary>A package as dpkg's database shows it, newer than any.</summary>
+    private static string Installed(string package) => $"""
+        Package: {package}
+        Status: install ok installed
+        Architecture: all
+        Multi-Arch: foreign
+        Maintainer: none
+        Version: 99999
+        Description: none
+
+
+        """;
+
+    private static bool IsUnknown(ToolResult result, string package) => result.Errors.Split('\n').Any(line =>
+        line.StartsWith("E: ", StringComparison.Ordinal)
+        && line.EndsWith(' ' + package, StringComparison.Ordinal)
+        && line.Contains("Unable to locate package", StringComparison.Ordinal));
 
     private async Task WatchAsync(string step, IReadOnlyList<AptPackage> closure, CancellationToken cancellation)
     {

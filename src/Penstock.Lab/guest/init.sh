@@ -16,6 +16,15 @@ ip link set lo up 2>/dev/null
 # A host that steers the script would otherwise read its own lines back.
 stty -echo 2>/dev/null
 
+if [ -e /lab/packages ]; then
+  # In Debian /bin, /sbin and /usr/bin are joined, and scripts begin with #!/bin/bash. busybox keeps the names that it has.
+  set --
+  for program in /usr/bin/* /usr/sbin/*; do
+    [ -e "$program" ] && [ ! -e "/bin/${program##*/}" ] && set -- "$@" "$program"
+  done
+  [ $# = 0 ] || ln -s "$@" /bin/
+fi
+
 say() { printf '\npenstock-lab: %s\n' "$*"; }
 ending() {
   if [ -s /run/penstock-ending ]; then cat /run/penstock-ending; return; fi
@@ -31,7 +40,8 @@ for module in $(cat /lab/modules 2>/dev/null); do
 done
 if [ "$status" = 0 ] && [ -e /lab/script ]; then
   cd /
-  sh /lab/script
+  # The programs that were given to the guest go before busybox's, but the shell stays.
+  PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh /lab/script
   status=$?
 fi
 # Kernel messages must not land in the middle of the verdict.
