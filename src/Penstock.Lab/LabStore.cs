@@ -12,7 +12,7 @@ namespace Penstock.Lab;
 internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions options, LabEnvironment environment)
 {
     /// <summary>Raised when the initramfs's own contents change, so that older ones are made anew.</summary>
-    private const string Format = "1";
+    private const string Format = "2";
 
     private readonly string _folder = Path.Combine(cache, platform.Name);
 

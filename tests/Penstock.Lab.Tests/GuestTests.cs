@@ -55,6 +55,27 @@ public sealed class GuestTests
         Assert.Contains($"machine {machine}\n/dev/vfio/vfio\n", result.Console, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(GuestArchitecture.X86_64)]
+    [InlineData(GuestArchitecture.S390x)]
+    [InlineData(GuestArchitecture.Ppc64le)]
+    public async Task Run_PackageOfDebian_ItsProgramsRun(GuestArchitecture architecture)
+    {
+        var lab = await VmLab.PrepareAsync(architecture, new LabOptions { GuestPackages = ["pciutils"] });
+        var result = await Guest.RunAsync(lab, new GuestConfiguration
+        {
+            Packages = ["pciutils"],
+            Devices = ["virtio-rng-pci"],
+            // By both of its names, /bin/lspci and /usr/bin/lspci; the script's shell stays busybox's.
+            Script = "lspci -nnk && /bin/lspci -n > /dev/null && readlink /proc/$$/exe",
+        });
+        Assert.Equal(0, result.ExitStatus);
+        Assert.Contains("Red Hat, Inc. Virtio", result.Console, StringComparison.Ordinal);
+        Assert.Contains("Kernel driver in use: virtio-pci\n", result.Console, StringComparison.Ordinal);
+        Assert.Contains("\n/bin/busybox\n", result.Console, StringComparison.Ordinal);
+        Assert.DoesNotContain("libkmod", result.Console, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Run_TimeOver_KillsTheGuestAndSaysSo()
     {

@@ -91,6 +91,73 @@ public sealed class ModuleTests
             "kernel/x/low.ko:\nkernel/x/middle.ko: kernel/x/low.ko\nkernel/x/soft.ko:\nkernel/x/top-one.ko: kernel/x/middle.ko kernel/x/low.ko\n",
             selection.Dependencies());
         Assert.Equal("alias pci:v1 top_one\n", selection.Aliases());
+        var indexes = selection.BinaryIndexes().ToDictionary(i => i.Name, i => Entries(i.Content));
+        Assert.Equal([("low", "kernel/x/low.ko:"), ("middle", "kernel/x/middle.ko: kernel/x/low.ko")], indexes["modules.dep.bin"].Take(2));
+        Assert.Equal("top_one", indexes["modules.dep.bin"][^1].Key);
+        Assert.Equal([("pci:v1", "top_one")], indexes["modules.alias.bin"]);
+        Assert.Equal([("built_in", "")], indexes["modules.builtin.bin"]);
+        Assert.Empty(indexes["modules.symbols.bin"]);
+    }
+
+    [Fact]
+    public void ModuleIndex_Written_ReadsBackInOrder()
+    {
+        (string, string)[] entries =
+            [("pci:v1*", "b"), ("", "root"), ("pci:v1*", "a"), ("pci:v1", "c"), ("usb:[0-9]", "d"), ("pci:v1*d2", "e"), ("pci:v1*", "b"), ("pci:ä", "f")];
+        Assert.Equal(
+            [("", "root"), ("pci:v1", "c"), ("pci:v1*", "b"), ("pci:v1*", "a"), ("pci:v1*d2", "e"), ("usb:[0-9]", "d")],
+            Entries(ModuleIndex.Write(entries)));
+    }
+
+    [Fact]
+    public void ModuleIndex_OneEntry_GivesTheGoldenBytes()
+    {
+        Assert.Equal(
+            "B007F45700020001C000000C" + "61626300" + "00000001" + "00000000" + "787900",
+            Convert.ToHexString(ModuleIndex.Write([("abc", "xy")])));
+    }
+
+    /// <summary>Walks an index as libkmod does.</summary>
+    private static List<(string Key, string Value)> Entries(byte[] index)
+    {
+        var found = new List<(string, string)>();
+        uint Number(int at) => BinaryPrimitives.ReadUInt32BigEndian(index.AsSpan(at));
+        string Text(ref int at)
+        {
+            var start = at;
+            at = Array.IndexOf(index, (byte)0, at) + 1;
+            return Encoding.UTF8.GetString(index, start, at - 1 - start);
+        }
+
+        void Walk(uint place, string key)
+        {
+            var at = (int)(place & 0x0FFFFFFF);
+            key += (place & 0x80000000) != 0 ? Text(ref at) : "";
+            var children = new List<(uint Place, string Key)>();
+            if ((place & 0x20000000) != 0)
+            {
+                var (first, last) = (index[at], index[at + 1]);
+                children.AddRange(Enumerable.Range(first, last - first + 1).Select(c => (Number(at + 2 + (4 * (c - first))), key + (char)c)));
+                at += 2 + (4 * children.Count);
+            }
+
+            if ((place & 0x40000000) != 0)
+            {
+                var count = Number(at);
+                at += 4;
+                for (var i = 0; i < count; i++)
+                {
+                    at += 4;
+                    found.Add((key, Text(ref at)));
+                }
+            }
+
+            children.Where(c => c.Place != 0).ToList().ForEach(c => Walk(c.Place, c.Key));
+        }
+
+        Assert.Equal((0xB007F457u, 0x00020001u), (Number(0), Number(4)));
+        Walk(Number(8), "");
+        return found;
     }
 
     [Fact]

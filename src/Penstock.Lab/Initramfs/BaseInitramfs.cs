@@ -40,6 +40,10 @@ internal static class BaseInitramfs
 
             archive.AddFile($"{top}/modules.dep", Readable, System.Text.Encoding.UTF8.GetBytes(modules.Dependencies()));
             archive.AddFile($"{top}/modules.alias", Readable, System.Text.Encoding.UTF8.GetBytes(modules.Aliases()));
+            foreach (var (name, content) in modules.BinaryIndexes())
+            {
+                archive.AddFile($"{top}/{name}", Readable, content);
+            }
         }
 
         archive.Complete();

@@ -95,6 +95,28 @@ internal sealed class ModuleSelection
     public string Aliases() => string.Concat(_modules.Values.OrderBy(m => m.Path, StringComparer.Ordinal)
         .SelectMany(m => m.Info.Aliases, (m, alias) => $"alias {alias} {m.Name}\n"));
 
+    /// <summary>The same and the built-in modules for libkmod, by file name. It refuses to work when one is absent.</summary>
+    public IEnumerable<(string Name, byte[] Content)> BinaryIndexes()
+    {
+        yield return ("modules.dep.bin", ModuleIndex.Write(Dependencies().Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(line => (ModuleInfo.Canonical(Path.GetFileNameWithoutExtension(line.Split(':')[0])), line))));
+        yield return ("modules.alias.bin", ModuleIndex.Write(_modules.Values.SelectMany(m => m.Info.Aliases, (m, alias) => (Underscores(alias), m.Name))));
+        yield return ("modules.symbols.bin", ModuleIndex.Write([]));
+        yield return ("modules.builtin.bin", ModuleIndex.Write(BuiltIn.Select(name => (name, ""))));
+        yield return ("modules.builtin.alias.bin", ModuleIndex.Write([]));
+    }
+
+    /// <summary>libkmod takes the dashes of what it looks up for underscores, apart from those in sets of characters.</summary>
+    private static string Underscores(string alias)
+    {
+        var inSet = false;
+        return string.Concat(alias.Select(c =>
+        {
+            inSet = c == '[' || (inSet && c != ']');
+            return c == '-' && !inSet ? '_' : c;
+        }));
+    }
+
     /// <summary>Appends the module's whole loading order, itself last.</summary>
     private void Load(KernelModule module, List<string> order, HashSet<string> seen)
     {
