@@ -78,6 +78,9 @@ public enum Errno
     /// <summary>Positional access on a stream.</summary>
     ESPIPE = 29,
 
+    /// <summary>Read-only file system.</summary>
+    EROFS = 30,
+
     /// <summary>Broken pipe: the peer has gone.</summary>
     EPIPE = 32,
 

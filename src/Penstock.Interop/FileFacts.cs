@@ -100,7 +100,7 @@ public readonly record struct FileFacts
     /// <summary>Whether there is a socket at a path.</summary>
     /// <param name="path">The path.</param>
     /// <returns>True for a socket; false for anything else or nothing.</returns>
-    internal static bool IsSocket(string path) =>
+    public static bool IsSocket(string path) =>
         TryStat(path, out Native.StatxBuffer buffer) && (buffer.Mode & Native.S_IFMT) == Native.S_IFSOCK;
 
     private static unsafe bool TryStat(string path, out Native.StatxBuffer buffer)

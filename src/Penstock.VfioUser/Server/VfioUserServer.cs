@@ -80,8 +80,7 @@ public sealed class VfioUserServer : IDisposable
 
             while (_listener.Accept() is UnixSocket socket)
             {
-                Serve(socket);
-                if (_options.Once)
+                if (Serve(socket) && _options.Once)
                 {
                     return;
                 }
@@ -98,7 +97,8 @@ public sealed class VfioUserServer : IDisposable
         }
     }
 
-    private void Serve(UnixSocket socket)
+    /// <returns>Whether it was a client: one that leaves without a word only looked whether somebody listens.</returns>
+    private bool Serve(UnixSocket socket)
     {
         VfioUserSession session;
         try
@@ -109,10 +109,11 @@ public sealed class VfioUserServer : IDisposable
         {
             socket.Dispose();
             _options.Log?.Invoke($"a client could not be served: {fault.Message}");
-            return;
+            return true;
         }
 
         SessionEnd end;
+        bool spoke;
         using (session)
         {
             lock (_guard)
@@ -125,6 +126,7 @@ public sealed class VfioUserServer : IDisposable
             }
 
             end = session.Run();
+            spoke = session.IsNegotiated;
             lock (_guard)
             {
                 _session = null;
@@ -134,5 +136,6 @@ public sealed class VfioUserServer : IDisposable
         SessionsEnded++;
         _options.Log?.Invoke(end.IsExpected ? $"client gone: {end.Reason}" : $"client disconnected: {end.Reason}");
         _options.ClientEnded?.Invoke(end);
+        return spoke || end.Kind != SessionEndKind.ClientClosed;
     }
 }

@@ -48,6 +48,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         endpoint.Host.Ledger.Acquired(ResourceKind.NativeBlock);
     }
 
+    /// <summary>Whether the client has said which version it speaks.</summary>
+    public bool IsNegotiated => _negotiated;
+
     /// <summary>Serves until the connection ends. Never throws.</summary>
     /// <returns>How it ended.</returns>
     public SessionEnd Run()
