@@ -8,57 +8,48 @@ namespace Penstock.Cli;
 /// <summary>Parses and runs; every failure becomes one line on standard error and an exit status.</summary>
 internal static class CommandLine
 {
+    private static readonly TimeSpan TimeToEnd = TimeSpan.FromSeconds(20);
+
     public static async Task<int> RunAsync(RootCommand root, string[] args)
     {
-        ParseResult parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0)
+        // A leading '@' is part of a name here, not a file of more arguments.
+        ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        string command = UsageErrors.PathOf(parsed);
+        bool wantsHelp = parsed.Action is System.CommandLine.Help.HelpAction;
+        if (!wantsHelp && UsageErrors.Find(parsed) is string wrong)
         {
-            string command = string.Join(' ', CommandPath(parsed));
-            Console.Error.WriteLine($"{command}: {parsed.Errors[0].Message}");
-            Console.Error.WriteLine($"'{command} --help' shows what is possible.");
-            return ExitStatus.WrongUsage;
+            return Fail(command, wrong, ExitStatus.WrongUsage);
         }
 
         try
         {
-            var invocation = new InvocationConfiguration
+            return await parsed.InvokeAsync(new InvocationConfiguration
             {
                 EnableDefaultExceptionHandler = false,
-                ProcessTerminationTimeout = TimeSpan.FromSeconds(20),
-            };
-            return await parsed.InvokeAsync(invocation);
+                ProcessTerminationTimeout = TimeToEnd,
+            });
         }
         catch (UsageException usage)
         {
-            return Fail(usage.Message, ExitStatus.WrongUsage);
+            return Fail(command, usage.Message, ExitStatus.WrongUsage);
         }
         catch (OperationCanceledException)
         {
-            return Fail("interrupted", ExitStatus.Failed);
+            return Fail(command, "interrupted", ExitStatus.Failed);
         }
         catch (Exception e) when (e is VfioException or SystemCallException or LabException or IOException or UnauthorizedAccessException)
         {
-            return Fail(e.Message, ExitStatus.Failed);
+            return Fail(command, e.Message, ExitStatus.Failed);
         }
-    }
-
-    private static int Fail(string message, int status)
-    {
-        Console.Error.WriteLine($"penstock: {message}");
-        return status;
-    }
-
-    private static List<string> CommandPath(ParseResult parsed)
-    {
-        var names = new List<string>();
-        for (System.CommandLine.Parsing.SymbolResult? at = parsed.CommandResult; at is not null; at = at.Parent)
+        catch (Exception defect)
         {
-            if (at is System.CommandLine.Parsing.CommandResult command)
-            {
-                names.Insert(0, command.Command is RootCommand ? "penstock" : command.Command.Name);
-            }
+            return Fail(command, $"a defect in penstock, please report it: {defect}", ExitStatus.Failed);
         }
+    }
 
-        return names;
+    private static int Fail(string command, string message, int status)
+    {
+        Console.Error.WriteLine($"{command}: {message}");
+        return status;
     }
 }

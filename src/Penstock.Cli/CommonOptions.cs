@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 
 namespace Penstock.Cli;
 
@@ -6,4 +8,29 @@ namespace Penstock.Cli;
 internal static class CommonOptions
 {
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON object a line instead of text." };
+
+    /// <summary>A whole number within limits; null when it is not given.</summary>
+    public static Option<int?> Number(string name, int minimum, int maximum, string description, int? normally = null)
+    {
+        var option = new Option<int?>(name) { HelpName = "N", Description = description };
+        option.CustomParser = result => Parse(result, name, minimum, maximum);
+        if (normally is not null)
+        {
+            option.DefaultValueFactory = _ => normally;
+        }
+
+        return option;
+    }
+
+    private static int? Parse(ArgumentResult result, string name, int minimum, int maximum)
+    {
+        string text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= minimum && value <= maximum)
+        {
+            return value;
+        }
+
+        result.AddError(string.Create(CultureInfo.InvariantCulture, $"{name} '{text}' is not a number from {minimum} to {maximum}"));
+        return null;
+    }
 }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Penstock.Devices;
-using Spectre.Console;
 
 namespace Penstock.Cli;
 
@@ -18,25 +17,20 @@ internal static class DevicesCommand
 
     private static int Run(DeviceCatalog catalog, bool json)
     {
-        if (json)
-        {
-            var output = new Output(json: true);
-            foreach (DeviceEntry entry in catalog.Entries)
-            {
-                output.Object(Describe(entry));
-            }
-
-            return ExitStatus.Done;
-        }
-
-        var table = new Table().Border(TableBorder.Simple).AddColumns("device", "ids", "what it is", "options");
+        var output = new Output(json);
+        var devices = new TextTable(new("DEVICE"), new("IDS"), new("WHAT IT IS"));
+        var options = new TextTable(new("DEVICE"), new("OPTION"), new("DEFAULT"), new("WHAT IT SETS"));
         foreach (DeviceEntry entry in catalog.Entries)
         {
-            string options = string.Join('\n', entry.Options.Select(o => $"--{o.Name} {o.ValueHint}: {o.Help}"));
-            table.AddRow(Markup.Escape(entry.Name), entry.Ids, Markup.Escape(entry.Summary), Markup.Escape(options));
+            output.Object(Describe(entry));
+            devices.Add(entry.Name, entry.Ids, entry.Summary);
+            foreach (DeviceOption option in entry.Options)
+            {
+                options.Add(entry.Name, $"--{option.Name} {option.ValueHint}", option.Default ?? "-", option.Help);
+            }
         }
 
-        AnsiConsole.Write(table);
+        output.Line($"{devices}\n\n{options}\n\n'penstock serve DEVICE --socket PATH' serves one.");
         return ExitStatus.Done;
     }
 

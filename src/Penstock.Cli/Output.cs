@@ -1,3 +1,5 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace Penstock.Cli;
@@ -7,6 +9,9 @@ namespace Penstock.Cli;
 /// </summary>
 internal sealed class Output(bool json)
 {
+    // The output is for programs, not for web pages: quotes and signs stay readable.
+    private static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     private readonly Lock _gate = new();
 
     public bool Json => json;
@@ -16,11 +21,7 @@ internal sealed class Output(bool json)
     {
         if (!json)
         {
-            lock (_gate)
-            {
-                Console.Out.WriteLine(text);
-                Console.Out.Flush();
-            }
+            Print(text);
         }
     }
 
@@ -29,11 +30,7 @@ internal sealed class Output(bool json)
     {
         if (json)
         {
-            lock (_gate)
-            {
-                Console.Out.WriteLine(value.ToJsonString());
-                Console.Out.Flush();
-            }
+            Print(value.ToJsonString(Plain));
         }
     }
 
@@ -43,6 +40,14 @@ internal sealed class Output(bool json)
         lock (_gate)
         {
             Console.Error.WriteLine(text);
+        }
+    }
+
+    private void Print(string line)
+    {
+        lock (_gate)
+        {
+            Console.Out.WriteLine(line);
         }
     }
 }

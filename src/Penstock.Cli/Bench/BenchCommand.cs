@@ -5,23 +5,21 @@ namespace Penstock.Cli.Bench;
 /// <summary><c>penstock bench NAME</c>.</summary>
 internal static class BenchCommand
 {
-    public static Command Create()
-    {
-        var command = new Command("bench", "Measure, beside a C peer in the same run.");
-        command.Subcommands.Add(CreateMessages());
-        return command;
-    }
+    private const int MostRounds = 10_000;
+    private const int MostOperations = 1_000_000_000;
+
+    public static Command Create() => new CommandGroup("bench", "Measure, beside a C peer in the same run.", "benchmark") { CreateMessages() };
 
     private static Command CreateMessages()
     {
-        var client = new Option<string>("--client") { Required = true, HelpName = "PROGRAM", Description = "The measuring client; 'bench/messages' builds it." };
+        var client = new Option<string>("--client") { Required = true, HelpName = "PROGRAM", Description = "The measuring client, which the script bench/messages builds and names here." };
         var floor = new Option<string?>("--floor") { HelpName = "PROGRAM", Description = "A C server to compare with." };
-        var rounds = new Option<int>("--rounds") { HelpName = "N", DefaultValueFactory = _ => 9, Description = "Alternating rounds (default 9)." };
-        var operations = new Option<int>("--operations") { HelpName = "N", DefaultValueFactory = _ => 20_000, Description = "Operations a measure and round (default 20000)." };
-        var measures = new Option<string>("--measures") { HelpName = "PATTERN", DefaultValueFactory = _ => "region_*", Description = "Which measures (default region_*)." };
-        var cpu = new Option<int>("--cpu") { HelpName = "N", DefaultValueFactory = _ => 1, Description = "The processor that both ends run on (default 1)." };
+        Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; the servers take turns in each.", 9);
+        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Operations for each measure in each round.", 20_000);
+        var measures = new Option<string>("--measures") { HelpName = "PATTERN", DefaultValueFactory = _ => "region_*", Description = "Which measures, as shell patterns with commas between." };
+        Option<int?> cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor that both ends run on; the last one when not given.");
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("messages", "Round trips of region accesses: our server and a C floor, alternating, both ends on one processor.")
+        var command = new Command("messages", "Round trips of single messages: our server and a C floor in turn, both ends on one processor. JSON when not on a terminal.")
         {
             client, floor, rounds, operations, measures, cpu, json,
         };
@@ -30,10 +28,10 @@ internal static class BenchCommand
             {
                 Client = parsed.GetValue(client)!,
                 Floor = parsed.GetValue(floor),
-                Rounds = parsed.GetValue(rounds),
-                Operations = parsed.GetValue(operations),
+                Rounds = parsed.GetValue(rounds)!.Value,
+                Operations = parsed.GetValue(operations)!.Value,
                 Measures = parsed.GetValue(measures)!,
-                Processor = parsed.GetValue(cpu),
+                Processor = parsed.GetValue(cpu) is int processor ? Processors.Require(processor) : Processors.Last(),
             },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).RunAsync(cancellation));
         return command;

@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using System.Diagnostics;
 
 namespace Penstock.Cli.Bench;
@@ -6,41 +7,55 @@ namespace Penstock.Cli.Bench;
 internal sealed class BenchProcess : IDisposable
 {
     private readonly Process _process;
+    private readonly string _name;
+    private readonly Task<string> _output;
+    private readonly Task<string> _errors;
 
-    private BenchProcess(Process process) => _process = process;
-
-    /// <summary>Starts a server; what it prints is not shown.</summary>
-    public static BenchProcess Start(string program, IReadOnlyList<string> arguments)
+    /// <summary>Starts a program.</summary>
+    /// <exception cref="IOException">It cannot be started.</exception>
+    public BenchProcess(string program, IReadOnlyList<string> arguments)
     {
-        Process process = Launch(program, arguments);
-        process.OutputDataReceived += static (_, _) => { };
-        process.ErrorDataReceived += static (_, _) => { };
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
-        return new BenchProcess(process);
-    }
-
-    /// <summary>Runs a program to its end.</summary>
-    /// <returns>What it printed on standard output.</returns>
-    /// <exception cref="IOException">It failed; the message has its own words.</exception>
-    public static async Task<string> RunAsync(string program, IReadOnlyList<string> arguments, CancellationToken cancellation)
-    {
-        using Process process = Launch(program, arguments);
-        Task<string> output = process.StandardOutput.ReadToEndAsync(cancellation);
-        Task<string> errors = process.StandardError.ReadToEndAsync(cancellation);
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         try
         {
-            await process.WaitForExitAsync(cancellation);
+            _process = Process.Start(start)!;
         }
-        catch (OperationCanceledException)
+        catch (Win32Exception refused)
         {
-            process.Kill();
-            throw;
+            throw new IOException($"'{program}' cannot be started ({refused.NativeErrorCode switch
+            {
+                13 => "it is no program, or this user may not run it",
+                _ => "the system refuses it",
+            }}); name a program that 'make -C bench' has built", refused);
         }
 
-        return process.ExitCode == 0
-            ? await output
-            : throw new IOException($"{Path.GetFileName(program)} ended with status {process.ExitCode}: {(await errors).Trim()}");
+        _name = Path.GetFileName(program);
+        _output = _process.StandardOutput.ReadToEndAsync();
+        _errors = _process.StandardError.ReadToEndAsync();
+    }
+
+    /// <summary>Waits for the program's end.</summary>
+    /// <returns>What it printed on standard output.</returns>
+    /// <exception cref="IOException">It failed; the message has its own words.</exception>
+    public async Task<string> WaitAsync(CancellationToken cancellation)
+    {
+        await _process.WaitForExitAsync(cancellation);
+        return _process.ExitCode == 0 ? await _output : throw await FailureAsync();
+    }
+
+    /// <summary>Throws when the program is no longer there.</summary>
+    /// <exception cref="IOException">It ended by itself; the message has its own words.</exception>
+    public async Task RequireRunningAsync()
+    {
+        if (_process.HasExited)
+        {
+            throw await FailureAsync();
+        }
     }
 
     public void Dispose()
@@ -54,14 +69,9 @@ internal sealed class BenchProcess : IDisposable
         _process.Dispose();
     }
 
-    private static Process Launch(string program, IReadOnlyList<string> arguments)
+    private async Task<IOException> FailureAsync()
     {
-        var start = new ProcessStartInfo(program, arguments)
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        return Process.Start(start) ?? throw new IOException($"{program} did not start");
+        string words = (await _errors).Trim();
+        return new IOException($"{_name} ended with status {_process.ExitCode}: {(words.Length == 0 ? "it said nothing" : words)}");
     }
 }

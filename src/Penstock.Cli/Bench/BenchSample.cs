@@ -5,5 +5,4 @@ namespace Penstock.Cli.Bench;
 /// <param name="Round">Number of the round, from 0.</param>
 /// <param name="Measure">Which measure.</param>
 /// <param name="Mean">Nanoseconds for an operation, over the whole round.</param>
-/// <param name="P50">Nanoseconds for the middle operation.</param>
-internal sealed record BenchSample(string Label, int Round, string Measure, double Mean, double P50);
+internal sealed record BenchSample(string Label, int Round, string Measure, double Mean);

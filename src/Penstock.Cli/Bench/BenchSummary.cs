@@ -23,13 +23,15 @@ internal sealed record BenchSummary(double Best, double Median, double? FloorBes
     {
         ["measure"] = measure,
         ["rounds"] = rounds,
-        ["best_ns"] = Best,
-        ["median_ns"] = Median,
-        ["floor_best_ns"] = FloorBest,
-        ["floor_median_ns"] = FloorMedian,
-        ["best_ratio"] = BestRatio,
-        ["median_ratio"] = MedianRatio,
+        ["best_ns"] = Rounded(Best, 1),
+        ["median_ns"] = Rounded(Median, 1),
+        ["floor_best_ns"] = Rounded(FloorBest, 1),
+        ["floor_median_ns"] = Rounded(FloorMedian, 1),
+        ["best_ratio"] = Rounded(BestRatio, 4),
+        ["median_ratio"] = Rounded(MedianRatio, 4),
     };
+
+    private static double? Rounded(double? value, int digits) => value is double known ? Math.Round(known, digits) : null;
 
     private static double MedianOf(double[] values)
     {

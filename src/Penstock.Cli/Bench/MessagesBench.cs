@@ -1,8 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using Penstock.Cli.Demo;
-using Spectre.Console;
 
 namespace Penstock.Cli.Bench;
 
@@ -15,96 +13,125 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
     private const string Ours = "penstock";
     private const string TheFloor = "floor";
 
+    private readonly string _processor = options.Processor.ToString(CultureInfo.InvariantCulture);
+
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
-        RequireProgram(options.Client);
+        RequireProgram("--client", options.Client);
+        RequireProgram("--floor", options.Floor);
         using var folder = new TemporaryFolder();
-        string processor = options.Processor.ToString(CultureInfo.InvariantCulture);
-        var servers = new List<(string Label, string Socket)> { (Ours, folder.File("penstock.sock")) };
-        using BenchProcess ours = BenchProcess.Start(
-            Environment.ProcessPath!, ["serve", "bench", "--socket", servers[0].Socket, "--cpu", processor]);
-        BenchProcess? floor = null;
+        var servers = new List<BenchServer>();
         try
         {
+            string socket = folder.File("penstock.sock");
+            servers.Add(new BenchServer(Ours, socket, new BenchProcess(Environment.ProcessPath!, ["serve", "bench", "--socket", socket, "--cpu", _processor])));
             if (options.Floor is string program)
             {
-                RequireProgram(program);
-                servers.Add((TheFloor, folder.File("floor.sock")));
-                floor = BenchProcess.Start(program, [servers[1].Socket, "--cpu", processor]);
+                socket = folder.File("floor.sock");
+                servers.Add(new BenchServer(TheFloor, socket, new BenchProcess(program, [socket, "--cpu", _processor])));
             }
 
-            var results = new List<BenchSample>();
-
-            // One round before the first that counts: the just-in-time compiler and the caches.
-            for (int round = -1; round < options.Rounds; round++)
-            {
-                // The order changes from round to round, so that neither always runs after the other.
-                foreach ((string label, string socket) in round % 2 == 0 ? servers : Enumerable.Reverse(servers))
-                {
-                    cancellation.ThrowIfCancellationRequested();
-                    output.Note($"round {round + 1} of {options.Rounds}: {label}");
-                    List<BenchSample> samples = await MeasureAsync(label, socket, round, processor, cancellation);
-                    if (round >= 0)
-                    {
-                        results.AddRange(samples);
-                    }
-                }
-            }
-
-            Report(results);
+            Report(await MeasureAsync(servers, cancellation));
             return ExitStatus.Done;
         }
         finally
         {
-            floor?.Dispose();
+            servers.ForEach(server => server.Process.Dispose());
         }
     }
 
-    private async Task<List<BenchSample>> MeasureAsync(string label, string socket, int round, string processor, CancellationToken cancellation)
+    private async Task<List<BenchSample>> MeasureAsync(List<BenchServer> servers, CancellationToken cancellation)
     {
-        string operations = options.Operations.ToString(CultureInfo.InvariantCulture);
-        string[] arguments = ["--label", label, "--measures", options.Measures, "--operations", operations, "--cpu", processor, socket];
-        string text = await BenchProcess.RunAsync(options.Client, arguments, cancellation);
-        var samples = new List<BenchSample>();
-        foreach (string line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        // One round before the first that counts: the just-in-time compiler and the caches.
+        output.Note("warming up");
+        await MeasureRoundAsync(servers, 0, cancellation);
+        var results = new List<BenchSample>();
+        for (int round = 0; round < options.Rounds; round++)
         {
-            JsonNode node = JsonNode.Parse(line) ?? throw new JsonException($"the client printed '{line}'");
-            samples.Add(new BenchSample(label, round, node["measure"]!.GetValue<string>(), node["ns_mean"]!.GetValue<double>(), node["ns_p50"]!.GetValue<double>()));
+            output.Note($"round {round + 1} of {options.Rounds}");
+
+            // The order changes from round to round, so that neither always runs after the other.
+            results.AddRange(await MeasureRoundAsync(round % 2 == 0 ? servers : Enumerable.Reverse(servers), round, cancellation));
+        }
+
+        return results;
+    }
+
+    private async Task<List<BenchSample>> MeasureRoundAsync(IEnumerable<BenchServer> servers, int round, CancellationToken cancellation)
+    {
+        var samples = new List<BenchSample>();
+        string operations = options.Operations.ToString(CultureInfo.InvariantCulture);
+        foreach (BenchServer server in servers)
+        {
+            string[] arguments = ["--label", server.Label, "--measures", options.Measures, "--operations", operations, "--cpu", _processor, server.Socket];
+            using var client = new BenchProcess(options.Client, arguments);
+            string text;
+            try
+            {
+                text = await client.WaitAsync(cancellation);
+            }
+            catch (IOException)
+            {
+                // A server that has gone knows better why.
+                await server.Process.RequireRunningAsync();
+                throw;
+            }
+
+            samples.AddRange(Parse(text, server.Label, round));
         }
 
         return samples;
     }
 
+    private List<BenchSample> Parse(string text, string label, int round)
+    {
+        var samples = new List<BenchSample>();
+        foreach (string line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            try
+            {
+                using var document = JsonDocument.Parse(line);
+                JsonElement sample = document.RootElement;
+                samples.Add(new BenchSample(label, round, sample.GetProperty("measure").GetString()!, sample.GetProperty("ns_mean").GetDouble()));
+            }
+            catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+            {
+                throw new IOException($"'{options.Client}' printed '{line}', which is no measurement; name the client that 'make -C bench' has built", e);
+            }
+        }
+
+        return samples.Count > 0 ? samples : throw new IOException(
+            $"'{options.Client}' measured nothing of '{options.Measures}' on {label}; give patterns of measures that it knows ('{options.Client} --help')");
+    }
+
     private void Report(List<BenchSample> results)
     {
-        var table = new Table().Border(TableBorder.Simple)
-            .AddColumns("measure", "penstock best", "median", "floor best", "median", "best ratio", "median ratio");
+        bool compare = options.Floor is not null;
+        TextTable.Column[] columns = [new("MEASURE"), new("BEST", true), new("MEDIAN", true)];
+        TextTable.Column[] peer = [new("FLOOR BEST", true), new("MEDIAN", true), new("RATIO BEST", true), new("MEDIAN", true)];
+        var table = new TextTable(compare ? [.. columns, .. peer] : columns);
         foreach (IGrouping<string, BenchSample> measure in results.GroupBy(r => r.Measure))
         {
             BenchSummary summary = BenchSummary.Of(measure, Ours, TheFloor);
             output.Object(summary.ToJson(measure.Key, options.Rounds));
-            table.AddRow(
-                measure.Key,
-                Nanoseconds(summary.Best),
-                Nanoseconds(summary.Median),
-                Nanoseconds(summary.FloorBest),
-                Nanoseconds(summary.FloorMedian),
-                Ratio(summary.BestRatio),
-                Ratio(summary.MedianRatio));
+            string[] own = [measure.Key, Nanoseconds(summary.Best), Nanoseconds(summary.Median)];
+            string[] beside = [Nanoseconds(summary.FloorBest), Nanoseconds(summary.FloorMedian), Ratio(summary.BestRatio), Ratio(summary.MedianRatio)];
+            table.Add(compare ? [.. own, .. beside] : own);
         }
 
-        if (!output.Json)
+        output.Line($"\n{table}\n");
+        output.Line($"Nanoseconds for an operation: best and median of the means of {options.Rounds} rounds.");
+        if (compare)
         {
-            AnsiConsole.Write(table);
-            output.Line("ns for an operation; means of a round; ratios are penstock : floor, the median one over the rounds' pairs.");
+            output.Line("Ratios are Penstock to floor, 1 is as fast as the floor; the median is over the rounds' pairs.");
         }
     }
 
-    private static void RequireProgram(string path)
+    private static void RequireProgram(string option, string? path)
     {
-        if (!File.Exists(path))
+        if (path is not null && !File.Exists(path))
         {
-            throw new UsageException($"bench: there is no program '{path}'; 'bench/messages' builds the C peers and runs this command");
+            throw new UsageException($"{option}: there is no program '{path}'; the script bench/messages builds the C peers and runs this command");
         }
     }
 

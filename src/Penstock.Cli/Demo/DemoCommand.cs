@@ -28,6 +28,11 @@ internal static class DemoCommand
         {
             string name = parsed.GetValue(device)!;
             RequireDemo(catalog, name);
+            if (parsed.GetValue(verbose) && parsed.GetValue(guest) is null)
+            {
+                throw new UsageException("--console shows a guest's console and there is no guest; add --guest x86_64, or leave it out");
+            }
+
             var report = new DemoReport(new Output(parsed.GetValue(json)));
             return parsed.GetValue(guest) is string architecture
                 ? new Idio16GuestDemo(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, name), cancellation)
@@ -40,20 +45,20 @@ internal static class DemoCommand
     {
         if (catalog.Entries.All(e => e.Name != name))
         {
-            throw new UsageException($"demo: there is no device '{name}'; choose {DefaultDevice}");
+            throw new UsageException($"there is no device '{name}' that can be shown; choose {DefaultDevice}");
         }
 
         if (name != DefaultDevice)
         {
-            throw new UsageException($"demo: '{name}' has no demonstration; choose {DefaultDevice}, or use 'penstock serve {name}'");
+            throw new UsageException($"'{name}' has no demonstration; choose {DefaultDevice}, or use 'penstock serve {name}'");
         }
     }
 
     private static GuestArchitecture ParseArchitecture(string text, string device) => text switch
     {
         "x86_64" => GuestArchitecture.X86_64,
-        "s390x" => throw new UsageException($"demo: {device} has no MSI-X, which PCI on s390x cannot do without; choose x86_64"),
-        "ppc64le" => throw new UsageException($"demo: Debian's ppc64le kernel has no driver for {device}; choose x86_64"),
-        _ => throw new UsageException($"demo: there is no guest architecture '{text}'; choose x86_64"),
+        "s390x" => throw new UsageException($"{device} has no MSI-X, which PCI on s390x cannot do without; choose x86_64"),
+        "ppc64le" => throw new UsageException($"Debian's ppc64le kernel has no driver for {device}; choose x86_64"),
+        _ => throw new UsageException($"there is no guest architecture '{text}'; choose x86_64"),
     };
 }

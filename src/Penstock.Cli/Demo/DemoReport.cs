@@ -49,7 +49,7 @@ internal sealed class DemoReport(Output output)
         }
         catch (DemoFailure failure)
         {
-            output.Line($"\nNOT as it should be: {failure.Message}");
+            output.Note($"penstock demo: NOT as it should be: {failure.Message}");
             output.Object(new JsonObject { ["event"] = "failed", ["ok"] = false, ["what"] = failure.Message });
             return ExitStatus.Failed;
         }

@@ -3,45 +3,59 @@ using Penstock.Devices;
 
 namespace Penstock.Cli.Serve;
 
-/// <summary><c>penstock serve DEVICE</c>: one subcommand for each device, with the device's own options.</summary>
+/// <summary>
+/// <c>penstock serve DEVICE</c>: one subcommand for each device, with the device's own options. The others belong to <c>serve</c>, so that
+/// they may stand before the device as well as after it.
+/// </summary>
 internal static class ServeCommand
 {
+    private static readonly Option<string> Socket = new("--socket")
+    {
+        Required = true,
+        Recursive = true,
+        HelpName = "PATH",
+        Description = "The Unix socket to listen on, at most 107 bytes.",
+    };
+
+    private static readonly Option<bool> Once = new("--once") { Recursive = true, Description = "End when the first client has gone." };
+    private static readonly Option<bool> Guard = new("--guard") { Recursive = true, Description = "Copy the client's memory instead of mapping it." };
+    private static readonly Option<string?> Record = new("--record") { Recursive = true, HelpName = "FILE", Description = "Write every message to this file." };
+    private static readonly Option<int?> Processor = CommonOptions.Number("--cpu", 0, Processors.Largest, "Run sessions on this processor.");
+    private static readonly Option<bool> Json = CommonOptions.Json();
+
     public static Command Create(DeviceCatalog catalog)
     {
-        var command = new Command("serve", "Serve a device on a Unix socket until stopped.");
+        Processor.Recursive = true;
+        Json.Recursive = true;
+        var command = new CommandGroup("serve", "Serve a device on a Unix socket until stopped.", "device")
+        {
+            Socket, Once, Guard, Processor, Record, Json,
+        };
         foreach (DeviceEntry entry in catalog.Entries)
         {
             command.Subcommands.Add(CreateFor(catalog, entry));
         }
 
-        // Without a subcommand: say what is wrong in this tool's words.
-        var device = new Argument<string?>("DEVICE") { Arity = ArgumentArity.ZeroOrOne, Description = "The device; see 'penstock devices'." };
-        command.Arguments.Add(device);
-        command.TreatUnmatchedTokensAsErrors = false;
-        command.SetAction((ParseResult parsed) => Refuse(catalog, parsed.GetValue(device)));
         return command;
     }
 
-    private static int Refuse(DeviceCatalog catalog, string? name) => throw new UsageException(name is null
-        ? $"serve: which device? Choose one of {Names(catalog)}"
-        : $"serve: there is no device '{name}'; choose one of {Names(catalog)}");
-
-    private static string Names(DeviceCatalog catalog) => string.Join(", ", catalog.Entries.Select(e => e.Name));
-
     private static Command CreateFor(DeviceCatalog catalog, DeviceEntry entry)
     {
-        var socket = new Option<string>("--socket") { Required = true, HelpName = "PATH", Description = "Where to listen; at most 107 bytes." };
-        var once = new Option<bool>("--once") { Description = "End when the first client has gone." };
-        var guard = new Option<bool>("--guard") { Description = "Copy the client's memory instead of mapping it." };
-        var cpu = new Option<int?>("--cpu") { HelpName = "N", Description = "Run sessions on this processor." };
-        var record = new Option<string?>("--record") { HelpName = "FILE", Description = "Write every message to this file." };
-        Option<bool> json = CommonOptions.Json();
-        var command = new Command(entry.Name, $"{entry.Summary} ({entry.Ids}).") { socket, once, guard, cpu, record, json };
-        var values = new List<(string Name, Option<string?> Option)>();
+        var command = new Command(entry.Name, $"{entry.Summary} ({entry.Ids}).");
+        var values = new List<(string Name, Option<string> Option)>();
         foreach (DeviceOption option in entry.Options)
         {
-            string normally = option.Default is null ? "required" : $"default {option.Default}";
-            var value = new Option<string?>($"--{option.Name}") { HelpName = option.ValueHint, Description = $"{option.Help} ({normally})." };
+            var value = new Option<string>($"--{option.Name}")
+            {
+                HelpName = option.ValueHint,
+                Description = Sentence(option.Help),
+                Required = option.Default is null,
+            };
+            if (option.Default is string normally)
+            {
+                value.DefaultValueFactory = _ => normally;
+            }
+
             values.Add((option.Name, value));
             command.Options.Add(value);
         }
@@ -51,17 +65,17 @@ internal static class ServeCommand
             var options = new ServeOptions
             {
                 Device = entry.Name,
-                DeviceOptions = values
-                    .Where(v => parsed.GetValue(v.Option) is not null)
-                    .ToDictionary(v => v.Name, v => parsed.GetValue(v.Option)!, StringComparer.Ordinal),
-                Socket = parsed.GetValue(socket)!,
-                Once = parsed.GetValue(once),
-                Guard = parsed.GetValue(guard),
-                Processor = parsed.GetValue(cpu),
-                RecordFile = parsed.GetValue(record),
+                DeviceOptions = values.ToDictionary(v => v.Name, v => parsed.GetValue(v.Option)!, StringComparer.Ordinal),
+                Socket = parsed.GetValue(Socket)!,
+                Once = parsed.GetValue(Once),
+                Guard = parsed.GetValue(Guard),
+                Processor = parsed.GetValue(Processor) is int processor ? Processors.Require(processor) : null,
+                RecordFile = parsed.GetValue(Record),
             };
-            return new ServeRun(catalog, options, new Output(parsed.GetValue(json))).RunAsync(cancellation);
+            return new ServeRun(catalog, options, new Output(parsed.GetValue(Json))).RunAsync(cancellation);
         });
         return command;
     }
+
+    private static string Sentence(string help) => $"{char.ToUpperInvariant(help[0])}{help[1..]}.";
 }

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Penstock.Devices;
 using Penstock.Interop;
+using Penstock.Vfio;
 using Penstock.VfioUser;
 
 namespace Penstock.Cli.Serve;
@@ -8,14 +9,15 @@ namespace Penstock.Cli.Serve;
 /// <summary>One run of <c>penstock serve</c>.</summary>
 internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Output output)
 {
+    private SessionEnd? _lastEnd;
+
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
         DeviceEntry entry = catalog.Find(options.Device);
-        CheckSocketPath(options.Socket);
-        using ServedDevice device = catalog.Create(options.Device, options.DeviceOptions);
-        using MessageRecorder? recorder = options.RecordFile is string file ? MessageRecorder.Create(file) : null;
-        var ended = new TaskCompletionSource();
-        using PciFunctionServer server = Listen(device, recorder, ended);
+        SocketPath.Check(options.Socket);
+        using ServedDevice device = CreateDevice();
+        using MessageRecorder? recorder = options.RecordFile is string file ? StartRecording(file) : null;
+        using PciFunctionServer server = Listen(device, recorder);
         Announce(entry, device);
         if (device.Console is IDeviceConsole console)
         {
@@ -23,15 +25,55 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
             new StandardInputConsole(console, Answer).Start();
         }
 
-        using (cancellation.Register(() => ended.TrySetResult()))
+        // The wait also ends by itself: after the only client, or when the server cannot go on.
+        var stopped = new TaskCompletionSource();
+        using (cancellation.Register(stopped.SetResult))
         {
-            await ended.Task;
+            Task ended = Task.Factory.StartNew(
+                () => server.Wait(Timeout.InfiniteTimeSpan), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            await Task.WhenAny(ended, stopped.Task);
         }
 
-        return ExitStatus.Done;
+        return stopped.Task.IsCompleted || (options.Once && _lastEnd is { Kind: SessionEndKind.ClientClosed or SessionEndKind.ClientVanished })
+            ? ExitStatus.Done
+            : throw new IOException(_lastEnd is { } end && options.Once
+                ? $"the client was not served to its end: {end.Reason}"
+                : "the server ended by itself; the line above says why");
     }
 
-    private PciFunctionServer Listen(ServedDevice device, MessageRecorder? recorder, TaskCompletionSource ended)
+    private ServedDevice CreateDevice()
+    {
+        try
+        {
+            return catalog.Create(options.Device, options.DeviceOptions);
+        }
+        catch (VfioException wrong) when (wrong.Errno == Errno.EINVAL)
+        {
+            throw new UsageException($"{wrong.What}: {wrong.Why}");
+        }
+    }
+
+    private static MessageRecorder StartRecording(string file)
+    {
+        try
+        {
+            return MessageRecorder.Create(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            string why = e switch
+            {
+                ArgumentException => "that is no file name",
+                _ when Directory.Exists(file) => "it is a folder",
+                DirectoryNotFoundException => "its folder does not exist",
+                UnauthorizedAccessException => "this user may not write there",
+                _ => e.Message.TrimEnd('.'),
+            };
+            throw new IOException($"cannot record to '{file}': {why}; name a file that can be written with --record", e);
+        }
+    }
+
+    private PciFunctionServer Listen(ServedDevice device, MessageRecorder? recorder)
     {
         var serverOptions = new VfioUserServerOptions
         {
@@ -39,16 +81,9 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
             Guard = options.Guard,
             Processor = options.Processor,
             Observer = recorder,
-            Log = Log,
-            ClientConnected = () => Happened("connected", "client connected"),
-            ClientEnded = end =>
-            {
-                output.Object(new JsonObject { ["event"] = "ended", ["kind"] = end.Kind.ToString(), ["reason"] = end.Reason });
-                if (options.Once)
-                {
-                    ended.TrySetResult();
-                }
-            },
+            Log = output.Note,
+            ClientConnected = Connected,
+            ClientEnded = Ended,
         };
         try
         {
@@ -56,56 +91,42 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         }
         catch (SystemCallException refused)
         {
-            throw new IOException($"cannot listen on {options.Socket}: {Explain(refused)}", refused);
-        }
-    }
-
-    private static string Explain(SystemCallException refused) => refused.Errno switch
-    {
-        Errno.EADDRINUSE => "the path is in use by another server or another file; choose another path, or end that server",
-        Errno.ENOENT or Errno.ENOTDIR => "its folder does not exist; create it first",
-        Errno.EACCES or Errno.EPERM => "this user may not create files there; choose a folder of your own",
-        _ => refused.Message,
-    };
-
-    private static void CheckSocketPath(string path)
-    {
-        int bytes = System.Text.Encoding.UTF8.GetByteCount(path);
-        if (bytes is 0 or > 107)
-        {
-            throw new UsageException($"serve: the socket path '{path}' has {bytes} bytes; a Unix socket's has 1 to 107, so choose a shorter one");
+            throw new IOException($"cannot listen on '{options.Socket}': {SocketPath.Explain(options.Socket, refused)}", refused);
         }
     }
 
     private void Announce(DeviceEntry entry, ServedDevice device)
     {
-        string arguments = QemuArguments.For(options.Socket);
-        output.Line($"{entry.Name} ({entry.Ids}) is served on {options.Socket}. QEMU 11 or later takes it with:");
+        string[] arguments = QemuArguments.For(options.Socket);
+        string shell = QemuArguments.Shell(arguments);
+        output.Line($"{entry.Name} ({entry.Ids}) is served on {options.Socket}. Arguments for QEMU 11 or newer:");
         output.Line();
-        output.Line($"  {arguments}");
+        output.Line($"  {shell}");
         output.Line();
-        if (device.Console is not null)
-        {
-            output.Line("Commands on standard input: 'help' lists them. Ctrl-C ends.");
-        }
-
+        output.Line("For a guest with more memory change both 512M.");
+        output.Line(device.Console is null ? "Ctrl-C ends." : "Commands on standard input: 'help' lists them. Ctrl-C ends.");
         output.Object(new JsonObject
         {
             ["event"] = "serving",
             ["device"] = entry.Name,
             ["ids"] = entry.Ids,
             ["socket"] = options.Socket,
-            ["qemu"] = arguments,
+            ["qemu"] = shell,
+            ["qemu_arguments"] = new JsonArray([.. arguments.Select(a => (JsonNode)a)]),
         });
     }
 
-    private void Happened(string name, string text)
+    private void Connected()
     {
-        output.Line(text);
-        output.Object(new JsonObject { ["event"] = name });
+        output.Note("client connected");
+        output.Object(new JsonObject { ["event"] = "connected" });
     }
 
-    private void Log(string line) => output.Note(line);
+    private void Ended(SessionEnd end)
+    {
+        _lastEnd = end;
+        output.Object(new JsonObject { ["event"] = "ended", ["kind"] = end.Kind.ToString(), ["reason"] = end.Reason });
+    }
 
     private void Say(string line)
     {
@@ -119,7 +140,7 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         {
             output.Line(reply.Text);
         }
-        else
+        else if (!output.Json)
         {
             output.Note(reply.Text);
         }

@@ -30,6 +30,8 @@ internal sealed class StandardInputConsole(IDeviceConsole console, Action<Device
                 int n = input.Read(bytes);
                 if (n == 0)
                 {
+                    // The last line may lack its end.
+                    RunWholeLines(pending.Append('\n'));
                     return;
                 }
 
