@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Lab;
 using Penstock.Vfio;
@@ -21,13 +22,17 @@ internal static class CommandLine
             return Fail(command, wrong, ExitStatus.WrongUsage);
         }
 
+        // A terminal that closes ends like Ctrl-C, which the parser sees to: sockets and guests must not stay behind.
+        using var hangUp = new CancellationTokenSource();
+        using var registration = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        {
+            signal.Cancel = true;
+            hangUp.Cancel();
+        });
+        var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeToEnd };
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration
-            {
-                EnableDefaultExceptionHandler = false,
-                ProcessTerminationTimeout = TimeToEnd,
-            });
+            return await parsed.InvokeAsync(configuration, hangUp.Token);
         }
         catch (UsageException usage)
         {

@@ -14,7 +14,31 @@ internal sealed class StandardInputConsole(IDeviceConsole console, Action<Device
     private const int StandardInput = 0;
     private static readonly TimeSpan BackgroundLook = TimeSpan.FromMilliseconds(500);
 
-    public void Start() => new Thread(Run) { IsBackground = true, Name = "standard input" }.Start();
+    public void Start()
+    {
+        if (IsInherited())
+        {
+            new Thread(Run) { IsBackground = true, Name = "standard input" }.Start();
+        }
+    }
+
+    /// <summary>
+    /// Whether descriptor 0 came from whoever started this process. When it was closed, the runtime has got the number for something of its
+    /// own, which must not be read; the runtime's descriptors close on exec, an inherited one cannot.
+    /// </summary>
+    private static bool IsInherited()
+    {
+        const int CloseOnExec = 0x80000;
+        try
+        {
+            string flags = File.ReadLines($"/proc/self/fdinfo/{StandardInput}").First(l => l.StartsWith("flags:", StringComparison.Ordinal));
+            return (Convert.ToInt32(flags["flags:".Length..].Trim(), 8) & CloseOnExec) == 0;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
 
     private void Run()
     {
