@@ -69,6 +69,18 @@ static uint64_t post_region(struct run *run, uint64_t operations)
     return now_ns() - begin;
 }
 
+/* What a driver does first: a PCI device answers at its BARs and reaches memory only when it is allowed to. */
+static void enable_device(struct session *s, uint32_t regions)
+{
+    uint16_t command;
+    if (regions <= CONFIG_REGION || session_region_size(s, CONFIG_REGION) < CONFIG_COMMAND + sizeof(command))
+        return;
+    s->activity = "enable";
+    session_region_read(s, CONFIG_REGION, CONFIG_COMMAND, &command, sizeof(command));
+    command |= COMMAND_MEMORY | COMMAND_MASTER;
+    session_region_write(s, CONFIG_REGION, CONFIG_COMMAND, &command, sizeof(command));
+}
+
 static void need_region(struct run *run)
 {
     uint64_t size = session_region_size(&run->session, run->options->region);
@@ -379,6 +391,7 @@ int main(int argc, char **argv)
     uint32_t regions = session_regions(&run.session);
     if (options.region >= regions)
         fail(EXIT_WRONG, "--region: the device has %u regions, no region %llu", regions, (unsigned long long)options.region);
+    enable_device(&run.session, regions);
 
     for (unsigned i = 0; i < MEASURES; i++) {
         const struct selection *selection = chosen(&options, &measures[i]);

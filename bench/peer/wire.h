@@ -93,6 +93,12 @@ struct PACKED region_info {
     uint64_t fd_offset;
 };
 
+/* PCI configuration space: its region, the command register and two of its bits. */
+#define CONFIG_REGION 7
+#define CONFIG_COMMAND 4
+#define COMMAND_MEMORY 0x2
+#define COMMAND_MASTER 0x4
+
 /* REGION_READ and REGION_WRITE, command and reply; data follows. */
 struct PACKED region_access {
     uint64_t offset;

@@ -70,11 +70,11 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
             {
                 text = await client.WaitAsync(cancellation);
             }
-            catch (IOException)
+            catch (IOException e)
             {
                 // A server that has gone knows better why.
                 await server.Process.RequireRunningAsync();
-                throw;
+                throw new IOException($"measuring {server.Label}: {e.Message}", e);
             }
 
             samples.AddRange(Parse(text, server.Label, round));
@@ -135,7 +135,7 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
         }
     }
 
-    private static string Nanoseconds(double? value) => value?.ToString("F0", CultureInfo.InvariantCulture) ?? "-";
+    private static string Nanoseconds(double? value) => value?.ToString(value < 100 ? "F1" : "F0", CultureInfo.InvariantCulture) ?? "-";
 
     private static string Ratio(double? value) => value?.ToString("F3", CultureInfo.InvariantCulture) ?? "-";
 }
