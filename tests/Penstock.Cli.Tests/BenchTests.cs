@@ -1,0 +1,74 @@
+using System.Globalization;
+
+namespace Penstock.Cli.Tests;
+
+public sealed class BenchTests
+{
+    [Fact]
+    public async Task BenchScript_ShortRun_PrintsAnObjectForEachMeasure()
+    {
+        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
+            Repository.Path("bench", "messages"), ["--rounds", "1", "--operations", "200", "--measures", "region_read_4,region_write_4"]));
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(["region_read_4", "region_write_4"], result.Objects.Select(o => o.GetProperty("measure").GetString()).Order());
+        Assert.All(result.Objects, o => Assert.True(o.GetProperty("best_ns").GetDouble() > 0 && o.GetProperty("median_ratio").GetDouble() > 0));
+    }
+
+    [Fact]
+    public async Task Bench_ClientThatIsNoProgram_IsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        await File.WriteAllTextAsync(folder.File("client"), "");
+
+        await AssertFailsAsync(folder.File("client"), folder.File("client"), "cannot be started");
+    }
+
+    [Theory]
+    [InlineData("/bin/true", "measured nothing")]
+    [InlineData("/bin/false", "false ended with status 1")]
+    [InlineData("/bin/echo", "no measurement")]
+    public Task Bench_ClientThatIsAnotherProgram_IsRefused(string client, string text) => AssertFailsAsync(client, text);
+
+    [Theory]
+    [InlineData(ToolProcess.Interrupt)]
+    [InlineData(ToolProcess.Terminate)]
+    public async Task Bench_Signal_EndsItsChildrenAndRemovesItsFolder(int signal)
+    {
+        using var folder = new TemporaryFolder();
+        string pids = folder.File("pids");
+        string client = Program(folder, "client", $"echo $$ >> '{pids}'; shift $(($# - 1)); echo \"$1\" > '{folder.File("socket")}'; exec sleep 600");
+        string floor = Program(folder, "floor", $"echo $$ >> '{pids}'; exec sleep 600");
+        using ToolProcess tool = ToolProcess.Penstock("bench", "messages", "--client", client, "--floor", floor);
+        Assert.True(SpinWait.SpinUntil(() => File.Exists(folder.File("socket")) && File.ReadLines(pids).Count() == 2, ToolProcess.Patience));
+        string socket = (await File.ReadAllTextAsync(folder.File("socket"))).Trim();
+        string[] children = await File.ReadAllLinesAsync($"/proc/{tool.Id}/task/{tool.Id}/children");
+        tool.Signal(signal);
+
+        ToolResult result = await tool.EndAsync();
+        Assert.Equal(1, result.Status);
+        Assert.Equal("penstock bench messages: interrupted", result.Errors[^1]);
+        Assert.All(await File.ReadAllLinesAsync(pids), AssertGone);
+        Assert.All(children.SelectMany(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)), AssertGone);
+        Assert.False(Directory.Exists(Path.GetDirectoryName(socket)));
+    }
+
+    private static void AssertGone(string pid) => Assert.NotEqual(0, ToolProcess.Kill(int.Parse(pid, CultureInfo.InvariantCulture), 0));
+
+    private static async Task AssertFailsAsync(string client, params string[] texts)
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "messages", "--client", client, "--rounds", "1");
+
+        Assert.Equal(1, result.Status);
+        Assert.Empty(result.Output);
+        Assert.All(texts, text => Assert.Contains(text, result.Errors[^1], StringComparison.Ordinal));
+    }
+
+    private static string Program(TemporaryFolder folder, string name, string script)
+    {
+        string path = folder.File(name);
+        File.WriteAllText(path, $"#!/bin/bash\n{script}\n");
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        return path;
+    }
+}

@@ -1,0 +1,63 @@
+namespace Penstock.Cli.Tests;
+
+public sealed class UsageTests
+{
+    [Theory]
+    [InlineData("", "demo, serve, devices, bench")]
+    [InlineData("bogus", "'bogus'", "demo, serve, devices, bench")]
+    [InlineData("--bogus", "'--bogus'")]
+    [InlineData("devices extra", "penstock devices:", "'extra'")]
+    [InlineData("demo bogus", "penstock demo:", "'bogus'", "idio16")]
+    [InlineData("demo bench", "'bench'", "penstock serve bench")]
+    [InlineData("demo --bogus", "'--bogus'", "--help")]
+    [InlineData("demo idio16 extra", "'extra'")]
+    [InlineData("demo --guest", "--guest ARCHITECTURE")]
+    [InlineData("demo --guest mips", "'mips'", "x86_64")]
+    [InlineData("demo --guest s390x", "s390x", "x86_64")]
+    [InlineData("demo --guest ppc64le", "ppc64le", "x86_64")]
+    [InlineData("demo --console", "--console", "--guest")]
+    [InlineData("serve", "penstock serve:", "idio16, bench")]
+    [InlineData("serve bogus", "'bogus'", "idio16, bench")]
+    [InlineData("serve --socket x bogus", "'bogus'", "idio16, bench")]
+    [InlineData("serve idio16", "--socket PATH")]
+    [InlineData("serve idio16 --socket", "--socket PATH")]
+    [InlineData("serve idio16 --socket a --socket b", "--socket", "once")]
+    [InlineData("serve idio16 --socket a extra", "'extra'")]
+    [InlineData("serve idio16 --socket a --limit 3", "'--limit'")]
+    [InlineData("serve idio16 --socket a --inputs zz", "'inputs'", "'zz'", "0x")]
+    [InlineData("serve idio16 --socket a --inputs 0x10000", "0x10000", "0xffff")]
+    [InlineData("serve idio16 --socket a --cpu x", "--cpu", "'x'")]
+    [InlineData("serve idio16 --socket a --cpu -1", "--cpu", "'-1'")]
+    [InlineData("serve idio16 --socket a --cpu 1023", "--cpu 1023")]
+    [InlineData("bench", "penstock bench:", "messages")]
+    [InlineData("bench bogus", "'bogus'", "messages")]
+    [InlineData("bench messages", "--client PROGRAM")]
+    [InlineData("bench messages --client /does/not/exist", "'/does/not/exist'", "bench/messages")]
+    [InlineData("bench messages --client /bin/true --floor /does/not/exist", "--floor", "'/does/not/exist'")]
+    [InlineData("bench messages --client /bin/true --rounds 0", "--rounds", "'0'")]
+    [InlineData("bench messages --client /bin/true --operations x", "--operations", "'x'")]
+    public async Task CommandLine_Wrong_OneLineAndStatus2(string arguments, params string[] texts)
+    {
+        using var folder = new TemporaryFolder();
+        string[] words = arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(Repository.Program, words, folder: folder.Path));
+
+        result.AssertRefused(2, texts);
+        Assert.Empty(Directory.GetFileSystemEntries(folder.Path));
+    }
+
+    [Theory]
+    [InlineData("--help", "demo <DEVICE>")]
+    [InlineData("demo --help", "--guest <ARCHITECTURE>")]
+    [InlineData("serve --help", "idio16")]
+    [InlineData("serve idio16 --help", "--socket <PATH>")]
+    [InlineData("bench messages --help", "--rounds <N>")]
+    public async Task Help_IsOnStandardOutput_Status0(string arguments, string text)
+    {
+        ToolResult result = await ToolProcess.RunAsync(arguments.Split(' '));
+
+        Assert.Equal(0, result.Status);
+        Assert.Empty(result.Errors);
+        Assert.Contains(result.Output, line => line.Contains(text, StringComparison.Ordinal));
+    }
+}
