@@ -53,11 +53,11 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         }
     }
 
-    private static MessageRecorder StartRecording(string file)
+    private MessageRecorder StartRecording(string file)
     {
         try
         {
-            return MessageRecorder.Create(file);
+            return MessageRecorder.Create(file, output.Note);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
