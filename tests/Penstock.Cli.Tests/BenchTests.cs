@@ -40,16 +40,17 @@ public sealed class BenchTests
         string client = Program(folder, "client", $"echo $$ >> '{pids}'; shift $(($# - 1)); echo \"$1\" > '{folder.File("socket")}'; exec sleep 600");
         string floor = Program(folder, "floor", $"echo $$ >> '{pids}'; exec sleep 600");
         using ToolProcess tool = ToolProcess.Penstock("bench", "messages", "--client", client, "--floor", floor);
-        Assert.True(SpinWait.SpinUntil(() => File.Exists(folder.File("socket")) && File.ReadLines(pids).Count() == 2, ToolProcess.Patience));
+        Assert.True(SpinWait.SpinUntil(() => new FileInfo(folder.File("socket")) is { Exists: true, Length: > 0 } && File.ReadLines(pids).Count() == 2, ToolProcess.Patience));
         string socket = (await File.ReadAllTextAsync(folder.File("socket"))).Trim();
-        string[] children = await File.ReadAllLinesAsync($"/proc/{tool.Id}/task/{tool.Id}/children");
+        string[] children = [.. Directory.EnumerateDirectories($"/proc/{tool.Id}/task")
+            .SelectMany(thread => File.ReadAllText(Path.Combine(thread, "children")).Split(' ', StringSplitOptions.RemoveEmptyEntries))];
+        Assert.Equal(3, children.Length);
         tool.Signal(signal);
 
         ToolResult result = await tool.EndAsync();
         Assert.Equal(1, result.Status);
         Assert.Equal("penstock bench messages: interrupted", result.Errors[^1]);
-        Assert.All(await File.ReadAllLinesAsync(pids), AssertGone);
-        Assert.All(children.SelectMany(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)), AssertGone);
+        Assert.All(children, AssertGone);
         Assert.False(Directory.Exists(Path.GetDirectoryName(socket)));
     }
 

@@ -38,7 +38,7 @@ public sealed class DemoTests
     }
 
     [Fact]
-    public async Task GuestDemo_LabThatCannotBeFetched_SaysSoInOneLine()
+    public async Task GuestDemo_QemuThatIsNotThere_IsNamedInOneLine()
     {
         using var folder = new TemporaryFolder();
         var environment = new Dictionary<string, string?>

@@ -187,6 +187,25 @@ public sealed class ServeTests : IDisposable
         Assert.Contains(lines, line => line.StartsWith("< ", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public async Task Serve_RecordOnAFullDisk_TheClientIsServedAllTheSame()
+    {
+        using ToolProcess tool = ToolProcess.Penstock("serve", "idio16", "--socket", Socket, "--record", "/dev/full");
+        await tool.LineAsync("Ctrl-C ends");
+        using (var client = VfioUserClient.Connect(Socket, ToolProcess.Patience))
+        {
+            for (int i = 0; i < 500; i++)
+            {
+                client.GetInfo();
+            }
+        }
+
+        tool.Signal(ToolProcess.Terminate);
+        ToolResult result = await tool.EndAsync();
+        Assert.Equal(0, result.Status);
+        Assert.Single(result.Errors, line => line.Contains("'/dev/full' is not complete", StringComparison.Ordinal));
+    }
+
     private void ReadsAsIdio16()
     {
         using var client = VfioUserClient.Connect(Socket, ToolProcess.Patience);
