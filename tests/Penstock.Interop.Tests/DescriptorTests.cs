@@ -139,7 +139,7 @@ public sealed class DescriptorTests : IDisposable
     {
         bool stayed = true;
         int processor = Thread.GetCurrentProcessorId();
-        var thread = new Thread(() =>
+        BackgroundThread thread = BackgroundThread.Start(() =>
         {
             ProcessPlacement.PinCurrentThread(processor);
             for (int i = 0; i < 1000; i++)
@@ -147,9 +147,7 @@ public sealed class DescriptorTests : IDisposable
                 stayed &= Thread.GetCurrentProcessorId() == processor;
                 Thread.Yield();
             }
-        })
-        { IsBackground = true };
-        thread.Start();
+        });
         thread.Join();
         Assert.True(stayed);
     }

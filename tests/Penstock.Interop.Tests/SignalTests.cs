@@ -25,7 +25,7 @@ public sealed class SignalTests : IDisposable
         {
             SignalledThread.Run(sent =>
             {
-                var sender = new Thread(() =>
+                BackgroundThread sender = BackgroundThread.Start(() =>
                 {
                     for (int i = 0; i < Messages; i++)
                     {
@@ -34,9 +34,7 @@ public sealed class SignalTests : IDisposable
                         SpinWait.SpinUntil(() => sent() > until);
                         peer.Send(Frames.Make(i % 50 == 0 ? Frames.Maximum : 100, i), _files.Numbers(0, i % 4));
                     }
-                })
-                { IsBackground = true };
-                sender.Start();
+                });
                 for (int i = 0; i < Messages; i++)
                 {
                     Assert.Equal(ReceiveStatus.Message, receiver.Receive(true, out Span<byte> bytes));
@@ -62,7 +60,7 @@ public sealed class SignalTests : IDisposable
             SignalledThread.Run(sent =>
             {
                 int damaged = 0;
-                var reader = new Thread(() =>
+                BackgroundThread reader = BackgroundThread.Start(() =>
                 {
                     for (int i = 0; i < Messages; i++)
                     {
@@ -72,9 +70,7 @@ public sealed class SignalTests : IDisposable
                             && bytes.SequenceEqual(Frames.Make(Frames.Maximum, i)) && receiver.DescriptorCount == i % 4;
                         damaged += good ? 0 : 1;
                     }
-                })
-                { IsBackground = true };
-                reader.Start();
+                });
                 for (int i = 0; i < Messages; i++)
                 {
                     peer.Send(Frames.Make(Frames.Maximum, i), _files.Numbers(0, i % 4));
@@ -109,14 +105,12 @@ public sealed class SignalTests : IDisposable
             T AfterSignals<T>(Func<T> wait)
             {
                 ev.TryDrain(out ulong _);
-                var waker = new Thread(() =>
+                BackgroundThread waker = BackgroundThread.Start(() =>
                 {
                     long until = sent() + Enough;
                     SpinWait.SpinUntil(() => sent() > until);
                     _ = ev.Signal();
-                })
-                { IsBackground = true };
-                waker.Start();
+                });
                 T result = wait();
                 waker.Join();
                 return result;
@@ -131,14 +125,12 @@ public sealed class SignalTests : IDisposable
         using UnixSocketListener listener = UnixSocketListener.Listen(folder.File("socket"));
         SignalledThread.Run(sent =>
         {
-            var client = new Thread(() =>
+            BackgroundThread client = BackgroundThread.Start(() =>
             {
                 long until = sent() + Enough;
                 SpinWait.SpinUntil(() => sent() > until);
                 UnixSocket.Connect(listener.Path).Dispose();
-            })
-            { IsBackground = true };
-            client.Start();
+            });
             using UnixSocket? accepted = listener.Accept();
             Assert.NotNull(accepted);
             client.Join();

@@ -212,19 +212,11 @@ public sealed class FramedReceiverTests : IDisposable
     [InlineData(false)]
     public void Shutdown_WhileAnotherThreadWaitsInReceive_WakesIt(bool byPeer)
     {
-        int waiter = 0;
         ReceiveStatus status = ReceiveStatus.WouldBlock;
-        var thread = new Thread(() =>
-        {
-            Volatile.Write(ref waiter, Libc.ThreadId());
-            status = _receiver.Receive(true, out _);
-        })
-        { IsBackground = true };
-        thread.Start();
-        SpinWait.SpinUntil(() => Volatile.Read(ref waiter) != 0);
-        Libc.WaitUntilAsleep(waiter);
+        BackgroundThread thread = BackgroundThread.Start(() => status = _receiver.Receive(true, out _));
+        thread.WaitUntilAsleep();
         (byPeer ? _peer : _socket).Shutdown();
-        Assert.True(thread.Join(TimeSpan.FromSeconds(20)));
+        thread.Join();
         Assert.Equal(ReceiveStatus.End, status);
     }
 

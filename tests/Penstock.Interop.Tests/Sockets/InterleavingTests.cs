@@ -147,7 +147,7 @@ public sealed class InterleavingTests : IDisposable
         using (socket)
         using (var receiver = new FramedReceiver(socket, Frames.Format))
         {
-            var thread = new Thread(() =>
+            BackgroundThread thread = BackgroundThread.Start(() =>
             {
                 for (int i = 0; i < Messages; i++)
                 {
@@ -155,9 +155,7 @@ public sealed class InterleavingTests : IDisposable
                 }
 
                 sender.Shutdown();
-            })
-            { IsBackground = true };
-            thread.Start();
+            });
             for (int i = 0; i < Messages; i++)
             {
                 Assert.Equal(ReceiveStatus.Message, receiver.Receive(true, out Span<byte> bytes));

@@ -168,26 +168,17 @@ public sealed class UnixSocketListenerTests : IDisposable
     {
         using UnixSocketListener listener = UnixSocketListener.Listen(_folder.File("socket"), _ledger);
         const int Waiters = 2;
-        int[] ids = new int[Waiters];
         int refused = 0;
-        Thread[] threads = [.. Enumerable.Range(0, Waiters).Select(i => new Thread(() =>
+        BackgroundThread[] threads = [.. Enumerable.Range(0, Waiters).Select(_ => BackgroundThread.Start(() =>
         {
-            Volatile.Write(ref ids[i], Libc.ThreadId());
             if (listener.Accept() is null)
             {
                 Interlocked.Increment(ref refused);
             }
-        })
-        { IsBackground = true })];
-        Array.ForEach(threads, static t => t.Start());
-        for (int i = 0; i < Waiters; i++)
-        {
-            SpinWait.SpinUntil(() => Volatile.Read(ref ids[i]) != 0);
-            Libc.WaitUntilAsleep(ids[i]);
-        }
-
+        }))];
+        Array.ForEach(threads, static t => t.WaitUntilAsleep());
         listener.Stop();
-        Assert.All(threads, static t => Assert.True(t.Join(TimeSpan.FromSeconds(20))));
+        Array.ForEach(threads, static t => t.Join());
         Assert.Equal(Waiters, refused);
         Assert.Null(listener.Accept());
     }
@@ -198,16 +189,14 @@ public sealed class UnixSocketListenerTests : IDisposable
         string path = _folder.File("socket");
         using UnixSocketListener listener = UnixSocketListener.Listen(path, _ledger);
         int got = 0;
-        Thread[] threads = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() =>
+        BackgroundThread[] threads = [.. Enumerable.Range(0, 2).Select(_ => BackgroundThread.Start(() =>
         {
             while (listener.Accept() is { } client)
             {
                 client.Dispose();
                 Interlocked.Increment(ref got);
             }
-        })
-        { IsBackground = true })];
-        Array.ForEach(threads, static t => t.Start());
+        }))];
         const int Clients = 200;
         for (int i = 0; i < Clients; i++)
         {
@@ -216,7 +205,7 @@ public sealed class UnixSocketListenerTests : IDisposable
 
         Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref got) == Clients, TimeSpan.FromSeconds(20)));
         listener.Stop();
-        Assert.All(threads, static t => Assert.True(t.Join(TimeSpan.FromSeconds(20))));
+        Array.ForEach(threads, static t => t.Join());
     }
 
     [Fact]

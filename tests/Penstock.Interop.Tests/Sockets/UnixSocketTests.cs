@@ -67,14 +67,12 @@ public sealed class UnixSocketTests : IDisposable
         {
             (UnixSocket a, UnixSocket b) = UnixSocket.CreatePair();
             using var start = new Barrier(2);
-            var thread = new Thread(() =>
+            BackgroundThread thread = BackgroundThread.Start(() =>
             {
                 start.SignalAndWait();
                 a.Shutdown();
                 a.Shutdown();
-            })
-            { IsBackground = true };
-            thread.Start();
+            });
             start.SignalAndWait();
             a.Dispose();
 
@@ -95,15 +93,13 @@ public sealed class UnixSocketTests : IDisposable
         // The call leaves errno where it is; collections stop the thread on its way back from the call.
         using var receiver = new FramedReceiver(_second, Frames.Format);
         using var done = new ManualResetEventSlim();
-        var collector = new Thread(() =>
+        BackgroundThread collector = BackgroundThread.Start(() =>
         {
             while (!done.IsSet)
             {
                 GC.Collect(0, GCCollectionMode.Forced, blocking: true);
             }
-        })
-        { IsBackground = true };
-        collector.Start();
+        });
         ReceiveStatus status = ReceiveStatus.WouldBlock;
         for (int i = 0; i < 50_000 && status == ReceiveStatus.WouldBlock; i++)
         {
