@@ -9,6 +9,9 @@ public struct VfioUserDmaAccess
     /// <summary>Length of the structure in bytes.</summary>
     public const int Length = 16;
 
+    /// <summary>Length of the reply to DMA_WRITE where a peer follows the published table, whose count has 4 bytes there.</summary>
+    public const int ShortReplyLength = 12;
+
     /// <summary>Address in the client's I/O address space.</summary>
     public ulong Iova;
 

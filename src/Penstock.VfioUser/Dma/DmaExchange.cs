@@ -67,15 +67,27 @@ internal sealed unsafe class DmaExchange : IDisposable
         return true;
     }
 
-    /// <summary>Takes a reply.</summary>
+    /// <summary>Takes the decision away from the waiting side, which then stays until <see cref="Complete"/>.</summary>
+    /// <returns>Whether the exchange was still waiting.</returns>
+    public bool TryClaim() => Interlocked.CompareExchange(ref _state, Settled, Waiting) == Waiting;
+
+    /// <summary>Takes the reply of an exchange that was claimed.</summary>
     /// <param name="header">Its header.</param>
     /// <param name="body">What follows the header.</param>
-    public void Accept(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    public void Complete(in VfioUserHeader header, ReadOnlySpan<byte> body)
     {
-        if (Interlocked.CompareExchange(ref _state, Settled, Waiting) == Waiting)
+        Errno result;
+        try
         {
-            Finish(Take(header, body));
+            result = Take(header, body);
         }
+        catch (Exception)
+        {
+            // The waiting side's memory is of its own making and may fail.
+            result = Errno.EFAULT;
+        }
+
+        Finish(result);
     }
 
     /// <summary>Makes the exchange ready for its next use.</summary>
@@ -114,7 +126,19 @@ internal sealed unsafe class DmaExchange : IDisposable
             return header.Error is 0 or > 4095 ? Errno.EINVAL : (Errno)header.Error;
         }
 
-        if (header.Command != Command || body.Length < VfioUserDmaAccess.Length)
+        if (header.Command != Command)
+        {
+            return Errno.EPROTO;
+        }
+
+        if (Command == VfioUserCommand.DmaWrite && body.Length == VfioUserDmaAccess.ShortReplyLength)
+        {
+            // The published table ends this reply after 4 bytes of the count.
+            bool same = MemoryMarshal.Read<ulong>(body) == Iova && MemoryMarshal.Read<uint>(body[sizeof(ulong)..]) == (uint)Count;
+            return same ? Errno.None : Errno.EPROTO;
+        }
+
+        if (body.Length < VfioUserDmaAccess.Length)
         {
             return Errno.EPROTO;
         }

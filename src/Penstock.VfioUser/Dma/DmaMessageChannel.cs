@@ -9,7 +9,7 @@ namespace Penstock.VfioUser;
 /// Reaches the client's memory with DMA_READ and DMA_WRITE, beside the client's own commands: replies are told apart by type and id.
 /// Nothing is sent while a register access waits for its reply, since a real QEMU would not answer.
 /// </summary>
-internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
+internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposable
 {
     /// <summary>
     /// Data bytes in one message. A QEMU that answers a longer DMA_READ than its socket buffer holds stalls for good, so stay well below that.
@@ -18,9 +18,6 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
 
     /// <summary>How many messages may be in flight.</summary>
     private const int Exchanges = 32;
-
-    /// <summary>Ends well before the 5 s after which QEMU gives up on this side.</summary>
-    internal static readonly TimeSpan ReplyTime = TimeSpan.FromSeconds(4);
 
     private readonly MessageSender _sender;
     private readonly UnixSocket _socket;
@@ -32,10 +29,12 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
     private readonly Lock _table = new();
     private readonly byte[] _message = new byte[ChunkLimit + VfioUserHeader.Length + VfioUserDmaAccess.Length];
     private ushort _nextId;
-    private bool _closed;
+    private readonly TimeSpan _replyTime;
+    private volatile bool _closed;
 
-    public DmaMessageChannel(UnixSocket socket, MessageSender sender, IMessageObserver? observer)
+    public DmaMessageChannel(UnixSocket socket, MessageSender sender, IMessageObserver? observer, TimeSpan replyTime)
     {
+        _replyTime = replyTime;
         _socket = socket;
         _sender = sender;
         _observer = observer;
@@ -113,15 +112,23 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
     public bool TryComplete(in VfioUserHeader header, ReadOnlySpan<byte> body)
     {
         DmaExchange? exchange;
+        bool claimed;
         lock (_table)
         {
             if (!_inFlight.TryGetValue(header.Id, out exchange))
             {
                 return false;
             }
+
+            // Here, since outside the lock the exchange may already serve somebody else.
+            claimed = exchange.TryClaim();
         }
 
-        exchange.Accept(header, body);
+        if (claimed)
+        {
+            exchange.Complete(header, body);
+        }
+
         return true;
     }
 
@@ -178,9 +185,9 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
 
     private unsafe Errno RunChunk(VfioUserCommand command, ulong iova, byte* start, int count)
     {
-        if (!_available.Wait(ReplyTime))
+        if (_closed || !_available.Wait(_replyTime))
         {
-            return Errno.ETIMEDOUT;
+            return _closed ? Errno.ENOTCONN : Errno.ETIMEDOUT;
         }
 
         if (!TryRent(out DmaExchange? exchange, out ushort id))
@@ -198,7 +205,7 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
             exchange.TrySettle(errno);
         }
 
-        if (!exchange.Wait(ReplyTime) && !exchange.TrySettle(Errno.ETIMEDOUT))
+        if (!exchange.Wait(_replyTime) && !exchange.TrySettle(Errno.ETIMEDOUT))
         {
             exchange.Wait(Timeout.InfiniteTimeSpan);
         }
@@ -211,9 +218,9 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
     private async ValueTask<Errno> RunAsync(
         VfioUserCommand command, ulong iova, Memory<byte> destination, ReadOnlyMemory<byte> source, CancellationToken cancellation)
     {
-        if (!await _available.WaitAsync(ReplyTime, CancellationToken.None).ConfigureAwait(false))
+        if (_closed || !await _available.WaitAsync(_replyTime, CancellationToken.None).ConfigureAwait(false))
         {
-            return Errno.ETIMEDOUT;
+            return _closed ? Errno.ENOTCONN : Errno.ETIMEDOUT;
         }
 
         if (!TryRent(out DmaExchange? exchange, out ushort id))
@@ -223,7 +230,20 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
 
         Task<Errno> task = exchange.BeginAsync(id, command, iova, Math.Max(destination.Length, source.Length), destination);
         Publish(exchange);
-        Errno errno = Send(exchange, source.Span);
+        if (!_sender.Gate.TryEnter())
+        {
+            // The access that holds the gate may be this very call, or wait for the strand that the caller is on: never wait here.
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+            _sender.Gate.Enter();
+        }
+
+        Errno errno = SendAndExit(exchange, source.Span);
+        if (errno == Errno.None && _sender.HasBacklog)
+        {
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+            errno = DrainBacklog();
+        }
+
         if (errno != Errno.None)
         {
             exchange.TrySettle(errno);
@@ -231,7 +251,7 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
 
         try
         {
-            await task.WaitAsync(ReplyTime, cancellation).ConfigureAwait(false);
+            await task.WaitAsync(_replyTime, cancellation).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
@@ -291,63 +311,5 @@ internal sealed class DmaMessageChannel : IDmaMessageChannel, IDisposable
         }
 
         _available.Release();
-    }
-
-    private Errno Send(DmaExchange exchange, ReadOnlySpan<byte> data)
-    {
-        int length = VfioUserHeader.Length + VfioUserDmaAccess.Length + data.Length;
-        _sender.Gate.Enter();
-        try
-        {
-            Span<byte> message = _message.AsSpan(0, length);
-            MemoryMarshal.Write(message, new VfioUserHeader { Id = exchange.Id, Command = exchange.Command, Size = (uint)length });
-            MemoryMarshal.Write(message[VfioUserHeader.Length..], new VfioUserDmaAccess { Iova = exchange.Iova, Count = (ulong)exchange.Count });
-            data.CopyTo(message[(VfioUserHeader.Length + VfioUserDmaAccess.Length)..]);
-            _observer?.OnMessage(false, message, 0);
-            Errno errno = _sender.Send(message);
-            if (errno != Errno.None || !_sender.HasBacklog)
-            {
-                return errno;
-            }
-        }
-        finally
-        {
-            _sender.Gate.Exit();
-        }
-
-        return DrainBacklog();
-    }
-
-    /// <summary>
-    /// The receiving thread may be asleep in a receive and would not notice that there is something left to send, so whoever left it sees it off.
-    /// </summary>
-    private Errno DrainBacklog()
-    {
-        long deadline = Environment.TickCount64 + (long)ReplyTime.TotalMilliseconds;
-        while (_sender.HasBacklog)
-        {
-            long left = deadline - Environment.TickCount64;
-            if (left <= 0)
-            {
-                return Errno.ETIMEDOUT;
-            }
-
-            Poll.Wait(_socket.Descriptor, PollEvents.Out, TimeSpan.FromMilliseconds(left));
-            _sender.Gate.Enter();
-            try
-            {
-                Errno errno = _sender.Flush();
-                if (errno != Errno.None)
-                {
-                    return errno;
-                }
-            }
-            finally
-            {
-                _sender.Gate.Exit();
-            }
-        }
-
-        return Errno.None;
     }
 }

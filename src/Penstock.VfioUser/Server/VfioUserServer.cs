@@ -14,7 +14,7 @@ public sealed class VfioUserServer : IDisposable
     private readonly Thread _thread;
     private readonly Lock _guard = new();
     private VfioUserSession? _session;
-    private bool _stopping;
+    private volatile bool _stopping;
     private bool _started;
 
     /// <summary>Starts to listen; clients are served after <see cref="Start"/>.</summary>
@@ -48,7 +48,7 @@ public sealed class VfioUserServer : IDisposable
     /// <summary>Waits until serving has ended: after <see cref="Stop"/>, or after the first client with <see cref="VfioUserServerOptions.Once"/>.</summary>
     /// <param name="time">How long, or <see cref="Timeout.InfiniteTimeSpan"/>.</param>
     /// <returns>Whether it has ended.</returns>
-    public bool Wait(TimeSpan time) => !_started || _thread.Join(time);
+    public bool Wait(TimeSpan time) => !_started || (!IsOwnThread && _thread.Join(time));
 
     /// <summary>Ends the present session and accepts no more.</summary>
     public void Stop()
@@ -61,13 +61,19 @@ public sealed class VfioUserServer : IDisposable
         }
     }
 
-    /// <summary>Stops, waits, and removes the socket.</summary>
+    /// <summary>Stops, waits, and removes the socket. A handler of <see cref="VfioUserServerOptions.ClientEnded"/> may call it; then it does not wait.</summary>
     public void Dispose()
     {
         Stop();
-        Wait(Timeout.InfiniteTimeSpan);
+        if (!IsOwnThread)
+        {
+            Wait(Timeout.InfiniteTimeSpan);
+        }
+
         _listener.Dispose();
     }
+
+    private bool IsOwnThread => Thread.CurrentThread == _thread;
 
     private void Run()
     {
@@ -78,7 +84,7 @@ public sealed class VfioUserServer : IDisposable
                 ProcessPlacement.PinCurrentThread(processor);
             }
 
-            while (_listener.Accept() is UnixSocket socket)
+            while (!_stopping && _listener.Accept() is UnixSocket socket)
             {
                 if (Serve(socket) && _options.Once)
                 {
@@ -135,7 +141,15 @@ public sealed class VfioUserServer : IDisposable
 
         SessionsEnded++;
         _options.Log?.Invoke(end.IsExpected ? $"client gone: {end.Reason}" : $"client disconnected: {end.Reason}");
-        _options.ClientEnded?.Invoke(end);
+        try
+        {
+            _options.ClientEnded?.Invoke(end);
+        }
+        catch (Exception fault)
+        {
+            _options.Log?.Invoke($"the handler of ended clients failed: {fault}");
+        }
+
         return spoke || end.Kind != SessionEndKind.ClientClosed;
     }
 }

@@ -9,6 +9,12 @@ public sealed class VfioUserServerOptions
     /// <summary>Never touch a client's memory directly: copy through its descriptor, so that a file that shrinks is an error and not the end.</summary>
     public bool Guard { get; init; }
 
+    /// <summary>
+    /// How long a client may leave replies unread before it is disconnected, and how long it may take to answer a DMA message before that
+    /// fails with ETIMEDOUT. The default ends well before the 5 s after which QEMU gives up on the server.
+    /// </summary>
+    public TimeSpan PeerTimeout { get; init; } = TimeSpan.FromSeconds(4);
+
     /// <summary>The processor that sessions run on, or null for any.</summary>
     public int? Processor { get; init; }
 

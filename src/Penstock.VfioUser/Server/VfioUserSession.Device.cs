@@ -95,6 +95,13 @@ internal sealed unsafe partial class VfioUserSession
             return Errno.EINVAL;
         }
 
+        // No vector at all is only said to disable an index; errors and requests have nothing but a trigger.
+        if ((set.Count == 0 && (set.Start != 0 || kind != VfioIrqSetFlags.DataNone || action != VfioIrqSetFlags.ActionTrigger))
+            || (set.Index >= VfioIrqs.Err && action != VfioIrqSetFlags.ActionTrigger))
+        {
+            return Errno.EINVAL;
+        }
+
         // One byte a vector with bool data; with eventfd data all descriptors or none, and never any with the other kinds.
         if (kind == VfioIrqSetFlags.DataBool ? data.Length != set.Count : data.Length != 0)
         {

@@ -17,7 +17,7 @@ internal sealed unsafe partial class VfioUserSession
         }
 
         VfioUserRegionAccess access = Unsafe.ReadUnaligned<VfioUserRegionAccess>(ref MemoryMarshal.GetReference(body));
-        if (access.Count > VfioUserLimits.DefaultMaximumTransfer)
+        if (!IsInRegion(access))
         {
             ReplyError(header, Errno.EINVAL);
             return;
@@ -46,7 +46,7 @@ internal sealed unsafe partial class VfioUserSession
         {
             access = Unsafe.ReadUnaligned<VfioUserRegionAccess>(ref MemoryMarshal.GetReference(body));
             body = body[VfioUserRegionAccess.Length..];
-            sound = access.Count <= VfioUserLimits.DefaultMaximumTransfer && access.Count == body.Length;
+            sound = IsInRegion(access) && access.Count == body.Length;
         }
 
         if (!sound)
@@ -66,6 +66,19 @@ internal sealed unsafe partial class VfioUserSession
         {
             ExitAccess(header, 0, errno == Errno.None ? Errno.EINVAL : errno);
         }
+    }
+
+    /// <summary>An access is done as a whole or not at all, so its end is checked before the device sees it.</summary>
+    private bool IsInRegion(in VfioUserRegionAccess access)
+    {
+        ulong[] sizes = _regionSizes;
+        if (access.Region >= (uint)sizes.Length || access.Count > VfioUserLimits.DefaultMaximumTransfer)
+        {
+            return false;
+        }
+
+        ulong size = sizes[access.Region];
+        return access.Count <= size && access.Offset <= size - access.Count;
     }
 
     /// <summary>

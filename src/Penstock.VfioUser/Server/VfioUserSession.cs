@@ -14,9 +14,6 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 {
     private static readonly FrameFormat Format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
 
-    /// <summary>How long a client may leave replies unread before it is disconnected.</summary>
-    private static readonly TimeSpan ReadingTime = TimeSpan.FromSeconds(4);
-
     private readonly VfioUserEndpoint _endpoint;
     private readonly VfioUserServerOptions _options;
     private readonly UnixSocket _socket;
@@ -24,6 +21,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     private readonly FramedReceiver _receiver;
     private readonly MessageSender _sender;
     private readonly DmaMessageChannel _dmaChannel;
+    private readonly ContainedObserver? _observer;
     private readonly byte* _reply;
 
     private VfioGroup? _group;
@@ -31,9 +29,11 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     private VfioDeviceFile? _file;
     private PeerLimits _limits = new();
     private SessionEnd? _end;
+    private ulong[] _regionSizes = [];
     private bool _negotiated;
     private bool _toldStrayReply;
     private volatile bool _stopping;
+    private volatile bool _notReading;
 
     public VfioUserSession(VfioUserEndpoint endpoint, VfioUserServerOptions options, UnixSocket socket)
     {
@@ -43,7 +43,8 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _peer = socket.GetPeerCredentials();
         _receiver = new FramedReceiver(socket, Format, endpoint.Host.Ledger);
         _sender = new MessageSender(socket);
-        _dmaChannel = new DmaMessageChannel(socket, _sender, options.Observer);
+        _observer = options.Observer is null ? null : new ContainedObserver(options.Observer, options.Log);
+        _dmaChannel = new DmaMessageChannel(socket, _sender, _observer, options.PeerTimeout) { PeerStoppedReading = StopNotReading };
         _reply = (byte*)NativeMemory.Alloc(VfioUserLimits.MaximumMessage);
         endpoint.Host.Ledger.Acquired(ResourceKind.NativeBlock);
     }
@@ -58,15 +59,13 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _dmaChannel.ReceivingThread = Environment.CurrentManagedThreadId;
         try
         {
-            OpenDevice();
-            while (_end is null)
+            if (TryOpenDevice())
             {
-                ServeNext();
+                while (_end is null)
+                {
+                    ServeNext();
+                }
             }
-        }
-        catch (VfioException refused) when (_file is null)
-        {
-            End(SessionEndKind.Refused, refused.Message);
         }
         catch (Exception fault)
         {
@@ -74,7 +73,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             End(SessionEndKind.Fault, fault.Message);
         }
 
-        return _stopping ? new SessionEnd(SessionEndKind.Stopped, "the server was stopped") : _end!.Value;
+        return _stopping ? new SessionEnd(SessionEndKind.Stopped, "the server was stopped")
+            : _notReading ? new SessionEnd(SessionEndKind.ClientNotReading, NotReading("messages wait"))
+            : _end!.Value;
     }
 
     /// <summary>Makes <see cref="Run"/> return soon. May be called from any thread.</summary>
@@ -101,16 +102,6 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _endpoint.Host.Ledger.Released(ResourceKind.NativeBlock);
     }
 
-    private void OpenDevice()
-    {
-        Caller caller = Caller.ForPeer(_peer.UserId);
-        _group = _endpoint.Host.OpenGroup(_endpoint.GroupNumber, caller);
-        _container = _endpoint.Host.OpenContainer(caller);
-        _group.SetContainer(_container);
-        _container.SetIommu(Specs.Vfio.VfioIommuType.Type1V2);
-        _file = _group.OpenDevice(_endpoint.DeviceName);
-    }
-
     private void ServeNext()
     {
         bool wait = true;
@@ -127,7 +118,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         switch (status)
         {
             case ReceiveStatus.Message:
-                _options.Observer?.OnMessage(true, message, _receiver.DescriptorCount);
+                _observer?.OnMessage(true, message, _receiver.DescriptorCount);
                 Dispatch(message);
                 break;
             case ReceiveStatus.WouldBlock:
@@ -156,9 +147,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         if (full || !_receiver.HasMessage)
         {
             PollEvents wanted = full ? PollEvents.Out : PollEvents.Out | PollEvents.In;
-            if (Poll.Wait(_socket.Descriptor, wanted, full ? ReadingTime : Timeout.InfiniteTimeSpan) == PollEvents.None)
+            if (Poll.Wait(_socket.Descriptor, wanted, full ? _options.PeerTimeout : Timeout.InfiniteTimeSpan) == PollEvents.None)
             {
-                End(SessionEndKind.ClientNotReading, $"{MessageSender.BacklogLimit >> 20} MiB of replies wait and the client has read nothing for {ReadingTime.TotalSeconds} s");
+                End(SessionEndKind.ClientNotReading, NotReading($"{MessageSender.BacklogLimit >> 20} MiB of replies wait"));
                 return false;
             }
         }
@@ -174,6 +165,14 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 
         return !_sender.IsOverLimit;
     }
+
+    private void StopNotReading()
+    {
+        _notReading = true;
+        _socket.Shutdown();
+    }
+
+    private string NotReading(string what) => $"{what} and the client has read nothing for {_options.PeerTimeout.TotalSeconds} s";
 
     private void Dispatch(Span<byte> message)
     {
@@ -303,7 +302,11 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         }
 
         ushort minor = Math.Min(version.Minor, VfioUserLimits.Minor);
-        var own = new PeerLimits { MaximumDescriptors = VfioUserLimits.MaximumDescriptors };
+        var own = new PeerLimits
+        {
+            MaximumDescriptors = VfioUserLimits.MaximumDescriptors,
+            MaximumDmaMaps = Math.Min(_endpoint.Host.Options.MappingLimit, VfioUserLimits.DefaultMaximumDmaMaps),
+        };
         int length = VersionMessage.Write(Payload(256), minor, own);
         _dmaChannel.PeerLimit = _limits.MaximumTransfer;
         _negotiated = true;
@@ -348,7 +351,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             Error = (uint)errno,
         });
         var message = new ReadOnlySpan<byte>(_reply, length);
-        _options.Observer?.OnMessage(false, message, 0);
+        _observer?.OnMessage(false, message, 0);
         Errno sending = _sender.Send(message);
         if (sending != Errno.None)
         {

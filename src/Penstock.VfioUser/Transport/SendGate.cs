@@ -21,6 +21,9 @@ internal sealed class SendGate : IDisposable
         }
     }
 
+    /// <summary>Enters if nobody is there.</summary>
+    public bool TryEnter() => Interlocked.CompareExchange(ref _state, Held, Free) == Free;
+
     public void Exit()
     {
         if (Interlocked.Exchange(ref _state, Free) == HeldWithWaiters)
