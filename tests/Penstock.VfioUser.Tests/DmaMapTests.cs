@@ -26,7 +26,8 @@ public sealed class DmaMapTests : IDisposable
         data.AsSpan().Fill(0x77);
         Assert.Equal((flags & 2) != 0 ? Errno.None : Errno.EPERM, _served.DmaWrite(0x11000, data));
         Assert.Equal((flags & 2) != 0 ? 0x77 : 0x5a, memory.Content(0x2000, 16)[15]);
-        Assert.Equal(Errno.EFAULT, _served.DmaRead(0x11ff8, data));
+        Assert.Equal(Errno.EFAULT, _served.DmaRead(0x12000, data));
+        Assert.Equal(Errno.EFAULT, _served.DmaWrite(0xfff8, data));
     }
 
     [Theory]

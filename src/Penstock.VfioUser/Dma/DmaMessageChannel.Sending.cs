@@ -28,13 +28,16 @@ internal sealed partial class DmaMessageChannel
             MemoryMarshal.Write(message[VfioUserHeader.Length..], new VfioUserDmaAccess { Iova = exchange.Iova, Count = (ulong)exchange.Count });
             data.CopyTo(message[(VfioUserHeader.Length + VfioUserDmaAccess.Length)..]);
             _observer?.OnMessage(false, message, 0);
-            return _sender.Send(message);
+            return Gone(_sender.Send(message));
         }
         finally
         {
             _sender.Gate.Exit();
         }
     }
+
+    /// <summary>However the kernel says that the peer has gone, a device sees one error.</summary>
+    private static Errno Gone(Errno errno) => errno is Errno.EPIPE or Errno.ECONNRESET ? Errno.ENOTCONN : errno;
 
     /// <summary>
     /// The receiving thread may be asleep in a receive and would not notice that there is something left to send, so whoever left it sees it off.
@@ -50,7 +53,7 @@ internal sealed partial class DmaMessageChannel
             }
 
             _sender.Gate.Enter();
-            Errno errno = _sender.Flush();
+            Errno errno = Gone(_sender.Flush());
             _sender.Gate.Exit();
             if (errno != Errno.None)
             {

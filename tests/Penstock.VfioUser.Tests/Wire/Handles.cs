@@ -78,6 +78,7 @@ internal static class Handles
 
     private const int CloseOnExec = 0x80000;
 
+    // The one call of these tests that the library under test has no use for.
     [DllImport("libc", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static extern int pipe2(ref int ends, int flags);

@@ -1,0 +1,32 @@
+using Penstock.Interop;
+
+namespace Penstock.VfioUser.Tests;
+
+/// <summary>Commands that are not spoken: 0, 14 and up, among them those that are not advertised.</summary>
+public sealed class UnknownCommandTests
+{
+    [Theory]
+    [InlineData(0)]
+    [InlineData(14)]
+    [InlineData(15)]
+    [InlineData(16)]
+    [InlineData(17)]
+    [InlineData(18)]
+    [InlineData(19)]
+    [InlineData(20)]
+    [InlineData(255)]
+    [InlineData(0x8009)]
+    [InlineData(65535)]
+    public void Command_NotSpoken_IsEinvalWithAnyBodyAndTheSessionGoesOn(ushort command)
+    {
+        using var served = new ServedFunction();
+        using WireClient client = served.Connect();
+        foreach (int length in new[] { 0, 1, 8, 24, 4096 })
+        {
+            Assert.Equal(Errno.EINVAL, client.Try(command, new byte[length]));
+            client.Send(command, new byte[length], Cmd.NoReply);
+        }
+
+        client.AssertAlive();
+    }
+}
