@@ -1,0 +1,141 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using System.Threading.Channels;
+using Penstock.Lab;
+using Xunit.Sdk;
+
+namespace Penstock.Guests.Tests;
+
+/// <summary>
+/// A guest whose shell does one line after the other that the test gives it. Variables and functions stay from line to line, until the
+/// guest restarts.
+/// </summary>
+internal sealed partial class GuestShell : IAsyncDisposable
+{
+    private const string Said = "guest-shell| ";
+
+    private const string Script = """
+        echo "guest-shell: ready"
+        while read -r line; do
+          eval "$line" < /dev/null > /tmp/said 2>&1
+          status=$?
+          awk '{ print "guest-shell| " $0 }' /tmp/said
+          echo "guest-shell: $status"
+        done
+        """;
+
+    private static readonly TimeSpan StepTime = TimeSpan.FromSeconds(90);
+
+    private readonly Guest _guest;
+    private readonly Channel<string> _console;
+
+    private GuestShell(Guest guest, Channel<string> console)
+    {
+        _guest = guest;
+        _console = console;
+
+        // The guest's end comes after the last console line was told.
+        _ = guest.WaitForExitAsync().ContinueWith(_ => console.Writer.TryComplete(), TaskScheduler.Default);
+    }
+
+    /// <summary>The guest itself.</summary>
+    public Guest Guest => _guest;
+
+    /// <summary>Starts a guest and waits until its shell is there.</summary>
+    public static async Task<GuestShell> StartAsync(VmLab lab, GuestConfiguration configuration)
+    {
+        var console = Channel.CreateUnbounded<string>();
+        Guest guest = await Guest.StartAsync(lab, configuration with
+        {
+            Script = Script,
+            Files = [.. configuration.Files, GuestPrograms.GpioLines(lab.Architecture)],
+            ConsoleSink = line => console.Writer.TryWrite(line),
+        });
+        var shell = new GuestShell(guest, console);
+        try
+        {
+            await shell.WaitUntilReadyAsync();
+            return shell;
+        }
+        catch
+        {
+            await guest.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Waits for the shell, at the start or after a restart.</summary>
+    public async Task WaitUntilReadyAsync()
+    {
+        while (Verdict().Match(await ReadAsync("its shell")) is not { Success: true, Groups: [_, { Value: "ready" }] })
+        {
+        }
+    }
+
+    /// <summary>Runs one line of shell; it must succeed.</summary>
+    /// <returns>The lines it wrote.</returns>
+    public async Task<IReadOnlyList<string>> RunAsync(string line)
+    {
+        await _guest.SendLineAsync(line);
+        var said = new List<string>();
+        while (true)
+        {
+            string text = await ReadAsync(line);
+            if (text.StartsWith(Said, StringComparison.Ordinal))
+            {
+                said.Add(text[Said.Length..]);
+            }
+            else if (Verdict().Match(text) is { Success: true } verdict)
+            {
+                return verdict.Groups[1].Value == "0"
+                    ? said
+                    : throw new XunitException($"in the guest '{line}' gave {verdict.Groups[1].Value}:\n{string.Join('\n', said)}\nThe console's end:\n{Tail()}");
+            }
+        }
+    }
+
+    /// <summary>Runs one line of shell that writes one line.</summary>
+    public async Task<string> AskAsync(string line) => Assert.Single(await RunAsync(line));
+
+    /// <summary>Runs one line of shell that writes one number.</summary>
+    public async Task<long> AskNumberAsync(string line) => long.Parse(await AskAsync(line), CultureInfo.InvariantCulture);
+
+    /// <summary>Ends the shell, so that the guest does what <paramref name="ending"/> says: <c>poweroff</c> or <c>reboot</c>.</summary>
+    public Task EndAsync(string ending) => _guest.SendLineAsync($"echo {ending} > /run/penstock-ending; exit 0");
+
+    /// <summary>Powers the guest off; it must have seen no fault of its kernel.</summary>
+    public async Task PowerOffAsync()
+    {
+        await EndAsync("poweroff");
+        GuestResult result = await _guest.WaitForExitAsync();
+        Assert.False(result.TimedOut, $"the guest did not power off; the console's end:\n{Tail()}");
+        Assert.Equal(0, result.ExitStatus);
+        Assert.DoesNotContain("Oops", result.Console, StringComparison.Ordinal);
+        Assert.DoesNotContain("nobody cared", result.Console, StringComparison.Ordinal);
+        Assert.Null(result.QemuErrors);
+    }
+
+    public ValueTask DisposeAsync() => _guest.DisposeAsync();
+
+    private async Task<string> ReadAsync(string what)
+    {
+        using var limit = new CancellationTokenSource(StepTime);
+        try
+        {
+            return await _console.Reader.ReadAsync(limit.Token);
+        }
+        catch (ChannelClosedException)
+        {
+            throw new XunitException($"the guest ended while the test waited for '{what}'; the console's end:\n{Tail()}");
+        }
+        catch (OperationCanceledException)
+        {
+            throw new XunitException($"the guest said nothing for {StepTime.TotalSeconds} s while the test waited for '{what}'; the console's end:\n{Tail()}");
+        }
+    }
+
+    private string Tail() => string.Join('\n', _guest.ConsoleText.Split('\n').TakeLast(25));
+
+    [GeneratedRegex("guest-shell: ([0-9]+|ready)$")]
+    private static partial Regex Verdict();
+}
