@@ -192,6 +192,17 @@ public sealed class SessionLifecycleTests
     }
 
     [Fact]
+    public void Once_ConnectionThatSaysNothing_IsNoClient()
+    {
+        using var served = new ServedFunction(new VfioUserServerOptions { Once = true });
+        served.ConnectRaw().Dispose();
+        served.NextEnd();
+        served.Connect().Dispose();
+        Assert.True(served.Server.Wait(TimeSpan.FromSeconds(20)));
+        Assert.Equal(2, served.Server.SessionsEnded);
+    }
+
+    [Fact]
     public void ClientEnded_HandlerDisposesTheServer_NobodyWaitsForHimself()
     {
         using var disposed = new ManualResetEventSlim();
