@@ -23,7 +23,6 @@ public sealed class ServeCommandTests(GuestLab lab)
             // The printed arguments go to QEMU word for word, as a shell takes them; only the machine's memory is theirs, not the lab's.
             var configuration = new GuestConfiguration { SharedMemory = false, ExtraArguments = await WordsAsync(printed) };
             await using GuestShell shell = await GuestShell.StartAsync(lab.Lab, configuration);
-            await serve.WaitForAsync("client connected");
             LinuxCard linux = await LinuxCard.LoadAsync(shell);
 
             await serve.SayAsync("set 3 1");
