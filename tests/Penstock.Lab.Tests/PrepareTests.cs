@@ -152,6 +152,20 @@ public sealed class PrepareTests : IDisposable
         Assert.Contains("Err:1", await File.ReadAllTextAsync(_folder["cache/apt.log"]), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Hash Sum mismatch", 2)]
+    [InlineData("Could not connect to m.example:80 (192.0.2.1), connection timed out", 1)]
+    public async Task Prepare_NoPackageLists_AsksAgainUnlessTheMirrorIsSilent(string reason, int times)
+    {
+        _folder.Program("bin/apt-get", $"echo 'Err:1'; echo 'E: Failed to fetch: {reason}' >&2; exit 100");
+        _folder.Program("bin/dpkg-deb", "exit 0");
+        _folder.Program("bin/dpkg", "echo amd64");
+        Directory.CreateDirectory(_folder["apt"]);
+        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
+        await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { CacheFolder = _folder["cache"] }));
+        Assert.Equal(times, (await File.ReadAllTextAsync(_folder["cache/apt.log"])).Split("Err:1").Length - 1);
+    }
+
     [Fact]
     public async Task Prepare_FolderLockedByAnother_WaitsForIt()
     {

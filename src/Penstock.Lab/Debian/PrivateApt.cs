@@ -47,11 +47,11 @@ internal sealed class PrivateApt
         File.Delete(UpdatedStamp);
         await ConfigureAsync(cancellation).ConfigureAwait(false);
         _progress?.Report(new LabProgress($"package lists for {_architecture}"));
-        var result = await RunAsync(["update"], cancellation).ConfigureAwait(false);
-        if (!HasSuite(DebianSuites.Stable))
+        var result = await RunAsync(["-o", "Acquire::Retries=0", "update"], cancellation).ConfigureAwait(false);
+        if (!HasSuite(DebianSuites.Stable) && !IsSilence(result))
         {
-            // A mirror in the middle of its own update is a matter of moments.
-            result = await RunAsync(["update"], cancellation).ConfigureAwait(false);
+            // A mirror in the middle of its own update is a matter of moments; for one that does not answer apt has waited long enough.
+            result = await RunAsync(["-o", "Acquire::Retries=0", "update"], cancellation).ConfigureAwait(false);
         }
 
         if (!HasSuite(DebianSuites.Stable))
@@ -142,6 +142,9 @@ internal sealed class PrivateApt
         && line.EndsWith(' ' + package, StringComparison.Ordinal)
         && line.Contains("Unable to locate package", StringComparison.Ordinal));
 
+    private static bool IsSilence(ToolResult result) => ((string[])["timed out", "Connection failed"]).Any(
+        words => (result.Errors + result.Output).Contains(words, StringComparison.Ordinal));
+
     private async Task WatchAsync(string step, IReadOnlyList<AptPackage> closure, CancellationToken cancellation)
     {
         static long Length(string path) => new FileInfo(path) is { Exists: true } file ? file.Length : 0;
@@ -179,6 +182,8 @@ internal sealed class PrivateApt
             APT::Sandbox::User "root";
             Acquire::Languages "none";
             Acquire::Retries "2";
+            Acquire::http::Timeout "10";
+            Acquire::https::Timeout "10";
             Dir::State "{{_folder}}";
             Dir::State::lists "{{_folder}}/lists";
             Dir::State::status "{{_folder}}/status";
