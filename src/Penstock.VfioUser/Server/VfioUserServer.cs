@@ -8,6 +8,8 @@ namespace Penstock.VfioUser;
 /// </summary>
 public sealed class VfioUserServer : IDisposable
 {
+    private static readonly TimeSpan ShortageWait = TimeSpan.FromMilliseconds(500);
+
     private readonly VfioUserEndpoint _endpoint;
     private readonly VfioUserServerOptions _options;
     private readonly UnixSocketListener _listener;
@@ -84,9 +86,9 @@ public sealed class VfioUserServer : IDisposable
                 ProcessPlacement.PinCurrentThread(processor);
             }
 
-            while (!_stopping && _listener.Accept() is UnixSocket socket)
+            while (!_stopping && AcceptNext(out UnixSocket? socket))
             {
-                if (Serve(socket) && _options.Once)
+                if (socket is not null && Serve(socket) && _options.Once)
                 {
                     return;
                 }
@@ -100,6 +102,23 @@ public sealed class VfioUserServer : IDisposable
         finally
         {
             _endpoint.Host.Ledger.Released(ResourceKind.Thread);
+        }
+    }
+
+    /// <returns>False after <see cref="Stop"/>. No socket when the process has no descriptor left for a client just now.</returns>
+    private bool AcceptNext(out UnixSocket? socket)
+    {
+        try
+        {
+            socket = _listener.Accept();
+            return socket is not null;
+        }
+        catch (SystemCallException shortage) when (shortage.Errno is Errno.EMFILE or Errno.ENFILE or Errno.ENOMEM)
+        {
+            _options.Log?.Invoke($"a client waits: {shortage.Message}");
+            Thread.Sleep(ShortageWait);
+            socket = null;
+            return true;
         }
     }
 

@@ -135,7 +135,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
                 End(SessionEndKind.ClientClosed, "the client closed the connection");
                 break;
             default:
-                End(SessionEndKind.ClientVanished, "the connection broke inside a message");
+                End(SessionEndKind.ClientVanished, _receiver.Error == Errno.None
+                    ? "the client closed the connection inside a message"
+                    : $"the connection broke: {_receiver.Error}");
                 break;
         }
     }
