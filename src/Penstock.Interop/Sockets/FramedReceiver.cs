@@ -7,7 +7,8 @@ namespace Penstock.Interop;
 /// Cuts a Unix stream into messages, giving each the descriptors that were sent with it. Takes as much per system call as there is:
 /// Linux ends a read behind the piece that carried descriptors, so they belong to the last message that begins inside that
 /// read, provided that the peer sends each message with a call of its own. A peer that breaks the rule visibly (descriptors in a read in
-/// which no message begins) is read header by header from then on. For one thread; allocates nothing after construction.
+/// which no message begins) is read header by header from then on. Several messages and descriptors packed into one call break it invisibly:
+/// the descriptors go to the last of those messages that the read reached. For one thread; allocates nothing after construction.
 /// </summary>
 public sealed unsafe class FramedReceiver : IDisposable
 {
@@ -35,6 +36,7 @@ public sealed unsafe class FramedReceiver : IDisposable
     private byte* _buffer;
     private int _start;
     private int _end;
+    private int _badHeader;
     private long _streamPosition;
     private bool _exact;
     private ReceiveStatus _ended = ReceiveStatus.Message;
@@ -64,8 +66,10 @@ public sealed unsafe class FramedReceiver : IDisposable
     /// <summary>Whether the peer broke the rule and is read header by header.</summary>
     public bool IsExact => _exact;
 
-    /// <summary>Whether a whole message or an impossible header is waiting, so that <see cref="Receive"/> would not touch the socket.</summary>
-    public bool HasMessage => FrameAt(_start, out int length) && (length <= _end - _start || length > _format.MaximumLength);
+    /// <summary>Whether <see cref="Receive"/> would not touch the socket: a whole message or an impossible header waits, or the stream is over.</summary>
+    public bool HasMessage =>
+        _ended != ReceiveStatus.Message
+        || (FrameAt(_start, out int length) && (length <= _end - _start || length > _format.MaximumLength));
 
     /// <summary>
     /// The error of recvmsg(2) that made <see cref="Receive"/> report <see cref="ReceiveStatus.Broken"/>; None when the stream ended inside
@@ -78,7 +82,7 @@ public sealed unsafe class FramedReceiver : IDisposable
     /// <see cref="ReceiveStatus.Message"/> and <see cref="ReceiveStatus.WouldBlock"/> the stream is over, and the answer stays the same.
     /// </summary>
     /// <param name="wait">Whether to wait for it.</param>
-    /// <param name="message">The message; valid until the next call. The caller may change it.</param>
+    /// <param name="message">The message, or the impossible header; valid until the next call. The caller may change it.</param>
     /// <returns>What was found.</returns>
     public ReceiveStatus Receive(bool wait, out Span<byte> message)
     {
@@ -89,8 +93,12 @@ public sealed unsafe class FramedReceiver : IDisposable
             {
                 if (length < _format.HeaderLength || length > _format.MaximumLength)
                 {
-                    message = new Span<byte>(_buffer + _start, _format.HeaderLength);
+                    // Taken out of what is waiting: an answer that the caller makes in place must not be parsed.
+                    _badHeader = _start;
+                    _start = _end;
+                    _ended = ReceiveStatus.BadLength;
                     AdoptPending();
+                    message = new Span<byte>(_buffer + _badHeader, _format.HeaderLength);
                     return ReceiveStatus.BadLength;
                 }
 
@@ -108,7 +116,7 @@ public sealed unsafe class FramedReceiver : IDisposable
             ReceiveStatus status = Fill(wait);
             if (status != ReceiveStatus.Message)
             {
-                message = default;
+                message = status == ReceiveStatus.BadLength ? new Span<byte>(_buffer + _badHeader, _format.HeaderLength) : default;
                 return status;
             }
         }
@@ -138,12 +146,7 @@ public sealed unsafe class FramedReceiver : IDisposable
     public void Dispose()
     {
         CloseCurrent();
-        for (int i = 0; i < _pendingCount; i++)
-        {
-            Close(_pending[i]);
-        }
-
-        _pendingCount = 0;
+        ClosePending();
         if (_buffer != null)
         {
             NativeMemory.Free(_buffer);
@@ -179,6 +182,7 @@ public sealed unsafe class FramedReceiver : IDisposable
             }
 
             _ended = status;
+            ClosePending();
         }
 
         return _ended;
@@ -319,6 +323,16 @@ public sealed unsafe class FramedReceiver : IDisposable
         }
 
         _currentCount = 0;
+    }
+
+    private void ClosePending()
+    {
+        for (int i = 0; i < _pendingCount; i++)
+        {
+            Close(_pending[i]);
+        }
+
+        _pendingCount = 0;
     }
 
     private void Close(int descriptor)

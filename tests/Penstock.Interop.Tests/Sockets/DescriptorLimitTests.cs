@@ -35,8 +35,9 @@ public sealed class DescriptorLimitTests
             far.Dispose();
 
             Assert.Equal(ReceiveStatus.DescriptorsLost, status);
-            Assert.Equal(room, ledger.Outstanding(ResourceKind.Descriptor));
-            Assert.Equal(ReceiveStatus.DescriptorsLost, receiver.Receive(false, out _));
+            Assert.Equal(0, ledger.Outstanding(ResourceKind.Descriptor));
+            Assert.True(receiver.HasMessage);
+            Assert.Equal(ReceiveStatus.DescriptorsLost, receiver.Receive(true, out _));
             receiver.Dispose();
             Assert.Equal("nothing", ledger.ToString());
             Assert.True(Poll.Wait(near.Descriptor, PollEvents.In, TimeSpan.Zero).HasFlag(PollEvents.HangUp));
@@ -70,6 +71,36 @@ public sealed class DescriptorLimitTests
         Assert.Equal(("accept4", path, Errno.EMFILE), (refused.Call, refused.Thing, refused.Errno));
         using UnixSocket? accepted = listener.Accept();
         Assert.NotNull(accepted);
+    }
+
+    [Fact]
+    public void Listen_WithNoDescriptorLeftAfterTheSocket_LeavesNoFile()
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.File("socket");
+        var ledger = new ResourceLedger();
+        OwnedDescriptor[] filled = FillHoles(out int free);
+        ulong before = Libc.DescriptorLimit;
+        SystemCallException? refused = null;
+        try
+        {
+            Libc.DescriptorLimit = (ulong)free + 1;
+            UnixSocketListener.Listen(path, ledger);
+        }
+        catch (SystemCallException e)
+        {
+            refused = e;
+        }
+        finally
+        {
+            Libc.DescriptorLimit = before;
+            Array.ForEach(filled, static f => f.Dispose());
+        }
+
+        Assert.NotNull(refused);
+        Assert.Equal(("eventfd", Errno.EMFILE), (refused.Call, refused.Errno));
+        Assert.False(File.Exists(path));
+        Assert.Equal("nothing", ledger.ToString());
     }
 
     private static ReceiveStatus Play(UnixSocket peer, FramedReceiver receiver, int[] passed, ulong limit)

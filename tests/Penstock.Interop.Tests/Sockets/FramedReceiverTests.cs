@@ -115,6 +115,13 @@ public sealed class FramedReceiverTests : IDisposable
         Assert.Equal(ReceiveStatus.BadLength, _receiver.Receive(false, out bytes));
         Assert.Equal(bad[..Frames.Header], bytes.ToArray());
         Assert.Equal(0, _receiver.DescriptorCount);
+
+        // An answer made in place is not taken for a message, nor is what follows.
+        Frames.Make(Frames.Header, 3).CopyTo(bytes);
+        _peer.Send(good);
+        Assert.True(_receiver.HasMessage);
+        Assert.Equal(ReceiveStatus.BadLength, _receiver.Receive(false, out bytes));
+        Assert.Equal(Frames.Header, bytes.Length);
     }
 
     [Fact]
