@@ -16,6 +16,7 @@ internal static unsafe partial class Libc
     private const int MSG_DONTWAIT = 0x40;
     private const int MSG_NOSIGNAL = 0x4000;
     private const int SOL_SOCKET = 1;
+    private const int SO_SNDBUF = 7;
     private const int SCM_RIGHTS = 1;
     private const int RLIMIT_NOFILE = 7;
     private const int AF_UNIX = 1;
@@ -29,6 +30,8 @@ internal static unsafe partial class Libc
     }
 
     public static OwnedDescriptor BlockingEvent(uint counter) => new(Check(eventfd(counter, O_CLOEXEC)));
+
+    public static void SetSendBuffer(int socket, int bytes) => Check(setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(int)));
 
     public static void MakeBlocking(int descriptor) => Check(fcntl(descriptor, F_SETFL, 0));
 
@@ -145,6 +148,9 @@ internal static unsafe partial class Libc
         Assert.True(result >= 0, $"a system call of the test failed: {(Errno)Marshal.GetLastPInvokeError()}");
         return result;
     }
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int setsockopt(int fd, int level, int name, void* value, uint length);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int pipe2(int* ends, int flags);

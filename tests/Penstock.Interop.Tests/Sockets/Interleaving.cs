@@ -22,6 +22,9 @@ internal sealed class Interleaving
     /// <summary>Makes the sender break the rule first, so that the receiver is reading exactly.</summary>
     public bool StartExact { get; init; }
 
+    /// <summary>Bytes of the sender's socket buffer, 0 for the usual; the kernel cuts what is sent into pieces of about half of it.</summary>
+    public int SendBuffer { get; init; }
+
     /// <summary>How often a receiver of this script found the rule broken.</summary>
     public int Exact { get; private set; }
 
@@ -43,6 +46,11 @@ internal sealed class Interleaving
         using (socket)
         using (var receiver = new FramedReceiver(socket, Frames.Format, ledger))
         {
+            if (SendBuffer > 0)
+            {
+                Libc.SetSendBuffer(sender.Descriptor, SendBuffer);
+            }
+
             var arrived = new Arrivals(this, receiver, order);
             if (StartExact)
             {

@@ -48,6 +48,41 @@ public sealed class InterleavingTests : IDisposable
     }
 
     [Fact]
+    public void Receive_FiveMessagesWithAllCountsOfDescriptors_EachHasItsOwnDescriptors()
+    {
+        int[] counts = [0, 1, 3];
+        for (int plan = 0; plan < 3 * 3 * 3 * 3 * 3; plan++)
+        {
+            int rest = plan;
+            var script = new Interleaving(_files, [.. Enumerable.Range(0, 5).Select(i =>
+            {
+                int count = counts[rest % 3];
+                rest /= 3;
+                return (i % 2 == 0 ? 60 : Frames.Header, count, SendStyle.Whole);
+            })]);
+            script.PlayAll();
+            Assert.Equal(0, script.Exact);
+        }
+    }
+
+    [Theory]
+    [InlineData(SendStyle.Whole)]
+    [InlineData(SendStyle.HeaderFirst)]
+    [InlineData(SendStyle.ThreeBytesFirst)]
+    [InlineData(SendStyle.DescriptorsOnBody)]
+    public void Receive_ThroughASmallSocketBuffer_EachHasItsOwnDescriptors(SendStyle style)
+    {
+        foreach (int size in s_sizes[1..])
+        {
+            var script = new Interleaving(_files, (size, 2, style), (Frames.Header, 1, SendStyle.Whole), (size, 0, SendStyle.Whole), (size, 3, style))
+            {
+                SendBuffer = 1,
+            };
+            script.PlayAll();
+        }
+    }
+
+    [Fact]
     public void Receive_MessagesCutIntoSeveralCalls_EachHasItsOwnDescriptors()
     {
         SendStyle[] styles = Enum.GetValues<SendStyle>();
