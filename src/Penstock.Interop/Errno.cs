@@ -72,6 +72,9 @@ public enum Errno
     /// <summary>Request not known to this object.</summary>
     ENOTTY = 25,
 
+    /// <summary>File too large.</summary>
+    EFBIG = 27,
+
     /// <summary>No space or no free entry.</summary>
     ENOSPC = 28,
 
@@ -95,6 +98,9 @@ public enum Errno
 
     /// <summary>Not implemented by this system.</summary>
     ENOSYS = 38,
+
+    /// <summary>Too many symbolic links.</summary>
+    ELOOP = 40,
 
     /// <summary>No message of the wanted kind.</summary>
     ENOMSG = 42,
@@ -138,8 +144,14 @@ public enum Errno
     /// <summary>Connection reset by the peer.</summary>
     ECONNRESET = 104,
 
+    /// <summary>No buffer space.</summary>
+    ENOBUFS = 105,
+
     /// <summary>Not connected.</summary>
     ENOTCONN = 107,
+
+    /// <summary>Too many descriptors under way between processes.</summary>
+    ETOOMANYREFS = 109,
 
     /// <summary>Timed out.</summary>
     ETIMEDOUT = 110,

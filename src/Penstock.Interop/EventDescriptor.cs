@@ -86,7 +86,7 @@ public sealed unsafe class EventDescriptor : IDisposable
         }
     }
 
-    /// <summary>Takes the counter, leaving 0.</summary>
+    /// <summary>Takes the counter, leaving 0; of an eventfd that its maker declared a semaphore, takes 1.</summary>
     /// <param name="count">What was there; 0 when nothing was signalled.</param>
     /// <returns>Whether anything was signalled.</returns>
     /// <exception cref="SystemCallException">The descriptor cannot be read.</exception>

@@ -8,12 +8,14 @@ namespace Penstock.Interop;
 public sealed unsafe class MemoryMapping : IDisposable
 {
     private readonly ResourceLedger? _ledger;
+    private readonly nuint _mapped;
     private nint _address;
 
-    private MemoryMapping(nint address, nuint length, ResourceLedger? ledger)
+    private MemoryMapping(nint address, nuint length, nuint mapped, ResourceLedger? ledger)
     {
         _address = address;
         Length = length;
+        _mapped = mapped;
         _ledger = ledger;
         ledger?.Acquired(ResourceKind.Mapping);
     }
@@ -54,7 +56,9 @@ public sealed unsafe class MemoryMapping : IDisposable
             throw Native.Failure($"mmap(offset 0x{offset:x}, length 0x{length:x}, {protection})", $"descriptor {descriptor}");
         }
 
-        return new MemoryMapping(address, length, ledger);
+        // mmap rounds lengths of huge page files up by itself, munmap refuses those that are not whole pages.
+        nuint unit = facts.IsHugePages ? facts.BlockSize : 1;
+        return new MemoryMapping(address, length, (length + unit - 1) / unit * unit, ledger);
     }
 
     /// <summary>Unmaps, once. Nobody may hold a pointer into the mapping any more.</summary>
@@ -63,7 +67,7 @@ public sealed unsafe class MemoryMapping : IDisposable
         nint address = Interlocked.Exchange(ref _address, 0);
         if (address != 0)
         {
-            if (Native.munmap(address, Length) != 0)
+            if (Native.munmap(address, _mapped) != 0)
             {
                 throw Native.Failure("munmap", $"0x{Length:x} bytes");
             }

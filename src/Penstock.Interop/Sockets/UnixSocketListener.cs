@@ -146,6 +146,8 @@ public sealed unsafe class UnixSocketListener : IDisposable
 
     private static bool RemoveStale(string path)
     {
+        (ulong Device, ulong Inode) asked = FileFacts.IdentityOf(path);
+
         // Without waiting: a listener whose queue is full answers EAGAIN, and is alive.
         using OwnedDescriptor probe = UnixSocketAddress.CreateSocket(ledger: null, blocking: false);
         byte* address = stackalloc byte[UnixSocketAddress.MaximumLength];
@@ -157,6 +159,7 @@ public sealed unsafe class UnixSocketListener : IDisposable
         }
         while (errno == Errno.EINTR);
 
-        return errno == Errno.ECONNREFUSED && FileFacts.IsSocket(path) && Native.unlink(path) == 0;
+        // What was refused, not what another process may have put there since; between look and unlink a moment remains.
+        return errno == Errno.ECONNREFUSED && FileFacts.IsSocket(path) && FileFacts.IdentityOf(path) == asked && Native.unlink(path) == 0;
     }
 }
