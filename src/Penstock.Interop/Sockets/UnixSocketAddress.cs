@@ -38,6 +38,7 @@ internal static unsafe class UnixSocketAddress
             throw new SystemCallException("Unix socket address", $"'{path.Replace('\0', '?')}' (a path holds no NUL)", Errno.EINVAL);
         }
 
+        // SAFETY: the caller gives room for the whole structure, and the path was measured above.
         new Span<byte>(address, MaximumLength).Clear();
         *(ushort*)address = Native.AF_UNIX;
         Encoding.UTF8.GetBytes(path, new Span<byte>(address + 2, MaximumPathBytes));

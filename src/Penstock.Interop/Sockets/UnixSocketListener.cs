@@ -53,6 +53,7 @@ public sealed unsafe class UnixSocketListener : IDisposable
                 throw Native.Failure("fchmod", path);
             }
 
+            // SAFETY: the structure is on this stack, filled, and as long as length says; so for the probe below.
             if (Native.bind(descriptor.Value, address, length) != 0)
             {
                 Errno errno = Native.LastError;
