@@ -18,9 +18,8 @@
 
 enum { REGION_BATCH = 1000, MAP_BATCH = 200, BATCHES_IN_SERVER = 20, POLL_MS = 20 };
 enum sizes { PAGE = 4096, HUGE_PAGE = 2 << 20, TRANSLATE_LENGTH = 64 };
-static const uint64_t map_iova = 1ull << 30;
+static const uint64_t map_iova = 1ull << 30, message_iova = 1ull << 33;
 static const uint64_t translate_iova = 1ull << 32, translate_stride = HUGE_PAGE;
-static const uint64_t message_iova = 1ull << 33;
 
 struct run {
     struct session session;
