@@ -9,8 +9,6 @@ namespace Penstock.Cli;
 /// <summary>Parses and runs; every failure becomes one line on standard error and an exit status.</summary>
 internal static class CommandLine
 {
-    private static readonly TimeSpan TimeToEnd = TimeSpan.FromSeconds(20);
-
     public static async Task<int> RunAsync(RootCommand root, string[] args)
     {
         // A leading '@' is part of a name here, not a file of more arguments.
@@ -22,17 +20,28 @@ internal static class CommandLine
             return Fail(command, wrong, ExitStatus.WrongUsage);
         }
 
-        // A terminal that closes ends like Ctrl-C, which the parser sees to: sockets and guests must not stay behind.
-        using var hangUp = new CancellationTokenSource();
-        using var registration = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        // The library's own handling of signals is off: it gives up at once on a command that has not come to its first await yet,
+        // and then temporary folders stay behind.
+        var invocation = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
+        using var stop = new CancellationTokenSource();
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+
+        // A terminal that closes ends like Ctrl-C: sockets and guests must not stay behind.
+        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
+        void Stop(PosixSignalContext signal)
         {
-            signal.Cancel = true;
-            hangUp.Cancel();
-        });
-        var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeToEnd };
+            // The first asks; a second Ctrl-C ends the process in the usual way. Others may come twice by themselves: a terminal's closing does.
+            if (!stop.IsCancellationRequested || signal.Signal != PosixSignal.SIGINT)
+            {
+                signal.Cancel = true;
+                _ = stop.CancelAsync();
+            }
+        }
+
         try
         {
-            return await parsed.InvokeAsync(configuration, hangUp.Token);
+            return await parsed.InvokeAsync(invocation, stop.Token);
         }
         catch (UsageException usage)
         {
