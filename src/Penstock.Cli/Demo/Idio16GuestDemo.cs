@@ -106,16 +106,17 @@ internal sealed class Idio16GuestDemo(DemoReport report, bool console)
 
     private static async Task WaitAsync(Guest guest, string word, CancellationToken cancellation)
     {
-        Task<string> point = guest.WaitForLineAsync($"demo: {word}", StepTime, cancellation);
-        Task<GuestResult> end = guest.WaitForExitAsync(cancellation);
-        if (await Task.WhenAny(point, end) == end && !point.IsCompletedSuccessfully)
+        try
         {
-            string console = (await end).Console;
-            string? said = console.Split('\n').LastOrDefault(line => line.StartsWith("demo: fail ", StringComparison.Ordinal));
-            throw new DemoFailure(said?["demo: fail ".Length..].Trim() ?? $"the guest ended early; its last lines:\n{Tail(console)}");
+            await guest.WaitForLineAsync($"demo: {word}", StepTime, cancellation);
         }
-
-        await point;
+        catch (LabException e)
+        {
+            // It ended or came to nothing; what its script found wrong says more.
+            const string Fail = "demo: fail ";
+            string? said = guest.ConsoleText.Split('\n').LastOrDefault(line => line.StartsWith(Fail, StringComparison.Ordinal));
+            throw new DemoFailure(said?[Fail.Length..].Trim() ?? e.Message);
+        }
     }
 
     private void ShowConsole(string line)
@@ -140,8 +141,6 @@ internal sealed class Idio16GuestDemo(DemoReport report, bool console)
 
     private static bool WaitForEnd(PciFunctionServer server) =>
         SpinWait.SpinUntil(() => server.SessionsEnded == 1, TimeSpan.FromSeconds(5));
-
-    private static string Tail(string text) => string.Join('\n', text.Split('\n').TakeLast(8));
 
     private static string Seconds(long start) =>
         string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(start).TotalSeconds:F1} s");
