@@ -153,7 +153,7 @@ internal sealed class DebianFetch(string cacheFolder, LabEnvironment environment
                 await apt.DownloadAsync(step, suite, package, all, cancellation).ConfigureAwait(false);
                 return (all, [.. all.Where(wanted).Select(apt.FileOf)]);
             }
-            catch (LabException) when (!again)
+            catch (LabException) when (!again && !apt.IsSilent)
             {
                 // Lists from an earlier day may name versions that the archive has replaced since: once more with fresh ones.
             }

@@ -31,6 +31,9 @@ internal sealed class PrivateApt
         _aptGet = environment.RequireProgram("apt-get", "to fetch from Debian", "apt");
     }
 
+    /// <summary>Whether the last run of apt waited in vain for an answer: then it is not worth while to try again at once.</summary>
+    public bool IsSilent { get; private set; }
+
     private string UpdatedStamp => Path.Combine(_folder, "updated");
 
     private string AssumedStatus => Path.Combine(_folder, "status-assumed");
@@ -48,7 +51,7 @@ internal sealed class PrivateApt
         await ConfigureAsync(cancellation).ConfigureAwait(false);
         _progress?.Report(new LabProgress($"package lists for {_architecture}"));
         var result = await RunAsync(["-o", "Acquire::Retries=0", "update"], cancellation).ConfigureAwait(false);
-        if (!HasSuite(DebianSuites.Stable) && !IsSilence(result))
+        if (!HasSuite(DebianSuites.Stable) && !IsSilent)
         {
             // A mirror in the middle of its own update is a matter of moments; for one that does not answer apt has waited long enough.
             result = await RunAsync(["-o", "Acquire::Retries=0", "update"], cancellation).ConfigureAwait(false);
@@ -142,9 +145,6 @@ internal sealed class PrivateApt
         && line.EndsWith(' ' + package, StringComparison.Ordinal)
         && line.Contains("Unable to locate package", StringComparison.Ordinal));
 
-    private static bool IsSilence(ToolResult result) => ((string[])["timed out", "Connection failed"]).Any(
-        words => (result.Errors + result.Output).Contains(words, StringComparison.Ordinal));
-
     private async Task WatchAsync(string step, IReadOnlyList<AptPackage> closure, CancellationToken cancellation)
     {
         static long Length(string path) => new FileInfo(path) is { Exists: true } file ? file.Length : 0;
@@ -228,6 +228,8 @@ internal sealed class PrivateApt
             _environment,
             cancellation,
             variables: new Dictionary<string, string> { ["APT_CONFIG"] = Path.Combine(_folder, "apt.conf") }).ConfigureAwait(false);
+        IsSilent = ((string[])["timed out", "Connection failed"]).Any(
+            words => (result.Errors + result.Output).Contains(words, StringComparison.Ordinal));
         await File.AppendAllTextAsync(
             _log,
             $"--- apt-get {string.Join(' ', arguments)} ({_architecture}): exit status {result.ExitCode}\n{result.Output}{result.Errors}",
