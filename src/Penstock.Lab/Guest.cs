@@ -83,9 +83,11 @@ public sealed class Guest : IAsyncDisposable
 
             console.Dispose();
             RemoveFolder(folder);
-            if (process is not null && !cancellation.IsCancellationRequested && e is IOException or LabException or OperationCanceledException)
+            // QEMU may have ended of the same Ctrl-C.
+            cancellation.ThrowIfCancellationRequested();
+            if (process is not null && e is IOException or LabException or OperationCanceledException)
             {
-                throw new LabException(NotStarted(lab, process!, e is OperationCanceledException), e);
+                throw new LabException(NotStarted(lab, process, e is OperationCanceledException), e);
             }
 
             throw;

@@ -66,4 +66,38 @@ public sealed class DemoTests
         string error = Assert.Single(result.Errors);
         Assert.All([qemu, "7.2", "11"], text => Assert.Contains(text, error, StringComparison.Ordinal));
     }
+
+    [Theory]
+    [InlineData(ToolProcess.Interrupt)]
+    [InlineData(ToolProcess.Terminate)]
+    [InlineData(ToolProcess.HangUp)]
+    public async Task GuestDemo_SignalWhileTheGuestBoots_LeavesNoProcessAndNoFolder(int signal)
+    {
+        using var folder = new TemporaryFolder();
+        string temporary = Directory.CreateDirectory(folder.File("tmp")).FullName;
+        string qemu = folder.File("qemu-system-x86_64");
+        await File.WriteAllTextAsync(
+            qemu, $"#!/bin/sh\n[ \"$1\" != --version ] || {{ echo 'QEMU emulator version 11.1.0'; exit; }}\necho $$ > '{folder.File("pid")}'\nexec /bin/sleep 600\n");
+        File.SetUnixFileMode(qemu, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        var environment = new Dictionary<string, string?>
+        {
+            ["PENSTOCK_LAB"] = folder.File("lab"),
+            ["PENSTOCK_QEMU"] = qemu,
+            ["PENSTOCK_KERNEL"] = qemu,
+            ["PENSTOCK_BUSYBOX"] = qemu,
+            ["TMPDIR"] = temporary,
+            // Nothing to fetch with, so the guest goes without lspci.
+            ["PATH"] = temporary,
+        };
+        using var tool = new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64"], environment);
+        await tool.ErrorLineAsync("booting the guest");
+        Assert.True(SpinWait.SpinUntil(() => new FileInfo(folder.File("pid")) is { Exists: true, Length: > 0 }, ToolProcess.Patience));
+        tool.Signal(signal);
+
+        ToolResult result = await tool.EndAsync();
+        Assert.Equal(1, result.Status);
+        Assert.Equal("penstock demo: interrupted", Assert.Single(result.Errors));
+        Assert.Empty(Directory.EnumerateFileSystemEntries(temporary));
+        Assert.NotEqual(0, ToolProcess.Kill(int.Parse(await File.ReadAllTextAsync(folder.File("pid")), System.Globalization.CultureInfo.InvariantCulture), 0));
+    }
 }

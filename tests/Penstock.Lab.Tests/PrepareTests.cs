@@ -167,6 +167,23 @@ public sealed class PrepareTests : IDisposable
     }
 
     [Fact]
+    public async Task Prepare_CancelledWhileItFetches_LeavesNoApt()
+    {
+        _folder.Program("bin/apt-get", $"echo $$ > '{_folder["part"]}'; mv '{_folder["part"]}' '{_folder["pid"]}'; exec sleep 600");
+        _folder.Program("bin/dpkg-deb", "exit 0");
+        _folder.Program("bin/dpkg", "echo amd64");
+        Directory.CreateDirectory(_folder["apt"]);
+        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
+        using var cancel = new CancellationTokenSource();
+        var prepare = VmLab.PrepareAsync(GuestArchitecture.X86_64, new LabOptions { CacheFolder = _folder["cache"] }, Environment, cancel.Token);
+        Assert.True(SpinWait.SpinUntil(() => File.Exists(_folder["pid"]), TimeSpan.FromMinutes(1)));
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => prepare);
+        Assert.False(SupervisedProcessTests.Lives(int.Parse(await File.ReadAllTextAsync(_folder["pid"]), System.Globalization.CultureInfo.InvariantCulture)));
+        await using var free = await FolderLock.TakeAsync(_folder["cache"], null, CancellationToken.None);
+    }
+
+    [Fact]
     public async Task Prepare_FolderLockedByAnother_WaitsForIt()
     {
         WithoutDebian();
