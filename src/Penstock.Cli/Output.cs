@@ -39,7 +39,14 @@ internal sealed class Output(bool json)
     {
         lock (_gate)
         {
-            Console.Error.WriteLine(text);
+            try
+            {
+                Console.Error.WriteLine(text);
+            }
+            catch (IOException)
+            {
+                // Nobody reads what goes on; that is no reason to stop.
+            }
         }
     }
 

@@ -8,7 +8,14 @@ public sealed unsafe class EventDescriptor : IDisposable
 {
     private const string KernelKind = "anon_inode:[eventfd]";
 
-    private EventDescriptor(OwnedDescriptor descriptor) => Descriptor = descriptor;
+    // Somebody else has the same open file and with it the same flags.
+    private readonly bool _shared;
+
+    private EventDescriptor(OwnedDescriptor descriptor, bool shared = false)
+    {
+        Descriptor = descriptor;
+        _shared = shared;
+    }
 
     /// <summary>The descriptor; this object owns it.</summary>
     public OwnedDescriptor Descriptor { get; }
@@ -53,14 +60,14 @@ public sealed unsafe class EventDescriptor : IDisposable
             throw Native.Failure("fcntl(F_SETFL)", $"descriptor {fd}");
         }
 
-        return new EventDescriptor(descriptor);
+        return new EventDescriptor(descriptor, shared: true);
     }
 
     /// <summary>Makes a second owner of the same counter.</summary>
     /// <param name="ledger">Where it is counted, if anywhere.</param>
     /// <returns>The duplicate.</returns>
     /// <exception cref="SystemCallException">The process has no descriptor left.</exception>
-    public EventDescriptor Duplicate(ResourceLedger? ledger = null) => new(Descriptor.Duplicate(ledger));
+    public EventDescriptor Duplicate(ResourceLedger? ledger = null) => new(Descriptor.Duplicate(ledger), _shared);
 
     /// <summary>
     /// Adds 1. Does not wait: a counter that is full already says what a signal would say, and a peer that turned the
@@ -69,6 +76,12 @@ public sealed unsafe class EventDescriptor : IDisposable
     /// <returns>None, EAGAIN when the counter is full, or the error of write(2).</returns>
     public Errno Signal()
     {
+        // Whoever shares the flags may have taken O_NONBLOCK back, so a full counter is not found out by writing.
+        if (_shared && (Poll.Wait(Descriptor.Value, PollEvents.Out, TimeSpan.Zero) & PollEvents.Out) == 0)
+        {
+            return Errno.EAGAIN;
+        }
+
         ulong one = 1;
         while (true)
         {
@@ -113,6 +126,25 @@ public sealed unsafe class EventDescriptor : IDisposable
             {
                 throw Native.Failure("read", "an eventfd");
             }
+        }
+    }
+
+    /// <summary>
+    /// Empties the counter and makes the descriptor non-blocking again, so that a thread that is stuck in <see cref="Signal"/>, because the
+    /// peer filled a counter that it had made blocking, comes back. Signals that were not taken yet are lost.
+    /// </summary>
+    public void SetFree()
+    {
+        int fd = Descriptor.Value;
+        int flags = Native.fcntl(fd, Native.F_GETFL, 0);
+        if (flags >= 0)
+        {
+            _ = Native.fcntl(fd, Native.F_SETFL, flags | Native.O_NONBLOCK);
+        }
+
+        if ((Poll.Wait(fd, PollEvents.In, TimeSpan.Zero) & PollEvents.In) != 0)
+        {
+            TryDrain(out _);
         }
     }
 

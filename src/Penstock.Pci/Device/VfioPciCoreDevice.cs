@@ -37,7 +37,7 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
         ArgumentNullException.ThrowIfNull(function);
         ArgumentNullException.ThrowIfNull(group);
         _function = function;
-        _log = log ?? group.Unit.Host.Options.Log;
+        _log = LogSink.Contain(log) ?? group.Unit.Host.Options.Log;
         _ledger = group.Unit.Host.Ledger;
         _strand = new Strand(name, _ledger, _log);
         _config = new PciConfigSpace(function.Description, new Effects(this));

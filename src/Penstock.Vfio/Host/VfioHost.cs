@@ -22,7 +22,7 @@ public sealed class VfioHost : IDisposable
     public VfioHost(VfioHostOptions? options = null)
     {
         Options = options ?? new VfioHostOptions();
-        Mappings = new MappingCache(time: Options.Time, ledger: Ledger);
+        Mappings = new MappingCache(Options.Mappings, Options.Time, Ledger);
     }
 
     /// <summary>The settings.</summary>

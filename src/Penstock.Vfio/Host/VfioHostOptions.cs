@@ -1,10 +1,21 @@
+using Penstock.Interop;
+
 namespace Penstock.Vfio;
 
 /// <summary>Settings of a <see cref="VfioHost"/>, fixed when it is created.</summary>
 public sealed class VfioHostOptions
 {
-    /// <summary>Receives one line per noteworthy event. Called from any thread; must not throw and must not block.</summary>
-    public Action<string>? Log { get; init; }
+    private readonly Action<string>? _log;
+
+    /// <summary>Receives one line per noteworthy event. Called from any thread; must not block. One that throws is not called again.</summary>
+    public Action<string>? Log
+    {
+        get => _log;
+        init => _log = LogSink.Contain(value);
+    }
+
+    /// <summary>Limits of the mappings of users' files; null for the defaults.</summary>
+    public MappingCacheOptions? Mappings { get; init; }
 
     /// <summary>Clock and timers.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;

@@ -95,6 +95,10 @@ public sealed class DmaPort
     /// <param name="work">The work.</param>
     public void Post(Action work) => Strand.Post(work);
 
+    /// <summary>As <see cref="Strand.Post(Func{Task})"/>.</summary>
+    /// <param name="work">The work.</param>
+    public void Post(Func<Task> work) => Strand.Post(work);
+
     private Errno Find(out SoftwareDomain? domain)
     {
         domain = _group.Domain as SoftwareDomain;

@@ -61,7 +61,12 @@ public sealed partial class SoftwareDomain
             int done = CopyDirect(iova, data, access);
             if (done == 0)
             {
-                Errno errno = CopyHeld(iova, data, access, strand, out done);
+                Errno errno = CopyThrough(iova, data, access, out done);
+                if (errno == Errno.None && done == 0)
+                {
+                    errno = CopyHeld(iova, data, access, strand, out done);
+                }
+
                 if (errno != Errno.None)
                 {
                     return errno;
@@ -88,6 +93,15 @@ public sealed partial class SoftwareDomain
         while (!data.IsEmpty)
         {
             int done = CopyDirect(iova, data.Span, access);
+            if (done == 0)
+            {
+                Errno through = CopyThrough(iova, data.Span, access, out done);
+                if (through != Errno.None)
+                {
+                    return through;
+                }
+            }
+
             if (done == 0)
             {
                 Errno errno = TryHold(iova, (ulong)data.Length, access, out HeldMemory held);
@@ -139,6 +153,34 @@ public sealed partial class SoftwareDomain
         }
 
         return length;
+    }
+
+    /// <summary>
+    /// Memory that is copied through its descriptor: a bounded call on a file, made inside the scope, so that an unmap that has returned
+    /// has no copy behind it. Nothing is done for memory that needs messages.
+    /// </summary>
+    private Errno CopyThrough(ulong iova, Span<byte> data, DmaAccess access, out int done)
+    {
+        done = 0;
+        using DmaScope scope = Enter();
+        Errno errno = scope.TryHold(iova, (ulong)Math.Min(data.Length, CopyPerScope), access, out HeldMemory held);
+        if (errno != Errno.None)
+        {
+            return errno;
+        }
+
+        using (held)
+        {
+            if (held.Memory.NeedsMessages)
+            {
+                return Errno.None;
+            }
+
+            done = (int)held.Length;
+            return access == DmaAccess.Read
+                ? held.Memory.Read(held.Offset, data[..done])
+                : held.Memory.Write(held.Offset, data[..done]);
+        }
     }
 
     private Errno TryHold(ulong iova, ulong length, DmaAccess access, out HeldMemory held)

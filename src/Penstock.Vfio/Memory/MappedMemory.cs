@@ -36,7 +36,7 @@ public sealed unsafe class MappedMemory : UserMemory
     /// <param name="length">Length in bytes, at least 1.</param>
     /// <returns>The memory, with one reference.</returns>
     /// <exception cref="VfioException">
-    /// EINVAL: the file is shorter, or not a memory file; EACCES: its descriptor cannot be read; the error of mmap(2).
+    /// EINVAL: the file is shorter, or not a memory file; ENOSPC: too many mappings are in use; EACCES: its descriptor cannot be read; the error of mmap(2).
     /// </exception>
     public static MappedMemory Create(MappingCache cache, OwnedDescriptor descriptor, ulong offset, ulong length)
     {

@@ -89,6 +89,11 @@ public sealed class MappingCache : IDisposable
                 return window;
             }
 
+            if (_windows.Count - _idle.Count >= _options.LiveMappings)
+            {
+                throw new VfioException(Errno.ENOSPC, "mapping a user's memory", $"{_options.LiveMappings} mappings are in use; unmap some, or have the memory copied");
+            }
+
             window = new MappedWindow
             {
                 Key = key,

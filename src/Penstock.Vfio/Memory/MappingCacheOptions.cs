@@ -6,6 +6,12 @@ public sealed class MappingCacheOptions
     /// <summary>Small pieces of one file are mapped together in windows of this size in bytes, a power of two.</summary>
     public ulong WindowBytes { get; init; } = 64ul << 20;
 
+    /// <summary>
+    /// How many mappings may be in use. The kernel gives a process some 65,000 in all and ends a runtime that finds none left, so users must
+    /// never come near.
+    /// </summary>
+    public int LiveMappings { get; init; } = 8192;
+
     /// <summary>How much address space unused mappings may keep, in bytes.</summary>
     public ulong IdleBytes { get; init; } = 64ul << 30;
 

@@ -35,7 +35,7 @@ public sealed class Strand : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(name);
         Name = name;
         _ledger = ledger;
-        _log = log;
+        _log = LogSink.Contain(log);
     }
 
     /// <summary>Name of the strand and its thread.</summary>
@@ -91,6 +91,17 @@ public sealed class Strand : IDisposable
     {
         ArgumentNullException.ThrowIfNull(work);
         Enqueue(work);
+    }
+
+    /// <summary>
+    /// Queues work that goes on after it has waited for something. Only what runs before the first wait is on the strand; post again to
+    /// come back to it.
+    /// </summary>
+    /// <param name="work">The work; what it throws is logged, also later.</param>
+    public void Post(Func<Task> work)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        Enqueue((Action)(() => _ = LogFault(work())));
     }
 
     /// <summary>As <see cref="Post(Action)"/>; allocates nothing once the queue has grown.</summary>
@@ -255,6 +266,18 @@ public sealed class Strand : IDisposable
             {
                 Monitor.PulseAll(_gate);
             }
+        }
+    }
+
+    private async Task LogFault(Task work)
+    {
+        try
+        {
+            await work.ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            _log?.Invoke($"{Name}: posted work failed and was abandoned: {e}");
         }
     }
 

@@ -12,9 +12,52 @@ internal sealed partial class DmaMessageChannel
 
     private Errno Send(DmaExchange exchange, ReadOnlySpan<byte> data)
     {
-        _sender.Gate.Enter();
+        if (!_sender.Gate.Enter(_replyTime))
+        {
+            return Errno.ETIMEDOUT;
+        }
+
         Errno errno = SendAndExit(exchange, data);
         return errno == Errno.None ? DrainBacklog() : errno;
+    }
+
+    private async ValueTask<Errno> SendAsync(DmaExchange exchange, ReadOnlyMemory<byte> source)
+    {
+        if (!_sender.Gate.TryEnter())
+        {
+            // The access that holds the gate may be this very call, or wait for the strand that the caller is on: never wait here.
+            // Nor for ever: a model that blocks its register access on this transfer gets an error instead of its reply.
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+            if (!_sender.Gate.Enter(_replyTime))
+            {
+                return Errno.ETIMEDOUT;
+            }
+        }
+
+        Errno errno = SendAndExit(exchange, source);
+        if (errno == Errno.None && _sender.HasBacklog)
+        {
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+            errno = DrainBacklog();
+        }
+
+        return errno;
+    }
+
+    private Errno SendAndExit(DmaExchange exchange, ReadOnlyMemory<byte> source)
+    {
+        ReadOnlySpan<byte> data;
+        try
+        {
+            data = source.Span;
+        }
+        catch
+        {
+            _sender.Gate.Exit();
+            throw;
+        }
+
+        return SendAndExit(exchange, data);
     }
 
     /// <summary>Sends the message of an exchange. The caller holds the gate, which is free afterwards.</summary>
@@ -44,9 +87,11 @@ internal sealed partial class DmaMessageChannel
     /// </summary>
     private Errno DrainBacklog()
     {
+        long start = System.Diagnostics.Stopwatch.GetTimestamp();
         while (_sender.HasBacklog)
         {
-            if (Poll.Wait(_socket.Descriptor, PollEvents.Out, _replyTime) == PollEvents.None)
+            TimeSpan left = _replyTime - System.Diagnostics.Stopwatch.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero || Poll.Wait(_socket.Descriptor, PollEvents.Out, left) == PollEvents.None)
             {
                 PeerStoppedReading?.Invoke();
                 return Errno.ETIMEDOUT;

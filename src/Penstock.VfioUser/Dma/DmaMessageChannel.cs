@@ -228,43 +228,41 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
             return Errno.ENOTCONN;
         }
 
-        Task<Errno> task = exchange.BeginAsync(id, command, iova, Math.Max(destination.Length, source.Length), destination);
-        Publish(exchange);
-        if (!_sender.Gate.TryEnter())
-        {
-            // The access that holds the gate may be this very call, or wait for the strand that the caller is on: never wait here.
-            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-            _sender.Gate.Enter();
-        }
-
-        Errno errno = SendAndExit(exchange, source.Span);
-        if (errno == Errno.None && _sender.HasBacklog)
-        {
-            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-            errno = DrainBacklog();
-        }
-
-        if (errno != Errno.None)
-        {
-            exchange.TrySettle(errno);
-        }
-
         try
         {
-            await task.WaitAsync(_replyTime, cancellation).ConfigureAwait(false);
-        }
-        catch (TimeoutException)
-        {
-            exchange.TrySettle(Errno.ETIMEDOUT);
-        }
-        catch (OperationCanceledException)
-        {
-            exchange.TrySettle(Errno.ECANCELED);
-        }
+            Task<Errno> task = exchange.BeginAsync(id, command, iova, Math.Max(destination.Length, source.Length), destination);
+            Publish(exchange);
+            Errno errno = await SendAsync(exchange, source).ConfigureAwait(false);
+            if (errno != Errno.None)
+            {
+                exchange.TrySettle(errno);
+            }
 
-        Errno result = await task.ConfigureAwait(false);
-        Return(exchange);
-        return result;
+            try
+            {
+                await task.WaitAsync(_replyTime, cancellation).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                exchange.TrySettle(Errno.ETIMEDOUT);
+            }
+            catch (OperationCanceledException)
+            {
+                exchange.TrySettle(Errno.ECANCELED);
+            }
+
+            return await task.ConfigureAwait(false);
+        }
+        finally
+        {
+            // Only for an exchange that failed before it was waited for: its caller's memory threw.
+            if (!exchange.TrySettle(Errno.EFAULT))
+            {
+                exchange.Wait(Timeout.InfiniteTimeSpan);
+            }
+
+            Return(exchange);
+        }
     }
 
     private bool TryRent([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out DmaExchange? exchange, out ushort id)

@@ -1,3 +1,5 @@
+using Penstock.Interop;
+
 namespace Penstock.VfioUser;
 
 /// <summary>How a server treats its clients.</summary>
@@ -18,8 +20,14 @@ public sealed class VfioUserServerOptions
     /// <summary>The processor that sessions run on, or null for any.</summary>
     public int? Processor { get; init; }
 
-    /// <summary>One line for people, for each thing that happens.</summary>
-    public Action<string>? Log { get; init; }
+    private readonly Action<string>? _log;
+
+    /// <summary>One line for people, for each thing that happens. One that throws is not called again.</summary>
+    public Action<string>? Log
+    {
+        get => _log;
+        init => _log = LogSink.Contain(value);
+    }
 
     /// <summary>Sees every message, for recording.</summary>
     public IMessageObserver? Observer { get; init; }

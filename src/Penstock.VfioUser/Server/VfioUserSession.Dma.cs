@@ -54,9 +54,19 @@ internal sealed unsafe partial class VfioUserSession
         }
 
         // The client may ask for reading and writing instead of mapping; the other way round trust decides.
-        return use == MemoryUse.Copy || way == VfioUserDmaMapFlags.FileIo
-            ? CopiedMemory.Create(cache, descriptor, map.FileOffset, map.Size)
-            : MappedMemory.Create(cache, descriptor, map.FileOffset, map.Size);
+        if (use == MemoryUse.Borrow && way != VfioUserDmaMapFlags.FileIo)
+        {
+            try
+            {
+                return MappedMemory.Create(cache, descriptor, map.FileOffset, map.Size);
+            }
+            catch (VfioException full) when (full.Errno == Errno.ENOSPC)
+            {
+                // Slower, but without a mapping of its own.
+            }
+        }
+
+        return CopiedMemory.Create(cache, descriptor, map.FileOffset, map.Size);
     }
 
     private Errno DmaUnmap(ReadOnlySpan<byte> body, out int length)

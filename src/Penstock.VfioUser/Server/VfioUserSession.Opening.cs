@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.VfioUser;
@@ -5,7 +6,7 @@ using Penstock.Vfio;
 
 namespace Penstock.VfioUser;
 
-/// <content>The session as a user of VFIO: group, container, device file.</content>
+/// <content>How a session begins: group, container and device file as any user of VFIO opens them, then the negotiation.</content>
 internal sealed unsafe partial class VfioUserSession
 {
     private bool TryOpenDevice()
@@ -46,5 +47,53 @@ internal sealed unsafe partial class VfioUserSession
         {
             _regionSizes[i] = GetRegion((uint)i).Size;
         }
+    }
+
+    /// <summary>One device, one client: whoever says nothing must not keep the others out.</summary>
+    private bool WaitForVersion()
+    {
+        if (_receiver.HasMessage)
+        {
+            return true;
+        }
+
+        TimeSpan left = _options.PeerTimeout - Stopwatch.GetElapsedTime(_begun);
+        if (left > TimeSpan.Zero && Poll.Wait(_socket.Descriptor, PollEvents.In, left) != PollEvents.None)
+        {
+            return true;
+        }
+
+        End(SessionEndKind.ProtocolViolation, $"the client has not said which version it speaks within {_options.PeerTimeout.TotalSeconds} s");
+        return false;
+    }
+
+    private void Negotiate(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        if (header.Command != VfioUserCommand.Version)
+        {
+            ReplyError(header, Errno.EINVAL);
+            End(SessionEndKind.ProtocolViolation, $"the first command was {(ushort)header.Command}, not VERSION");
+            return;
+        }
+
+        if (!VersionMessage.TryRead(body, out VfioUserVersion version, out _limits, out string why))
+        {
+            ReplyError(header, Errno.EINVAL);
+            End(SessionEndKind.ProtocolViolation, why);
+            return;
+        }
+
+        ushort minor = Math.Min(version.Minor, VfioUserLimits.Minor);
+        var own = new PeerLimits
+        {
+            MaximumDescriptors = VfioUserLimits.MaximumDescriptors,
+            PageSizes = 1ul << System.Numerics.BitOperations.TrailingZeroCount(_container!.PageSizes),
+            MaximumDmaMaps = Math.Min(_endpoint.Host.Options.MappingLimit, VfioUserLimits.DefaultMaximumDmaMaps),
+        };
+        int length = VersionMessage.Write(Payload(256), minor, own);
+        _dmaChannel.PeerLimit = _limits.MaximumTransfer;
+        _negotiated = true;
+        Reply(header, length);
+        _options.ClientConnected?.Invoke();
     }
 }

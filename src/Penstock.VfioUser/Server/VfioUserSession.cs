@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
@@ -14,6 +15,8 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 {
     private static readonly FrameFormat Format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
 
+    private const int RefusalsTold = 20;
+
     private readonly VfioUserEndpoint _endpoint;
     private readonly VfioUserServerOptions _options;
     private readonly UnixSocket _socket;
@@ -22,6 +25,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     private readonly MessageSender _sender;
     private readonly DmaMessageChannel _dmaChannel;
     private readonly ContainedObserver? _observer;
+    private readonly SignalWatch _watch = new();
     private readonly byte* _reply;
 
     private VfioGroup? _group;
@@ -30,8 +34,10 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     private PeerLimits _limits = new();
     private SessionEnd? _end;
     private ulong[] _regionSizes = [];
+    private readonly long _begun = Stopwatch.GetTimestamp();
     private bool _negotiated;
     private bool _toldStrayReply;
+    private int _refusals;
     private volatile bool _stopping;
     private volatile bool _notReading;
 
@@ -45,7 +51,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _sender = new MessageSender(socket);
         _observer = options.Observer is null ? null : new ContainedObserver(options.Observer, options.Log);
         _dmaChannel = new DmaMessageChannel(socket, _sender, _observer, options.PeerTimeout) { PeerStoppedReading = StopNotReading };
-        _reply = (byte*)NativeMemory.Alloc(VfioUserLimits.MaximumMessage);
+        
+        // Zeroes: a model that fills less than it was asked for must not show what another client left.
+        _reply = (byte*)NativeMemory.AllocZeroed(VfioUserLimits.MaximumMessage);
         endpoint.Host.Ledger.Acquired(ResourceKind.NativeBlock);
     }
 
@@ -88,9 +96,11 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     /// <summary>Gives everything back that the client made the session hold.</summary>
     public void Dispose()
     {
+        _watch.Enter();
         _socket.Shutdown();
         _dmaChannel.Close();
         _file?.Dispose();
+        _watch.Dispose();
         _group?.Dispose();
         _container?.Dispose();
         _endpoint.Host.Mappings.Trim();
@@ -114,12 +124,23 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             }
         }
 
+        if (!_negotiated)
+        {
+            wait = false;
+            if (!WaitForVersion())
+            {
+                return;
+            }
+        }
+
         ReceiveStatus status = _receiver.Receive(wait, out Span<byte> message);
         switch (status)
         {
             case ReceiveStatus.Message:
                 _observer?.OnMessage(true, message, _receiver.DescriptorCount);
+                _watch.Enter();
                 Dispatch(message);
+                _watch.Leave();
                 break;
             case ReceiveStatus.WouldBlock:
                 break;
@@ -227,17 +248,17 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         }
         catch (VfioException refused)
         {
-            Log($"{header.Command}: {refused.Message}");
+            TellRefusal($"{header.Command}: {refused.Message}");
             errno = refused.Errno;
         }
         catch (SystemCallException failed)
         {
-            Log($"{header.Command}: {failed.Message}");
+            TellRefusal($"{header.Command}: {failed.Message}");
             errno = failed.Errno;
         }
         catch (Exception fault)
         {
-            Log($"{header.Command}: fault: {fault}");
+            TellRefusal($"{header.Command}: fault: {fault}");
             errno = Errno.EIO;
         }
 
@@ -285,35 +306,6 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             _toldStrayReply = true;
             Log($"a reply that nothing waits for (id {header.Id}, command {(ushort)header.Command}) was dropped; further ones are dropped silently");
         }
-    }
-
-    private void Negotiate(in VfioUserHeader header, ReadOnlySpan<byte> body)
-    {
-        if (header.Command != VfioUserCommand.Version)
-        {
-            ReplyError(header, Errno.EINVAL);
-            End(SessionEndKind.ProtocolViolation, $"the first command was {(ushort)header.Command}, not VERSION");
-            return;
-        }
-
-        if (!VersionMessage.TryRead(body, out VfioUserVersion version, out _limits, out string why))
-        {
-            ReplyError(header, Errno.EINVAL);
-            End(SessionEndKind.ProtocolViolation, why);
-            return;
-        }
-
-        ushort minor = Math.Min(version.Minor, VfioUserLimits.Minor);
-        var own = new PeerLimits
-        {
-            MaximumDescriptors = VfioUserLimits.MaximumDescriptors,
-            MaximumDmaMaps = Math.Min(_endpoint.Host.Options.MappingLimit, VfioUserLimits.DefaultMaximumDmaMaps),
-        };
-        int length = VersionMessage.Write(Payload(256), minor, own);
-        _dmaChannel.PeerLimit = _limits.MaximumTransfer;
-        _negotiated = true;
-        Reply(header, length);
-        _options.ClientConnected?.Invoke();
     }
 
     private Span<byte> Payload(int length) => new(_reply + VfioUserHeader.Length, length);
@@ -364,4 +356,13 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     private void End(SessionEndKind kind, string reason) => _end ??= new SessionEnd(kind, reason);
 
     private void Log(string line) => _options.Log?.Invoke(line);
+
+    /// <summary>A client decides how many of its commands are wrong, but not how long the log becomes.</summary>
+    private void TellRefusal(string line)
+    {
+        if (++_refusals <= RefusalsTold)
+        {
+            Log(_refusals < RefusalsTold ? line : $"{line}; further ones of this client are not told");
+        }
+    }
 }

@@ -24,6 +24,29 @@ internal sealed class SendGate : IDisposable
     /// <summary>Enters if nobody is there.</summary>
     public bool TryEnter() => Interlocked.CompareExchange(ref _state, Held, Free) == Free;
 
+    /// <summary>Enters, but waits no longer than this.</summary>
+    /// <returns>False when the time was up.</returns>
+    public bool Enter(TimeSpan time)
+    {
+        if (TryEnter())
+        {
+            return true;
+        }
+
+        long deadline = Environment.TickCount64 + (long)time.TotalMilliseconds;
+        while (Interlocked.Exchange(ref _state, HeldWithWaiters) != Free)
+        {
+            // Whoever gives up leaves "with waiters" behind; the wake-up that this costs finds nobody and does no harm.
+            long left = deadline - Environment.TickCount64;
+            if (left <= 0 || !_wake.Wait((int)Math.Min(left, int.MaxValue)))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     public void Exit()
     {
         if (Interlocked.Exchange(ref _state, Free) == HeldWithWaiters)

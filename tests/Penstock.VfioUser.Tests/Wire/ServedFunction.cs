@@ -19,11 +19,12 @@ internal sealed class ServedFunction : IDisposable
     private readonly Dictionary<ResourceKind, long> _before = [];
     private int _seen;
 
-    public ServedFunction(VfioUserServerOptions? options = null, int? mappingLimit = null, IPciFunction? function = null)
+    public ServedFunction(
+        VfioUserServerOptions? options = null, int? mappingLimit = null, IPciFunction? function = null, MappingCacheOptions? mappings = null)
     {
         options ??= new VfioUserServerOptions();
         Function = function as WireFunction ?? new WireFunction();
-        Host = new VfioHost(new VfioHostOptions { Log = Log.Add, MappingLimit = mappingLimit ?? 65535 });
+        Host = new VfioHost(new VfioHostOptions { Log = Log.Add, MappingLimit = mappingLimit ?? 65535, Mappings = mappings });
         IommuGroup group = Host.AddIommuUnit("software").CreateGroup();
         _device = new VfioPciCoreDevice(SlotName, function ?? Function, group, Log.Add);
         Host.Register(_device, group);
@@ -38,7 +39,7 @@ internal sealed class ServedFunction : IDisposable
                 Observer = options.Observer,
                 PeerTimeout = options.PeerTimeout,
                 ClientConnected = options.ClientConnected,
-                Log = Log.Add,
+                Log = options.Log ?? Log.Add,
                 ClientEnded = end =>
                 {
                     _ends.Add(end);
