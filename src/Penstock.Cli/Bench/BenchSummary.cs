@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace Penstock.Cli.Bench;
 
-/// <summary>A measure over all rounds: best and median of the rounds' means, and ratios to the floor.</summary>
+/// <summary>A measure over all rounds: best and median of the rounds' means, and ratios of best to best and median to median.</summary>
 internal sealed record BenchSummary(double Best, double Median, double? FloorBest, double? FloorMedian, double? BestRatio, double? MedianRatio)
 {
     public static BenchSummary Of(IEnumerable<BenchSample> measure, string ours, string floor)
@@ -15,8 +15,7 @@ internal sealed record BenchSummary(double Best, double Median, double? FloorBes
             return new BenchSummary(own.Min(), MedianOf(own), null, null, null, null);
         }
 
-        double[] pairs = [.. own.Zip(peer, (a, b) => a / b)];
-        return new BenchSummary(own.Min(), MedianOf(own), peer.Min(), MedianOf(peer), own.Min() / peer.Min(), MedianOf(pairs));
+        return new BenchSummary(own.Min(), MedianOf(own), peer.Min(), MedianOf(peer), own.Min() / peer.Min(), MedianOf(own) / MedianOf(peer));
     }
 
     public JsonObject ToJson(string measure, int rounds) => new()

@@ -123,7 +123,7 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
         output.Line($"Nanoseconds for an operation: best and median of the means of {options.Rounds} rounds.");
         if (compare)
         {
-            output.Line("Ratios are Penstock to floor, 1 is as fast as the floor; the median is over the rounds' pairs.");
+            output.Line("Ratios are Penstock to floor, 1 is as fast as the floor; best to best and median to median.");
         }
     }
 
