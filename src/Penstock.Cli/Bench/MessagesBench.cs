@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json;
-using Penstock.Cli.Demo;
 
 namespace Penstock.Cli.Bench;
 
