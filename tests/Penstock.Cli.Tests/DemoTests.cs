@@ -5,6 +5,11 @@ public sealed class DemoTests
     private static readonly string[] Steps =
         ["serve", "connect", "identify", "outputs", "inputs", "interrupts", "memory", "timing", "reset", "leave"];
 
+    private static readonly string[] GuestSteps = ["lab", "boot", "lspci", "outputs", "inputs", "interrupts", "leave"];
+
+    /// <summary>The first time QEMU and a kernel are fetched.</summary>
+    private static readonly TimeSpan GuestPatience = TimeSpan.FromMinutes(10);
+
     [Fact]
     public async Task Demo_WithoutArguments_ShowsEveryStep()
     {
@@ -12,8 +17,7 @@ public sealed class DemoTests
 
         Assert.Equal(0, result.Status);
         Assert.Empty(result.Errors);
-        IEnumerable<string> shown = result.Output.Where(l => l.StartsWith("  ", StringComparison.Ordinal)).Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]);
-        Assert.Equal(Steps, shown);
+        Assert.Equal(Steps, Shown(result));
         Assert.StartsWith("10 steps verified in ", result.Output[^1], StringComparison.Ordinal);
     }
 
@@ -26,6 +30,43 @@ public sealed class DemoTests
         Assert.Equal(Steps, result.Objects[..^1].Select(o => o.GetProperty("step").GetString()));
         Assert.All(result.Objects, o => Assert.True(o.GetProperty("ok").GetBoolean()));
         Assert.Equal("done", result.Objects[^1].GetProperty("event").GetString());
+        Assert.True(result.Objects[^1].GetProperty("seconds").GetDouble() > 0);
+    }
+
+    [Fact]
+    public async Task Demo_TemporaryFolderThatIsTooLongOrMissing_RunsInTmp()
+    {
+        using var folder = new TemporaryFolder();
+        string tooLong = Directory.CreateDirectory(folder.File(new string('x', 100))).FullName;
+        foreach (string temporary in (string[])[tooLong, folder.File("missing")])
+        {
+            ToolResult result = await RunAsync(new() { ["TMPDIR"] = temporary }, "demo", "--json");
+
+            Assert.Equal(0, result.Status);
+            Assert.Contains(" /tmp/penstock-", result.Objects[0].GetProperty("what").GetString(), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Demo_TemporaryFolderThatFits_IsUsedAndLeftEmpty()
+    {
+        using var folder = new TemporaryFolder();
+        ToolResult result = await RunAsync(new() { ["TMPDIR"] = folder.Path }, "demo", "--json");
+
+        Assert.Equal(0, result.Status);
+        Assert.Contains($" {folder.Path}/penstock-", result.Objects[0].GetProperty("what").GetString(), StringComparison.Ordinal);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
+    }
+
+    [Fact]
+    public async Task Demo_TemporaryFolderThatTakesNoFolders_IsNamedWithTheRemedyAndJsonSaysFailed()
+    {
+        ToolResult result = await RunAsync(new() { ["TMPDIR"] = "/proc" }, "demo", "--json");
+
+        Assert.Equal(1, result.Status);
+        string error = Assert.Single(result.Errors);
+        Assert.All(["in /proc:", "TMPDIR"], text => Assert.Contains(text, error, StringComparison.Ordinal));
+        AssertFailed(Assert.Single(result.Objects), "in /proc:");
     }
 
     [Fact]
@@ -46,9 +87,10 @@ public sealed class DemoTests
             ["PENSTOCK_LAB"] = folder.Path,
             ["PENSTOCK_QEMU"] = folder.File("no-such-qemu"),
         };
-        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64"], environment));
+        ToolResult result = await RunAsync(environment, "demo", "--guest", "x86_64", "--json");
 
         Assert.Equal(1, result.Status);
+        AssertFailed(result.Objects[^1], "no-such-qemu");
         Assert.Contains("no-such-qemu", Assert.Single(result.Errors), StringComparison.Ordinal);
     }
 
@@ -60,7 +102,7 @@ public sealed class DemoTests
         await File.WriteAllTextAsync(qemu, "#!/bin/sh\necho 'QEMU emulator version 7.2.0'\n");
         File.SetUnixFileMode(qemu, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var environment = new Dictionary<string, string?> { ["PENSTOCK_LAB"] = folder.Path, ["PENSTOCK_QEMU"] = qemu };
-        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64"], environment));
+        ToolResult result = await RunAsync(environment, "demo", "--guest", "x86_64");
 
         Assert.Equal(1, result.Status);
         string error = Assert.Single(result.Errors);
@@ -89,7 +131,7 @@ public sealed class DemoTests
             // Nothing to fetch with, so the guest goes without lspci.
             ["PATH"] = temporary,
         };
-        using var tool = new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64"], environment);
+        using var tool = new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64", "--json"], environment);
         await tool.ErrorLineAsync("booting the guest");
         Assert.True(SpinWait.SpinUntil(() => new FileInfo(folder.File("pid")) is { Exists: true, Length: > 0 }, ToolProcess.Patience));
         tool.Signal(signal);
@@ -97,7 +139,46 @@ public sealed class DemoTests
         ToolResult result = await tool.EndAsync();
         Assert.Equal(1, result.Status);
         Assert.Equal("penstock demo: interrupted", Assert.Single(result.Errors));
+        AssertFailed(result.Objects[^1], "interrupted");
         Assert.Empty(Directory.EnumerateFileSystemEntries(temporary));
         Assert.NotEqual(0, ToolProcess.Kill(int.Parse(await File.ReadAllTextAsync(folder.File("pid")), System.Globalization.CultureInfo.InvariantCulture), 0));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    [Trait("Category", "VM")]
+    public async Task GuestDemo_RealGuest_ShowsEveryStep(bool json)
+    {
+        var tool = new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64", .. json ? (string[])["--json"] : []]);
+        ToolResult result = await ToolProcess.EndAsync(tool, GuestPatience);
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        if (json)
+        {
+            Assert.Equal(GuestSteps, result.Objects.Where(o => o.TryGetProperty("step", out _)).Select(o => o.GetProperty("step").GetString()));
+            Assert.Equal("done", result.Objects[^1].GetProperty("event").GetString());
+            Assert.True(result.Objects[^1].GetProperty("ok").GetBoolean());
+            Assert.Equal(GuestSteps.Length, result.Objects[^1].GetProperty("steps").GetInt32());
+        }
+        else
+        {
+            Assert.Equal(GuestSteps, Shown(result).Where(word => word != "|"));
+            Assert.StartsWith("7 steps verified in ", result.Output[^1], StringComparison.Ordinal);
+        }
+    }
+
+    private static IEnumerable<string> Shown(ToolResult result) => result.Output
+        .Where(l => l.StartsWith("  ", StringComparison.Ordinal))
+        .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]);
+
+    private static Task<ToolResult> RunAsync(Dictionary<string, string?> environment, params string[] arguments) =>
+        ToolProcess.EndAsync(new ToolProcess(Repository.Program, arguments, environment));
+
+    private static void AssertFailed(System.Text.Json.JsonElement last, string text)
+    {
+        Assert.Equal("failed", last.GetProperty("event").GetString());
+        Assert.False(last.GetProperty("ok").GetBoolean());
+        Assert.Contains(text, last.GetProperty("what").GetString(), StringComparison.Ordinal);
     }
 }

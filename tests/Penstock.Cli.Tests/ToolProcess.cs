@@ -51,12 +51,12 @@ internal sealed partial class ToolProcess : IDisposable
     public static Task<ToolResult> RunAsync(params string[] arguments) => EndAsync(Penstock(arguments));
 
     /// <summary>Waits for a program's end.</summary>
-    public static async Task<ToolResult> EndAsync(ToolProcess tool)
+    public static async Task<ToolResult> EndAsync(ToolProcess tool, TimeSpan? patience = null)
     {
         using (tool)
         {
             tool.Input.Close();
-            return await tool.EndAsync();
+            return await tool.EndAsync(patience);
         }
     }
 
@@ -80,9 +80,9 @@ internal sealed partial class ToolProcess : IDisposable
 
     /// <summary>Waits for the end.</summary>
     /// <returns>The lines that nobody has read, and the exit status.</returns>
-    public async Task<ToolResult> EndAsync()
+    public async Task<ToolResult> EndAsync(TimeSpan? patience = null)
     {
-        using var limit = new CancellationTokenSource(Patience);
+        using var limit = new CancellationTokenSource(patience ?? Patience);
         await _process.WaitForExitAsync(limit.Token);
         return new ToolResult(_process.ExitCode, await RestAsync(_output.Reader, limit.Token), await RestAsync(_errors.Reader, limit.Token));
     }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 
 namespace Penstock.Cli.Demo;
@@ -36,22 +37,34 @@ internal sealed class DemoReport(Output output)
         }
     }
 
-    /// <summary>Runs a demonstration and says how it ended.</summary>
+    /// <summary>Runs a demonstration and says how it ended. What no demonstration expects is thrown on; a program has its last line then too.</summary>
     public async Task<int> RunAsync(Func<Task> demonstration)
     {
         try
         {
             await demonstration();
-            string seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds.ToString("F1", System.Globalization.CultureInfo.InvariantCulture);
-            output.Line($"\n{_steps} steps verified in {seconds} s.");
-            output.Object(new JsonObject { ["event"] = "done", ["steps"] = _steps, ["ok"] = true });
+            double seconds = Math.Round(Stopwatch.GetElapsedTime(_start).TotalSeconds, 1);
+            output.Line(string.Create(CultureInfo.InvariantCulture, $"\n{_steps} steps verified in {seconds:F1} s."));
+            output.Object(new JsonObject { ["event"] = "done", ["steps"] = _steps, ["seconds"] = seconds, ["ok"] = true });
             return ExitStatus.Done;
         }
         catch (DemoFailure failure)
         {
             output.Note($"penstock demo: NOT as it should be: {failure.Message}");
-            output.Object(new JsonObject { ["event"] = "failed", ["ok"] = false, ["what"] = failure.Message });
+            Failed(failure.Message);
             return ExitStatus.Failed;
         }
+        catch (OperationCanceledException)
+        {
+            Failed("interrupted");
+            throw;
+        }
+        catch (Exception e)
+        {
+            Failed(e.Message);
+            throw;
+        }
     }
+
+    private void Failed(string what) => output.Object(new JsonObject { ["event"] = "failed", ["ok"] = false, ["what"] = what });
 }

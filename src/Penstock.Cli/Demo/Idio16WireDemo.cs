@@ -45,11 +45,9 @@ internal sealed class Idio16WireDemo(DemoReport report)
             Identify(user);
             Outputs(user, card);
             Inputs(user, card);
-            cancellation.ThrowIfCancellationRequested();
-            Interrupts(user, card);
+            Interrupts(user, card, cancellation);
             Memory(user);
-            cancellation.ThrowIfCancellationRequested();
-            Timing(user);
+            Timing(user, cancellation);
             user.Write(Ports, 0, [0xff]);
             user.Reset();
             DemoReport.Verify(card.Outputs == 0, $"outputs after a reset are 0x{card.Outputs:x4}, not 0");
@@ -115,7 +113,7 @@ internal sealed class Idio16WireDemo(DemoReport report)
         report.Done("inputs", $"{patterns} patterns set from outside, read back through ports 1 and 5");
     }
 
-    private void Interrupts(VfioUserClient user, Idio16Function card)
+    private void Interrupts(VfioUserClient user, Idio16Function card, CancellationToken cancellation)
     {
         using var pin = EventDescriptor.Create();
         user.SetIrqs(VfioIrqs.Intx, VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionTrigger, 0, 1, pin);
@@ -126,6 +124,7 @@ internal sealed class Idio16WireDemo(DemoReport report)
         var times = new double[Changes];
         for (int i = 0; i < Changes; i++)
         {
+            cancellation.ThrowIfCancellationRequested();
             long start = Stopwatch.GetTimestamp();
             card.SetInput(3, i % 2 == 0);
             Poll.Wait(pin.Descriptor.Value, PollEvents.In, InterruptTime);
@@ -164,13 +163,14 @@ internal sealed class Idio16WireDemo(DemoReport report)
         report.Done("memory", "1 MiB of memory mapped, an overlapping map refused, unmapped");
     }
 
-    private void Timing(VfioUserClient user)
+    private void Timing(VfioUserClient user, CancellationToken cancellation)
     {
         Span<byte> port = stackalloc byte[1];
         var reads = new double[Accesses];
         var writes = new double[Accesses];
         for (int i = 0; i < Accesses; i++)
         {
+            cancellation.ThrowIfCancellationRequested();
             long start = Stopwatch.GetTimestamp();
             user.Read(Ports, 0, port);
             reads[i] = Stopwatch.GetElapsedTime(start).TotalMicroseconds;
@@ -178,6 +178,7 @@ internal sealed class Idio16WireDemo(DemoReport report)
 
         for (int i = 0; i < Accesses; i++)
         {
+            cancellation.ThrowIfCancellationRequested();
             long start = Stopwatch.GetTimestamp();
             user.Write(Ports, 0, port);
             writes[i] = Stopwatch.GetElapsedTime(start).TotalMicroseconds;
