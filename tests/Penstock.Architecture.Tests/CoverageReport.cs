@@ -28,6 +28,7 @@ internal static partial class CoverageReport
         ("B", "Interrupt bypass"),
         ("X", "Reset"),
         ("V", "VF token"),
+        ("VU", "vfio-user protocol"),
         ("F", "Features"),
         ("M", "Migration"),
         ("L", "Low power"),

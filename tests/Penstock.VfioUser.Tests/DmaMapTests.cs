@@ -50,6 +50,7 @@ public sealed class DmaMapTests : IDisposable
     [InlineData(0)]
     [InlineData(4)]
     [InlineData(31)]
+    [Trait("Row", "VU-F7")]
     public void Map_ShortBody_IsEinval(int length)
     {
         using WireClient client = _served.Connect();

@@ -115,6 +115,7 @@ public sealed class DmaMessageTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "VU-F10")]
     public async Task Dma_WhileClientCommandsComeToo_BothDirectionsAreServed()
     {
         const int Rounds = 200;

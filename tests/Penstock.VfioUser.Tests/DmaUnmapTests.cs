@@ -129,6 +129,7 @@ public sealed class DmaUnmapTests : IDisposable
     [InlineData(4)]
     [InlineData(8)]
     [InlineData(23)]
+    [Trait("Row", "VU-F7")]
     public void Unmap_ShortBody_IsEinval(int length)
     {
         using WireClient client = _served.Connect();

@@ -17,6 +17,7 @@ public sealed class FramingTests : IDisposable
     [InlineData(0x7fffffffu)]
     [InlineData(0x80000000u)]
     [InlineData(0xffffffffu)]
+    [Trait("Row", "VU-F2")]
     public void Size_Impossible_IsEinvalThenCloseWithReason(uint size)
     {
         using WireClient client = _served.Connect();
@@ -74,6 +75,7 @@ public sealed class FramingTests : IDisposable
     [InlineData(Cmd.SetIrqs)]
     [InlineData(Cmd.RegionRead)]
     [InlineData(Cmd.RegionWrite)]
+    [Trait("Row", "VU-F7")]
     public void Size_BareHeader_IsEinvalForAllButReset(ushort command)
     {
         using WireClient client = _served.Connect();

@@ -15,6 +15,7 @@ public sealed class FuzzTests
     [InlineData(4)]
     [InlineData(5)]
     [InlineData(6)]
+    [Trait("Row", "VU-F6")]
     public void RandomMessages_EachCommandHasOneReplyAndTheServerGoesOn(int seed)
     {
         var random = new Random(seed);

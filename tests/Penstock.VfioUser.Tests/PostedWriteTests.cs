@@ -57,6 +57,7 @@ public sealed class PostedWriteTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "VU-F1")]
     public void Post_AdvertisedSize_IsTakenWhole()
     {
         byte[] data = new byte[Cmd.Megabyte];

@@ -24,6 +24,7 @@ public sealed class RegionWriteTests : IDisposable
     [InlineData(0ul, (1 << 20) - 1)]
     [InlineData(0ul, 1 << 20)]
     [InlineData(1ul << 20, 1 << 20)]
+    [Trait("Row", "VU-F1")]
     public void Write_UpToTheAdvertisedSize_ArrivesAndTheStreamStaysInStep(ulong offset, int count)
     {
         byte[] data = new byte[count];
@@ -50,6 +51,7 @@ public sealed class RegionWriteTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "VU-F1")]
     public void Write_OnePastTheAdvertisedSize_IsEinvalThenCloseWithReason()
     {
         _client.SendBytes(WireClient.Header(3, Cmd.RegionWrite, 16 + 16 + Cmd.Megabyte + 1));

@@ -50,6 +50,7 @@ public sealed class SetIrqsTests : IDisposable
     [InlineData(4, 4)]
     [InlineData(47, 1)]
     [InlineData(1, 40)]
+    [Trait("Row", "VU-F3")]
     public void SetIrqs_AbsentChunk_DisarmsExactlyItsRange(uint start, uint count)
     {
         BindAllInChunks();
@@ -102,6 +103,7 @@ public sealed class SetIrqsTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "VU-F4")]
     public void SetIrqs_EachIndex_HasEventfdsOfItsOwn()
     {
         Bind(Err, 0, 1, first: 40);
@@ -233,6 +235,7 @@ public sealed class SetIrqsTests : IDisposable
     [InlineData(19u, 20)]
     [InlineData(20u, 0)]
     [InlineData(20u, 19)]
+    [Trait("Row", "VU-F7")]
     public void SetIrqs_TooSmall_IsEinval(uint argsz, int length)
     {
         byte[] body = WireClient.Irqs(None | Trigger, Msix, 0, 0, argsz);

@@ -142,6 +142,7 @@ public sealed class VersionTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "VU-F8")]
     public void Version_WithDescriptor_IsAnsweredAndTheDescriptorClosed()
     {
         using WireClient client = _served.ConnectRaw();
