@@ -5,6 +5,7 @@ public static class CurrentProcess
 {
     private const int CapabilityIpcLock = 14;
     private const int CapabilitySysRawIo = 17;
+    private const int CapabilitySysResource = 24;
 
     /// <summary>Effective user id.</summary>
     public static uint UserId => Native.geteuid();
@@ -14,6 +15,9 @@ public static class CurrentProcess
 
     /// <summary>Whether it has CAP_IPC_LOCK.</summary>
     public static bool HasLockMemory => HasCapability(CapabilityIpcLock);
+
+    /// <summary>Whether it has CAP_SYS_RESOURCE.</summary>
+    public static bool HasSysResource => HasCapability(CapabilitySysResource);
 
     /// <summary>RLIMIT_MEMLOCK, soft, in bytes; <see cref="ulong.MaxValue"/> for no limit.</summary>
     public static ulong MemlockLimit

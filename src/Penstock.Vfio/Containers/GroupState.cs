@@ -22,6 +22,9 @@ internal sealed class GroupState
 
     internal bool IsOpen { get; set; }
 
+    /// <summary>Devices of the group that are bound to an iommufd; while there is one, the group cannot be opened.</summary>
+    internal int CdevUsers { get; set; }
+
     internal VfioContainer? Container { get; set; }
 
     /// <summary>Open device files that use the container.</summary>

@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// An opened group file: the way from an IOMMU group to a container and to its devices. While device files opened through it exist, closing it
 /// takes effect only with the last of them. All members may be called from any thread.
 /// </summary>
-public sealed class VfioGroup : IDisposable
+public sealed class VfioGroup : IDisposable, IDeviceFileOwner
 {
     private readonly GroupState _state;
     private readonly Caller _caller;
@@ -129,7 +129,7 @@ public sealed class VfioGroup : IDisposable
         }
     }
 
-    internal void CloseDevice(VfioDevice device)
+    void IDeviceFileOwner.CloseDevice(VfioDevice device)
     {
         lock (_state.Gate)
         {

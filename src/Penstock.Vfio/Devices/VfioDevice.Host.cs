@@ -65,7 +65,33 @@ public abstract partial class VfioDevice
         }
     }
 
-    internal void RemoveUser(VfioContainer? container)
+    /// <summary>Opens the device for somebody who must be the only one.</summary>
+    /// <exception cref="VfioException">EINVAL: somebody has it open.</exception>
+    internal void AddSoleUser(string what, Action bind, Action unbind)
+    {
+        lock (_gate)
+        {
+            if (_users != 0)
+            {
+                throw new VfioException(Errno.EINVAL, what, "it is open through another file");
+            }
+
+            bind();
+            try
+            {
+                Open();
+            }
+            catch
+            {
+                unbind();
+                throw;
+            }
+
+            _users = 1;
+        }
+    }
+
+    internal void RemoveUser(VfioContainer? container, Action? unbind = null)
     {
         lock (_gate)
         {
@@ -83,6 +109,7 @@ public abstract partial class VfioDevice
             {
                 _users = 0;
                 container?.DeviceClosed(this);
+                unbind?.Invoke();
                 _closed?.TrySetResult();
             }
         }

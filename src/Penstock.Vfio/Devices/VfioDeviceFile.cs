@@ -12,15 +12,16 @@ public sealed class VfioDeviceFile : IDisposable
     private const VfioIrqSetFlags KnownIrqFlags = VfioIrqSetFlags.DataMask | VfioIrqSetFlags.ActionsMask;
 
     private readonly VfioDevice _device;
-    private readonly VfioGroup _group;
+    private readonly IDeviceFileOwner _owner;
     private readonly Strand? _strand;
     private int _closed;
-    private volatile bool _granted = true;
+    private volatile bool _granted;
 
-    internal VfioDeviceFile(VfioDevice device, VfioGroup group)
+    internal VfioDeviceFile(VfioDevice device, IDeviceFileOwner owner, bool granted = true)
     {
         _device = device;
-        _group = group;
+        _owner = owner;
+        _granted = granted;
         _strand = device.Strand;
     }
 
@@ -184,15 +185,18 @@ public sealed class VfioDeviceFile : IDisposable
         if (Interlocked.Exchange(ref _closed, 1) == 0)
         {
             _granted = false;
-            _group.CloseDevice(_device);
+            _owner.CloseDevice(_device);
         }
     }
+
+    /// <summary>The device is open for this file from now on.</summary>
+    internal void Grant() => _granted = true;
 
     private void ThrowIfClosed(string what)
     {
         if (!_granted)
         {
-            throw new VfioException(Errno.EINVAL, what, $"the file of {Name} is closed");
+            throw new VfioException(Errno.EINVAL, what, $"the file of {Name} is closed, or not bound yet");
         }
     }
 }

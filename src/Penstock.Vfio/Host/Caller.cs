@@ -9,9 +9,15 @@ namespace Penstock.Vfio;
 /// <param name="MemlockLimit">Limit of locked memory in bytes.</param>
 public sealed record Caller(uint UserId, bool RawIo, bool LockMemory, ulong MemlockLimit)
 {
+    /// <summary>CAP_SYS_RESOURCE: may choose how locked memory is accounted.</summary>
+    public bool Resources { get; init; }
+
     /// <summary>This process, asked now.</summary>
     public static Caller Current =>
-        new(CurrentProcess.UserId, CurrentProcess.HasRawIo, CurrentProcess.HasLockMemory, CurrentProcess.MemlockLimit);
+        new(CurrentProcess.UserId, CurrentProcess.HasRawIo, CurrentProcess.HasLockMemory, CurrentProcess.MemlockLimit)
+        {
+            Resources = CurrentProcess.HasSysResource,
+        };
 
     /// <summary>
     /// A peer on a socket. Its memory is shared rather than locked, so no limit applies; raw I/O only root has.

@@ -70,6 +70,9 @@ public sealed class VfioHost : IDisposable
         }
     }
 
+    /// <summary>What users of iommufds have locked.</summary>
+    internal LockedMemoryAccounts LockedMemory { get; } = new();
+
     internal IReadOnlyList<IommuBackendDriver> BackendDrivers
     {
         get
@@ -127,7 +130,7 @@ public sealed class VfioHost : IDisposable
     /// <param name="number">Its number.</param>
     /// <param name="caller">Who opens.</param>
     /// <returns>The group file.</returns>
-    /// <exception cref="VfioException">ENOENT: no such group; ENODEV: it has no registered device; EBUSY: open already.</exception>
+    /// <exception cref="VfioException">ENOENT: no such group; ENODEV: it has no registered device; EBUSY: open already, or a device is bound to an iommufd.</exception>
     public VfioGroup OpenGroup(int number, Caller caller)
     {
         ArgumentNullException.ThrowIfNull(caller);
@@ -147,6 +150,11 @@ public sealed class VfioHost : IDisposable
                 throw new VfioException(Errno.ENODEV, what, "the group's last device has gone");
             }
 
+            if (state.CdevUsers != 0)
+            {
+                throw new VfioException(Errno.EBUSY, what, "a device of the group is bound to an iommufd; close its file first");
+            }
+
             if (state.IsOpen)
             {
                 throw new VfioException(Errno.EBUSY, what, "it is open already");
@@ -155,6 +163,43 @@ public sealed class VfioHost : IDisposable
             state.IsOpen = true;
             return new VfioGroup(state, caller);
         }
+    }
+
+    /// <summary>Opens an iommufd.</summary>
+    /// <param name="caller">Who opens.</param>
+    /// <param name="memory">What addresses in its structures mean; null for those of this process.</param>
+    /// <param name="files">What descriptors in its structures mean; null for those of this process.</param>
+    /// <returns>The context, empty.</returns>
+    public IommufdContext OpenIommufd(Caller caller, IUserAddressSpace? memory = null, IUserFiles? files = null)
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        return new IommufdContext(this, caller, memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
+    }
+
+    /// <summary>Opens a device by itself, to bind it to an iommufd. It can be opened several times, and bound once.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="caller">Who opens.</param>
+    /// <param name="files">What descriptors in its structures mean; null for those of this process.</param>
+    /// <returns>The file, not bound.</returns>
+    /// <exception cref="VfioException">ENODEV: no such device, or it is being taken back.</exception>
+    public VfioCdevFile OpenCdev(string name, Caller caller, IUserFiles? files = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentNullException.ThrowIfNull(caller);
+        GroupState? state = null;
+        VfioDevice? device = Devices.FirstOrDefault(d => d.Name == name && (state = d.State) is not null);
+        if (device is not null)
+        {
+            lock (state!.Gate)
+            {
+                if (state.Devices.Contains(device))
+                {
+                    return new VfioCdevFile(device, state, caller, files ?? new UserFiles());
+                }
+            }
+        }
+
+        throw new VfioException(Errno.ENODEV, $"opening {name}", "this host has no such device, or it is being taken back");
     }
 
     /// <summary>Registers a device, so that users can open it through its group.</summary>

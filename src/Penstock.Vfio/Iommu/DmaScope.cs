@@ -80,7 +80,8 @@ public readonly ref struct DmaScope
         UserMemory memory = _domain!.MemoryAt(entry->Memory);
         memory.Hold();
         ulong start = (entry->Flags & TableEntry.Direct) != 0 ? entry->Target - (ulong)memory.DirectAddress : entry->Target;
-        held = new HeldMemory(memory, start + offset, Math.Min(length, entry->Length - offset));
+        DirtyLog? log = (access & DmaAccess.Write) != 0 ? _domain.LogAt(entry->Memory) : null;
+        held = new HeldMemory(memory, start + offset, Math.Min(length, entry->Length - offset), log, offset);
         return Errno.None;
     }
 

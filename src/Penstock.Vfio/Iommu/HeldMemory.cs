@@ -3,11 +3,16 @@ namespace Penstock.Vfio;
 /// <summary>A counted hold on part of a user's memory.</summary>
 public readonly struct HeldMemory : IDisposable
 {
-    internal HeldMemory(UserMemory memory, ulong offset, ulong length)
+    private readonly DirtyLog? _log;
+    private readonly ulong _logOffset;
+
+    internal HeldMemory(UserMemory memory, ulong offset, ulong length, DirtyLog? log = null, ulong logOffset = 0)
     {
         Memory = memory;
         Offset = offset;
         Length = length;
+        _log = log;
+        _logOffset = logOffset;
     }
 
     /// <summary>The memory.</summary>
@@ -20,5 +25,10 @@ public readonly struct HeldMemory : IDisposable
     public ulong Length { get; }
 
     /// <summary>Gives the hold back. Call it once.</summary>
-    public void Dispose() => Memory?.Release();
+    public void Dispose()
+    {
+        // Only now is everything written that will be.
+        _log?.Mark(_logOffset, Length);
+        Memory?.Release();
+    }
 }

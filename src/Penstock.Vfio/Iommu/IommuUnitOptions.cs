@@ -17,4 +17,16 @@ public sealed class IommuUnitOptions
 
     /// <summary>Whether DMA is coherent with the CPU's caches. Groups of a unit without it accept no devices.</summary>
     public bool CacheCoherent { get; init; } = true;
+
+    /// <summary>Whether page tables can track what devices write.</summary>
+    public bool DirtyTracking { get; init; } = true;
+
+    /// <summary>Kinds of first-stage tables that users may nest on top of their page tables.</summary>
+    public IReadOnlyList<NestedTranslation> NestedTranslations { get; init; } = [];
+
+    /// <summary>Type of <see cref="HardwareInfo"/>; 0 when there is none.</summary>
+    public uint HardwareInfoType { get; init; }
+
+    /// <summary>What a user of nested tables has to know of the unit.</summary>
+    public ReadOnlyMemory<byte> HardwareInfo { get; init; }
 }

@@ -89,15 +89,14 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
             }
 
             memory.Hold();
-            nint direct = memory.DirectAddress;
-            Insert(table, new TableEntry
+            var entry = new TableEntry { Start = iova, Length = size, Memory = Remember(memory), Flags = (int)access };
+            SetTarget(ref entry, memory, memoryOffset, direct: !_tracking);
+            if (_tracking)
             {
-                Start = iova,
-                Length = size,
-                Target = direct != 0 ? (ulong)direct + memoryOffset : memoryOffset,
-                Memory = Remember(memory),
-                Flags = (int)access | (direct != 0 ? TableEntry.Direct : 0),
-            });
+                Track(entry.Memory, size);
+            }
+
+            Insert(table, entry);
             Volatile.Write(ref _count, _count + 1);
             if (_retiredBytes > RetiredLimit)
             {

@@ -1,0 +1,35 @@
+using System.Runtime.InteropServices;
+
+namespace Penstock.Specs.Iommufd;
+
+/// <summary>IOAS_MAP_FILE (linux/iommufd.h).</summary>
+[StructLayout(LayoutKind.Sequential, Pack = 1)]
+public struct IommuIoasMapFile
+{
+    /// <summary>Smallest size that the call accepts, in bytes.</summary>
+    public const int MinimumLength = 40;
+
+    /// <summary>Length of the structure in bytes.</summary>
+    public const int Length = 40;
+
+    /// <summary>Size of this structure.</summary>
+    public uint Size;
+
+    /// <summary>Flags.</summary>
+    public IommuMapFlags Flags;
+
+    /// <summary>The address space.</summary>
+    public uint IoasId;
+
+    /// <summary>The memory file.</summary>
+    public int FileDescriptor;
+
+    /// <summary>First byte in the file.</summary>
+    public ulong Start;
+
+    /// <summary>Length in bytes.</summary>
+    public ulong MapLength;
+
+    /// <summary>First I/O address; receives it unless it was fixed.</summary>
+    public ulong Iova;
+}

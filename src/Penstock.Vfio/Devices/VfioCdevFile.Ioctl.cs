@@ -1,0 +1,95 @@
+using Penstock.Interop;
+using Penstock.Specs.Iommufd;
+
+namespace Penstock.Vfio;
+
+/// <content>The kernel's structures over the typed calls.</content>
+public sealed partial class VfioCdevFile
+{
+    /// <summary>A call with the kernel's number and structure, which is answered in place.</summary>
+    /// <param name="request">The number, see <see cref="VfioCdevRequest"/>.</param>
+    /// <param name="argument">The structure.</param>
+    /// <returns>What ioctl(2) returns.</returns>
+    /// <exception cref="VfioException">
+    /// ENOTTY: unknown number, EINVAL instead before the device is bound; EFAULT: no structure; EINVAL: too short, or unknown flags; E2BIG:
+    /// BIND with more than is known; EBADF, EBADFD: not the descriptor of an iommufd; EOPNOTSUPP: a PASID; the errors of the typed call.
+    /// </exception>
+    public int Ioctl(uint request, Span<byte> argument)
+    {
+        switch ((VfioCdevRequest)request)
+        {
+            case VfioCdevRequest.BindIommufd:
+                IoctlBind(argument);
+                return 0;
+            case VfioCdevRequest.AttachIommufdPt:
+                IoctlAttach(argument);
+                return 0;
+            case VfioCdevRequest.DetachIommufdPt:
+                IoctlDetach(argument);
+                return 0;
+            default:
+                bool bound = Binding is not null;
+                throw new VfioException(bound ? Errno.ENOTTY : Errno.EINVAL, $"request 0x{request:x}", "the device does not know it, or is not bound");
+        }
+    }
+
+    private static void CheckFlags(string what, VfioCdevFlags flags)
+    {
+        if ((flags & ~VfioCdevFlags.TokenOrPasid) != 0)
+        {
+            throw new VfioException(Errno.EINVAL, what, $"unknown flags {flags}");
+        }
+
+        if (flags != 0)
+        {
+            throw new VfioException(Errno.EOPNOTSUPP, what, "the device has no PASIDs");
+        }
+    }
+
+    private void IoctlBind(Span<byte> argument)
+    {
+        const string What = "BIND_IOMMUFD";
+        VfioDeviceBindIommufd call = Arguments.Take<VfioDeviceBindIommufd>(What, argument, VfioDeviceBindIommufd.MinimumLength);
+        if (call.Iommufd < 0 || (call.Flags & ~VfioCdevFlags.TokenOrPasid) != 0)
+        {
+            throw new VfioException(Errno.EINVAL, What, $"descriptor {call.Iommufd}, flags {call.Flags}");
+        }
+
+        call.OutDeviceId = Bind(what => FindContext(what, call), static _ => { });
+        Arguments.Put(argument, call);
+    }
+
+    private IommufdContext FindContext(string what, in VfioDeviceBindIommufd call)
+    {
+        if (call.Flags != 0)
+        {
+            throw new VfioException(Errno.EINVAL, what, "the device takes no token");
+        }
+
+        if (_files.Find(call.Iommufd) is { } file)
+        {
+            return file as IommufdContext ?? throw new VfioException(Errno.EBADFD, what, $"descriptor {call.Iommufd} is no iommufd");
+        }
+
+        // A descriptor of the caller's own is open, but something else; one that is not open is EBADF.
+        _files.Duplicate(call.Iommufd).Dispose();
+        throw new VfioException(Errno.EBADFD, what, $"descriptor {call.Iommufd} is no iommufd");
+    }
+
+    private void IoctlAttach(Span<byte> argument)
+    {
+        const string What = "ATTACH_IOMMUFD_PT";
+        VfioDeviceAttachIommufdPt call = Arguments.TakeIgnoringRest<VfioDeviceAttachIommufdPt>(What, argument, VfioDeviceAttachIommufdPt.MinimumLength);
+        CheckFlags(What, call.Flags);
+        call.PtId = Attach(call.PtId);
+        Arguments.Put(argument, call);
+    }
+
+    private void IoctlDetach(Span<byte> argument)
+    {
+        const string What = "DETACH_IOMMUFD_PT";
+        VfioDeviceDetachIommufdPt call = Arguments.TakeIgnoringRest<VfioDeviceDetachIommufdPt>(What, argument, VfioDeviceDetachIommufdPt.MinimumLength);
+        CheckFlags(What, call.Flags);
+        Detach();
+    }
+}

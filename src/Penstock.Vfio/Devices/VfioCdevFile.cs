@@ -1,0 +1,153 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>
+/// A device opened by itself, without its group. Nothing can be done with it before it is bound to an iommufd; from then on
+/// <see cref="File"/> works and the group cannot be opened. All members may be called from any thread.
+/// </summary>
+public sealed partial class VfioCdevFile : IDisposable, IDeviceFileOwner
+{
+    private readonly VfioDevice _device;
+    private readonly GroupState _state;
+    private readonly IUserFiles _files;
+    private IommufdDevice? _bound;
+    private bool _closed;
+
+    internal VfioCdevFile(VfioDevice device, GroupState state, Caller caller, IUserFiles files)
+    {
+        _device = device;
+        _state = state;
+        _files = files;
+        Caller = caller;
+        File = new VfioDeviceFile(device, this, granted: false);
+    }
+
+    /// <summary>Who opened it.</summary>
+    public Caller Caller { get; }
+
+    /// <summary>The device's calls; EINVAL each until it is bound. Disposing it closes this file.</summary>
+    public VfioDeviceFile File { get; }
+
+    /// <summary>The binding; null while there is none.</summary>
+    public IommufdDevice? Binding
+    {
+        get
+        {
+            lock (_state.Gate)
+            {
+                return _bound;
+            }
+        }
+    }
+
+    /// <summary>Binds the device to an iommufd and opens it (BIND_IOMMUFD).</summary>
+    /// <param name="context">The iommufd.</param>
+    /// <returns>Id of the device in it.</returns>
+    /// <exception cref="VfioException">
+    /// EBUSY: the group is open; EINVAL: bound already, also by another file, or its IOMMU is not coherent; EPERM: interrupts are not
+    /// isolated, or the group's DMA has another owner; ENODEV: the device is gone; EBADF: closed; the driver's own errors.
+    /// </exception>
+    public uint Bind(IommufdContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        return Bind(_ => context, static _ => { });
+    }
+
+    /// <summary>Attaches the device to an address space or page table, or moves it there (ATTACH_IOMMUFD_PT).</summary>
+    /// <param name="id">Id of the address space or page table.</param>
+    /// <returns>Id of the page table.</returns>
+    /// <exception cref="VfioException">EINVAL: not bound; as <see cref="IommufdDevice.Attach"/>.</exception>
+    public uint Attach(uint id)
+    {
+        lock (_state.Gate)
+        {
+            IommufdDevice bound = RequireBound("ATTACH_IOMMUFD_PT");
+            return bound.IsAttached ? bound.Replace(id) : bound.Attach(id);
+        }
+    }
+
+    /// <summary>Detaches the device (DETACH_IOMMUFD_PT); without effect when not attached.</summary>
+    /// <exception cref="VfioException">EINVAL: not bound.</exception>
+    public void Detach()
+    {
+        lock (_state.Gate)
+        {
+            RequireBound("DETACH_IOMMUFD_PT").Detach();
+        }
+    }
+
+    /// <summary>Closes the file: the device is closed, detached and unbound.</summary>
+    public void Dispose() => File.Dispose();
+
+    void IDeviceFileOwner.CloseDevice(VfioDevice device)
+    {
+        lock (_state.Gate)
+        {
+            _closed = true;
+            if (_bound is not { } bound)
+            {
+                return;
+            }
+
+            _bound = null;
+            try
+            {
+                _device.RemoveUser(null, () => bound.Context.Unbind(bound));
+            }
+            finally
+            {
+                _state.CdevUsers--;
+            }
+        }
+    }
+
+    /// <summary>The call's checks in order; the context is looked up, and the answer given, at their places among them.</summary>
+    internal uint Bind(Func<string, IommufdContext> find, Action<uint> answer)
+    {
+        string what = $"BIND_IOMMUFD of {_device.Name}";
+        lock (_state.Gate)
+        {
+            if (_closed)
+            {
+                throw new VfioException(Errno.EBADF, what, "the file is closed");
+            }
+
+            if (_state.IsOpen)
+            {
+                throw new VfioException(Errno.EBUSY, what, $"{_state.Group} is open; close its file first");
+            }
+
+            if (_bound is not null)
+            {
+                throw new VfioException(Errno.EINVAL, what, "it is bound already");
+            }
+
+            if (_state.IsDead || !_state.Devices.Contains(_device))
+            {
+                throw new VfioException(Errno.ENODEV, what, "the device is being taken back");
+            }
+
+            IommufdContext context = find(what);
+            IommufdDevice? bound = null;
+            _device.AddSoleUser(what, () => bound = context.Bind(_state.Group, _device.Name), () => context.Unbind(bound!));
+            try
+            {
+                answer(bound!.Id);
+            }
+            catch
+            {
+                _device.RemoveUser(null, () => context.Unbind(bound!));
+                throw;
+            }
+
+            _bound = bound;
+            _state.CdevUsers++;
+            File.Grant();
+            return bound.Id;
+        }
+    }
+
+    private IommufdDevice RequireBound(string what) =>
+        _bound ?? throw new VfioException(Errno.EINVAL, what, $"{_device.Name} is not bound to an iommufd");
+}
