@@ -105,7 +105,7 @@ public sealed partial class IommufdContainer
         }
 
         _ = _context.RequireCompat(What);
-        ulong removed = 0;
+        ulong removed = call.UnmapSize;
         try
         {
             UnmapDma(call.Iova, call.UnmapSize, (call.Flags & VfioCompatUnmapFlags.All) != 0, ref removed);

@@ -85,24 +85,30 @@ public sealed partial class IommufdContainer
         return UnmapDma(iova, size, all, ref removed);
     }
 
+    /// <summary>As above; tells what was removed also when it fails, and leaves that alone when it fails before it tried.</summary>
     private ulong UnmapDma(ulong iova, ulong size, bool all, ref ulong removed)
     {
         string what = $"UNMAP_DMA [0x{iova:x}, +0x{size:x})";
         Ioas ioas = _context.RequireCompat(what);
         if (all)
         {
-            return iova == 0 && size == 0
-                ? ioas.Unmap(what, IovaRange.All, ref removed)
-                : throw new VfioException(Errno.EINVAL, what, "with ALL, address and size must be 0");
+            if (iova != 0 || size != 0)
+            {
+                throw new VfioException(Errno.EINVAL, what, "with ALL, address and size must be 0");
+            }
+
+            return ioas.Unmap(what, IovaRange.All, ref removed);
         }
 
         if (size == 0)
         {
+            removed = 0;
             throw new VfioException(Errno.EINVAL, what, "the size is 0");
         }
 
         if (size - 1 > ulong.MaxValue - iova)
         {
+            removed = 0;
             throw new VfioException(Errno.EOVERFLOW, what, "it ends past 2^64");
         }
 
@@ -112,6 +118,7 @@ public sealed partial class IommufdContainer
             ioas.Cut(what, range);
         }
 
+        removed = 0;
         return ioas.Unmap(what, range, ref removed);
     }
 }

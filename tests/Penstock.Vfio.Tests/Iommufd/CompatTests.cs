@@ -1,0 +1,204 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.Iommufd;
+using Penstock.Specs.Vfio;
+
+namespace Penstock.Vfio.Tests.Iommufd;
+
+public sealed class CompatTests : IDisposable
+{
+    private const ulong Page = IommufdRig.Page;
+    private const ulong Base = 1ul << 30;
+
+    private readonly IommufdRig _rig = new();
+
+    private IommufdContainer Container => _rig.Context.Container;
+
+    public void Dispose() => _rig.Dispose();
+
+    [Fact]
+    [Trait("Row", "N1")]
+    public void VersionAndExtensions_Fresh_Answered()
+    {
+        Assert.Equal(0, _rig.Context.Ioctl((uint)VfioCompatRequest.GetApiVersion, []));
+        Assert.Equal(1, Number(VfioCompatRequest.CheckExtension, 3));
+        Assert.Equal(1, Number(VfioCompatRequest.CheckExtension, 1));
+        Assert.Equal(1, Number(VfioCompatRequest.CheckExtension, 9));
+        Assert.Equal(0, Number(VfioCompatRequest.CheckExtension, 10));
+        Assert.Equal(0, Number(VfioCompatRequest.CheckExtension, 6));
+        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.CheckExtension, 4)));
+    }
+
+    [Fact]
+    [Trait("Row", "N2")]
+    public void Calls_NoAddressSpace_ENODEV()
+    {
+        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.SetIommu, 1)));
+        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.SetIommu, 3)));
+        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.SetIommu, 2)));
+        Assert.Equal(Errno.ENODEV, Map(Base, Page));
+        Assert.Equal(Errno.ENODEV, Unmap(Base, Page).Errno);
+        Assert.Equal(Errno.ENODEV, Info(new byte[64]));
+    }
+
+    [Fact]
+    [Trait("Row", "N3")]
+    public void Calls_BadSizesAndFlags_EINVALBeforeENODEV()
+    {
+        Assert.Equal(Errno.EINVAL, Map(Base, Page, size: 1));
+        Assert.Equal(Errno.EINVAL, Map(Base, Page, (VfioCompatMapFlags)(1u << 31)));
+        Assert.Equal(Errno.EINVAL, Unmap(Base, Page, size: 1).Errno);
+        Assert.Equal(Errno.EINVAL, Unmap(Base, Page, (VfioCompatUnmapFlags)(1u << 31)).Errno);
+        Assert.Equal(Errno.EINVAL, Info(new byte[64], 1));
+    }
+
+    [Fact]
+    [Trait("Row", "N4")]
+    public void VfioIoas_GetSetClear_EachHasItsErrno()
+    {
+        var call = new IommuVfioIoas { Size = IommuVfioIoas.Length, Operation = IommuVfioIoasOperation.Get };
+        Assert.Equal(Errno.ENODEV, _rig.IoctlError(IommufdRequest.VfioIoas, call));
+        Assert.Equal(Errno.ENOENT, _rig.IoctlError(IommufdRequest.VfioIoas, call with { Operation = IommuVfioIoasOperation.Set, IoasId = 9 }));
+        Ioas ioas = _rig.Context.AllocateIoas();
+        Assert.Equal(Errno.None, _rig.IoctlError(IommufdRequest.VfioIoas, call with { Operation = IommuVfioIoasOperation.Set, IoasId = ioas.Id }));
+        Assert.Equal(Errno.None, _rig.IoctlError(IommufdRequest.VfioIoas, ref call));
+        Assert.Equal(ioas.Id, call.IoasId);
+        Assert.Equal(Errno.None, _rig.IoctlError(IommufdRequest.VfioIoas, call with { Operation = IommuVfioIoasOperation.Clear }));
+        Assert.Equal(Errno.ENODEV, _rig.IoctlError(IommufdRequest.VfioIoas, call));
+        Assert.Equal(Errno.EOPNOTSUPP, _rig.IoctlError(IommufdRequest.VfioIoas, call with { Operation = (IommuVfioIoasOperation)3 }));
+        _rig.Context.CompatIoas = ioas;
+        _rig.Context.Destroy(ioas.Id);
+        Assert.Null(_rig.Context.CompatIoas);
+    }
+
+    [Fact]
+    [Trait("Row", "N5")]
+    [Trait("Row", "N6")]
+    public void MapAndUnmap_AddressSpaceSet_SizesAreAnswered()
+    {
+        Ready();
+        Assert.Equal(Errno.None, Map(Base, 2 * Page));
+        Assert.Equal(Errno.EEXIST, Map(Base, Page));
+        Assert.Equal((Errno.None, 2 * Page), Unmap(Base, 2 * Page));
+        Assert.Equal((Errno.None, 0ul), Unmap(Base, 2 * Page));
+        Map(Base, Page);
+        Assert.Equal((Errno.EINVAL, 0ul), Unmap(Base, 0, VfioCompatUnmapFlags.All));
+        Assert.Equal((Errno.None, Page), Unmap(0, 0, VfioCompatUnmapFlags.All));
+        Assert.Equal(Errno.EINVAL, Unmap(Base, 0).Errno);
+    }
+
+    [Fact]
+    [Trait("Row", "N7")]
+    public void Unmap_PartInTheSecondForm_ENOENTAndSizeIsWrittenBack()
+    {
+        Ready();
+        Container.SetIommu(VfioIommuType.Type1V2);
+        Map(Base, 2 * Page);
+        Map(Base + (2 * Page), 4 * Page);
+        Assert.Equal((Errno.ENOENT, 2 * Page), Unmap(Base, 4 * Page));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    [Trait("Row", "N8")]
+    public void Unmap_PartsInTheFirstForm_AllSucceed(bool withDevice)
+    {
+        Ioas ioas = Ready();
+        Container.SetIommu(VfioIommuType.Type1);
+        Container.SetIommu(VfioIommuType.Type1);
+        VfioCdevFile? file = null;
+        if (withDevice)
+        {
+            file = _rig.Bind();
+            file.Attach(ioas.Id);
+        }
+
+        Map(Base, 32 * Page);
+        int[] parts = [.. Enumerable.Range(0, 16)];
+        new Random(5).Shuffle(parts);
+        var left = parts.ToHashSet();
+        foreach (int part in parts)
+        {
+            Assert.Equal((Errno.None, 2 * Page), Unmap(Base + ((ulong)part * 2 * Page), 2 * Page));
+            left.Remove(part);
+            for (int i = 0; withDevice && i < 16; i++)
+            {
+                Errno expected = left.Contains(i) ? Errno.None : Errno.EFAULT;
+                Assert.Equal(expected, _rig.Rig.Port.Write(Base + (((ulong)i * 2) + 1) * Page, [1]));
+            }
+
+            Assert.Equal(withDevice ? (ulong)left.Count * 2 : 0, _rig.Context.PinnedPages);
+        }
+
+        file?.Dispose();
+    }
+
+    [Fact]
+    [Trait("Row", "N9")]
+    public void Map_NoAccessRight_FineUntilATableHasToTakeIt()
+    {
+        Ioas ioas = Ready();
+        Assert.Equal(Errno.None, Map(Base, Page, VfioCompatMapFlags.None));
+        using VfioCdevFile file = _rig.Bind();
+        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => file.Attach(ioas.Id)));
+        Assert.Empty(ioas.Tables);
+    }
+
+    [Fact]
+    [Trait("Row", "N10")]
+    public void GetInfo_SmallAndLarge_TotalAndChain()
+    {
+        Ready();
+        byte[] small = new byte[24];
+        Assert.Equal(Errno.None, Info(small));
+        Assert.Equal(72u, MemoryMarshal.Read<uint>(small));
+        Assert.Equal(0u, MemoryMarshal.Read<uint>(small.AsSpan(16)));
+        byte[] large = new byte[100];
+        Assert.Equal(Errno.None, Info(large));
+        uint[] words = MemoryMarshal.Cast<byte, uint>(large).ToArray();
+        Assert.Equal([72u, 3u, 1u, 0u, 24u, 0u], words[..6]);
+        Assert.Equal([3u | (1 << 16), 40u, uint.MaxValue, 0u], words[6..10]);
+        Assert.Equal([1u | (1 << 16), 0u, 1u, 0u, 0u, 0u, uint.MaxValue, uint.MaxValue], words[10..18]);
+    }
+
+    [Fact]
+    [Trait("Row", "N11")]
+    public void DirtyPages_Always_ENOTTY() => Assert.Equal(Errno.ENOTTY, IommufdRig.ErrnoOf(() => _rig.Context.Ioctl(0x3b75, new byte[32])));
+
+    private Ioas Ready()
+    {
+        Ioas ioas = _rig.Context.AllocateIoas();
+        _rig.Context.CompatIoas = ioas;
+        return ioas;
+    }
+
+    private int Number(VfioCompatRequest request, int number) =>
+        _rig.Context.Ioctl((uint)request, MemoryMarshal.AsBytes(new Span<int>(ref number)));
+
+    private Errno Map(ulong iova, ulong length, VfioCompatMapFlags flags = VfioCompatMapFlags.Read | VfioCompatMapFlags.Write, uint size = VfioCompatDmaMap.Length) =>
+        _rig.IoctlError((IommufdRequest)VfioCompatRequest.MapDma, new VfioCompatDmaMap
+        {
+            ArgumentSize = size, Flags = flags, UserAddress = IommufdRig.Buffer, Iova = iova, MapSize = length,
+        });
+
+    private (Errno Errno, ulong Size) Unmap(ulong iova, ulong length, VfioCompatUnmapFlags flags = 0, uint size = VfioCompatDmaUnmap.Length)
+    {
+        var call = new VfioCompatDmaUnmap { ArgumentSize = size, Flags = flags, Iova = iova, UnmapSize = length };
+        return (_rig.IoctlError((IommufdRequest)VfioCompatRequest.UnmapDma, ref call), call.UnmapSize);
+    }
+
+    private Errno Info(byte[] answer, int? size = null)
+    {
+        MemoryMarshal.Write(answer, (uint)(size ?? answer.Length));
+        try
+        {
+            _rig.Context.Ioctl((uint)VfioCompatRequest.GetInfo, answer);
+            return Errno.None;
+        }
+        catch (VfioException e)
+        {
+            return e.Errno;
+        }
+    }
+}
