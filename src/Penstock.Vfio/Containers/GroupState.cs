@@ -27,6 +27,12 @@ internal sealed class GroupState
 
     internal VfioContainer? Container { get; set; }
 
+    /// <summary>The iommufd that the group uses as its container; never together with <see cref="Container"/>.</summary>
+    internal IommufdContext? Iommufd { get; set; }
+
+    /// <summary>Bindings of devices that were opened through the group with an iommufd.</summary>
+    internal Dictionary<VfioDevice, IommufdDevice> Bindings { get; } = [];
+
     /// <summary>Open device files that use the container.</summary>
     internal int ContainerUsers { get; set; }
 
@@ -37,6 +43,12 @@ internal sealed class GroupState
         {
             container.Detach(Group, this);
             Container = null;
+        }
+
+        if (Iommufd is { } iommufd)
+        {
+            Iommufd = null;
+            iommufd.Put();
         }
     }
 }

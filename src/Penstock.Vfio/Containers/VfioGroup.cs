@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// An opened group file: the way from an IOMMU group to a container and to its devices. While device files opened through it exist, closing it
 /// takes effect only with the last of them. All members may be called from any thread.
 /// </summary>
-public sealed class VfioGroup : IDisposable, IDeviceFileOwner
+public sealed partial class VfioGroup : IDisposable, IDeviceFileOwner
 {
     private readonly GroupState _state;
     private readonly Caller _caller;
@@ -35,7 +35,7 @@ public sealed class VfioGroup : IDisposable, IDeviceFileOwner
         {
             ThrowIfClosed("GROUP_GET_STATUS");
             ThrowIfDead("GROUP_GET_STATUS");
-            return _state.Container is not null ? VfioGroupFlags.Viable | VfioGroupFlags.ContainerSet
+            return _state.Container is not null || _state.Iommufd is not null ? VfioGroupFlags.Viable | VfioGroupFlags.ContainerSet
                 : _state.Group.IsClaimed ? VfioGroupFlags.None
                 : VfioGroupFlags.Viable;
         }
@@ -54,7 +54,7 @@ public sealed class VfioGroup : IDisposable, IDeviceFileOwner
         lock (_state.Gate)
         {
             ThrowIfClosed(What);
-            if (_state.Container is not null)
+            if (_state.Container is not null || _state.Iommufd is not null)
             {
                 throw new VfioException(Errno.EINVAL, What, $"{_state.Group} is in a container already");
             }
@@ -73,12 +73,13 @@ public sealed class VfioGroup : IDisposable, IDeviceFileOwner
         lock (_state.Gate)
         {
             ThrowIfClosed(What);
-            if (_state.Container is null)
+            if (_state.Container is null && _state.Iommufd is null)
             {
                 throw new VfioException(Errno.EINVAL, What, $"{_state.Group} is in no container");
             }
 
-            if (_state.ContainerUsers != 0)
+            // Devices keep an iommufd by themselves.
+            if (_state.ContainerUsers != 0 && _state.Iommufd is null)
             {
                 throw new VfioException(Errno.EBUSY, What, $"{_state.ContainerUsers} device files are open; close them first");
             }
@@ -102,6 +103,11 @@ public sealed class VfioGroup : IDisposable, IDeviceFileOwner
             ThrowIfClosed(what);
             VfioDevice device = _state.Devices.Find(d => d.Match(name))
                 ?? throw new VfioException(Errno.ENODEV, what, $"{_state.Group} has no such device");
+            if (_state.Iommufd is { } iommufd)
+            {
+                return OpenDevice(device, iommufd);
+            }
+
             VfioContainer container = _state.Container
                 ?? throw new VfioException(Errno.EINVAL, what, $"{_state.Group} is in no container; put it into one first");
             if (container.Backend is null)
@@ -135,7 +141,7 @@ public sealed class VfioGroup : IDisposable, IDeviceFileOwner
         {
             try
             {
-                device.RemoveUser(_state.Container);
+                device.RemoveUser(_state.Container, () => Unbind(device));
             }
             finally
             {

@@ -65,6 +65,38 @@ public abstract partial class VfioDevice
         }
     }
 
+    /// <summary>Opens the device; for the first user it is bound before, and attached after the driver has opened it.</summary>
+    internal void AddUser(Action bind, Action attach, Action unbind)
+    {
+        lock (_gate)
+        {
+            if (_users == 0)
+            {
+                bind();
+                try
+                {
+                    Open();
+                    try
+                    {
+                        attach();
+                    }
+                    catch
+                    {
+                        Close();
+                        throw;
+                    }
+                }
+                catch
+                {
+                    unbind();
+                    throw;
+                }
+            }
+
+            _users++;
+        }
+    }
+
     /// <summary>Opens the device for somebody who must be the only one.</summary>
     /// <exception cref="VfioException">EINVAL: somebody has it open.</exception>
     internal void AddSoleUser(string what, Action bind, Action unbind)

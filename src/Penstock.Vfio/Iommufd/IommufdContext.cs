@@ -200,6 +200,29 @@ public sealed partial class IommufdContext : IDisposable
         }
     }
 
+    /// <summary>A group uses it as its container: there is an address space for it, and the context stays until <see cref="Put"/>.</summary>
+    internal void BecomeContainer(string what)
+    {
+        lock (Gate)
+        {
+            if (_closed)
+            {
+                throw new VfioException(Errno.EBADF, what, "the iommufd is closed");
+            }
+
+            _compat ??= AllocateIoas();
+            _references++;
+        }
+    }
+
+    internal void Put()
+    {
+        lock (Gate)
+        {
+            Unreference();
+        }
+    }
+
     internal Ioas RequireCompat(string what) =>
         CompatIoas ?? throw new VfioException(Errno.ENODEV, what, "no address space stands for the container; put a group in or set one");
 

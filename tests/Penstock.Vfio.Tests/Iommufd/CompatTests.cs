@@ -166,6 +166,48 @@ public sealed class CompatTests : IDisposable
     [Trait("Row", "N11")]
     public void DirtyPages_Always_ENOTTY() => Assert.Equal(Errno.ENOTTY, IommufdRig.ErrnoOf(() => _rig.Context.Ioctl(0x3b75, new byte[32])));
 
+    [Fact]
+    [Trait("Row", "N5")]
+    public void Group_IommufdAsContainer_DevicesUseItsAddressSpace()
+    {
+        VfioGroup group = _rig.Rig.OpenGroup();
+        group.SetContainer(_rig.Context);
+        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => group.SetContainer(_rig.Context)));
+        Assert.Equal(VfioGroupFlags.Viable | VfioGroupFlags.ContainerSet, group.GetStatus());
+        Assert.Equal(Errno.None, Map(Base, 2 * Page));
+        VfioDeviceFile file = group.OpenDevice(_rig.Rig.Device.Name);
+        VfioDeviceFile again = group.OpenDevice(_rig.Rig.Device.Name);
+        Assert.Equal(Errno.None, _rig.Rig.Port.Write(Base, [5]));
+        Assert.Equal(5, _rig.Memory.Span(IommufdRig.Buffer, 1)[0]);
+        Assert.Equal((Errno.None, 2 * Page), Unmap(Base, 2 * Page));
+        Assert.Equal((Errno.None, 0ul), Unmap(Base, 2 * Page));
+        Assert.Equal(Errno.EFAULT, _rig.Rig.Port.Write(Base, [5]));
+        using VfioCdevFile cdev = _rig.Rig.Host.OpenCdev(_rig.Rig.Device.Name, Rig.User);
+        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => cdev.Bind(_rig.Context)));
+        group.UnsetContainer();
+        Map(Base, 2 * Page);
+        group.Dispose();
+        file.Dispose();
+        Assert.Equal(Errno.None, _rig.Rig.Port.Write(Base, [5]));
+        again.Dispose();
+        Assert.Null(_rig.Rig.Group.Domain);
+        Assert.Equal(1, _rig.Rig.Device.Closes);
+        cdev.Bind(_rig.Context);
+    }
+
+    [Fact]
+    public void Group_DeviceCannotBeAttached_OpenFailsAndLeavesNothing()
+    {
+        Ready().MapAddress(IommufdRig.Buffer, 100, DmaAccess.Read, Base);
+        using VfioGroup group = _rig.Rig.OpenGroup();
+        group.SetContainer(_rig.Context);
+        Assert.Equal(Errno.EADDRINUSE, IommufdRig.ErrnoOf(() => group.OpenDevice(_rig.Rig.Device.Name)));
+        Assert.Equal((1, 1), (_rig.Rig.Device.Opens, _rig.Rig.Device.Closes));
+        Assert.False(_rig.Rig.Group.IsClaimed);
+        Unmap(0, 0, VfioCompatUnmapFlags.All);
+        group.OpenDevice(_rig.Rig.Device.Name).Dispose();
+    }
+
     private Ioas Ready()
     {
         Ioas ioas = _rig.Context.AllocateIoas();
