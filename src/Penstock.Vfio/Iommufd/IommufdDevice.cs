@@ -82,7 +82,9 @@ public sealed class IommufdDevice : IommufdObject
 
     /// <summary>Reports page faults of the device to whoever handles them for its page table.</summary>
     /// <param name="faults">Faults that are answered as one; ids, last-page flag and cookie are filled in here.</param>
-    /// <param name="answered">Called once with the answer, from any thread, maybe before this returns.</param>
+    /// <param name="answered">
+    /// Called once with the answer, from any thread, maybe before this returns and with the context locked: it must not wait for anybody.
+    /// </param>
     public void ReportFaults(ReadOnlySpan<IommuHwptPageFault> faults, Action<IommuFaultResponseCode> answered)
     {
         ArgumentNullException.ThrowIfNull(answered);

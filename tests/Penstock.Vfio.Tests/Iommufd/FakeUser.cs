@@ -13,6 +13,9 @@ internal sealed class FakeUser(ulong address, ulong length) : IUserAddressSpace,
     /// <summary>How often the memory is in use by others.</summary>
     public int Holds { get; private set; }
 
+    /// <summary>How often the memory can still be had.</summary>
+    public int Budget { get; set; } = int.MaxValue;
+
     public Span<byte> Span(ulong at, int count) => _memory.Span(at - address, count);
 
     public Errno Read(ulong at, Span<byte> destination) => _memory.Read(at - address, destination);
@@ -22,7 +25,7 @@ internal sealed class FakeUser(ulong address, ulong length) : IUserAddressSpace,
     public UserMemory Resolve(ulong at, ulong count, DmaAccess access)
     {
         if (at < address || at - address > length || count > length - (at - address)
-            || ((access & DmaAccess.Write) != 0 && at + count > ReadOnlyFrom))
+            || ((access & DmaAccess.Write) != 0 && at + count > ReadOnlyFrom) || Budget-- <= 0)
         {
             throw new VfioException(Errno.EFAULT, "the fake's memory", "there is none");
         }
