@@ -5,6 +5,9 @@ internal sealed class DirtyLog
 {
     private const int WordBits = 64;
 
+    // 2 GiB of bits: mappings up to 64 TiB in small pages.
+    private const ulong LargestWords = 1 << 28;
+
     private readonly ulong[] _words;
     private readonly int _pageShift;
 
@@ -13,6 +16,8 @@ internal sealed class DirtyLog
         _pageShift = pageShift;
         _words = new ulong[((length - 1) >> pageShift) / WordBits + 1];
     }
+
+    internal static bool CanHold(ulong length, int pageShift) => ((length - 1) >> pageShift) / WordBits < LargestWords;
 
     internal void Mark(ulong offset, ulong length)
     {

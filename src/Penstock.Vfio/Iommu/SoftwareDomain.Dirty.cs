@@ -14,11 +14,12 @@ public sealed unsafe partial class SoftwareDomain
 
     /// <summary>Starts or stops tracking; starting forgets what was seen before.</summary>
     /// <param name="enable">Whether to track.</param>
-    /// <exception cref="VfioException">EDEADLK: the calling thread is inside a scope of the domain.</exception>
+    /// <exception cref="VfioException">EDEADLK: the calling thread is inside a scope of the domain; ENOMEM: a mapping is too large for a log.</exception>
     internal void SetDirtyTracking(bool enable)
     {
         lock (_gate)
         {
+            // SAFETY: as long as the gate is held the table is neither replaced nor freed by anybody else.
             byte* table = Writable("changing dirty tracking");
             if (!enable && !_tracking)
             {
@@ -27,6 +28,14 @@ public sealed unsafe partial class SoftwareDomain
 
             var logs = new DirtyLog?[_memories.Length];
             var chunks = new nint[TranslationTable.ChunkCount(table)];
+            for (int i = 0; enable && i < chunks.Length; i++)
+            {
+                foreach (ref TableEntry entry in TranslationTable.Used(TranslationTable.Chunk(table, i)))
+                {
+                    logs[entry.Memory] = NewLog(entry.Length);
+                }
+            }
+
             for (int i = 0; i < chunks.Length; i++)
             {
                 byte* chunk = TranslationTable.Chunk(table, i);
@@ -36,7 +45,6 @@ public sealed unsafe partial class SoftwareDomain
                     UserMemory memory = _memories[entry.Memory]!;
                     ulong offset = entry.Target - ((entry.Flags & TableEntry.Direct) != 0 ? (ulong)memory.DirectAddress : 0);
                     SetTarget(ref entry, memory, offset, direct: !enable);
-                    logs[entry.Memory] = enable ? NewLog(entry.Length) : null;
                 }
 
                 chunks[i] = NewChunk(entries);
@@ -68,6 +76,7 @@ public sealed unsafe partial class SoftwareDomain
                 throw new VfioException(Errno.EINVAL, "reading dirty pages", "dirty tracking is off; enable it first");
             }
 
+            // SAFETY: as above.
             byte* table = (byte*)_table;
             int to = TranslationTable.ChunkOf(table, range.Last);
             for (int i = TranslationTable.ChunkOf(table, range.First); i <= to; i++)
@@ -101,20 +110,26 @@ public sealed unsafe partial class SoftwareDomain
         entry.Flags = (entry.Flags & ~TableEntry.Direct) | (address != 0 ? TableEntry.Direct : 0);
     }
 
-    private DirtyLog NewLog(ulong length) => new(length, BitOperations.TrailingZeroCount(PageSizes));
+    private DirtyLog NewLog(ulong length)
+    {
+        int shift = BitOperations.TrailingZeroCount(PageSizes);
+        return DirtyLog.CanHold(length, shift)
+            ? new DirtyLog(length, shift)
+            : throw new VfioException(Errno.ENOMEM, "tracking device writes", $"a mapping of 0x{length:x} bytes is too large; map it in parts");
+    }
 
-    private void Track(int index, ulong length)
+    private void Track(int index, DirtyLog log)
     {
         if (index >= _logs.Length)
         {
             DirtyLog?[] larger = new DirtyLog?[_memories.Length];
             _logs.CopyTo(larger, 0);
-            larger[index] = NewLog(length);
+            larger[index] = log;
             Volatile.Write(ref _logs, larger);
         }
         else
         {
-            Volatile.Write(ref _logs[index], NewLog(length));
+            Volatile.Write(ref _logs[index], log);
         }
     }
 }

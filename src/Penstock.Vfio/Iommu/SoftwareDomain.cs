@@ -88,12 +88,13 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
                 throw new VfioException(Errno.EEXIST, Mapping(iova, size), $"overlaps the mapping at 0x{below->Start:x}");
             }
 
+            DirtyLog? log = _tracking ? NewLog(size) : null;
             memory.Hold();
             var entry = new TableEntry { Start = iova, Length = size, Memory = Remember(memory), Flags = (int)access };
             SetTarget(ref entry, memory, memoryOffset, direct: !_tracking);
-            if (_tracking)
+            if (log is not null)
             {
-                Track(entry.Memory, size);
+                Track(entry.Memory, log);
             }
 
             Insert(table, entry);

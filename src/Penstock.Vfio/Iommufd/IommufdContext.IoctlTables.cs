@@ -51,7 +51,12 @@ public sealed partial class IommufdContext
         }
 
         ReadOnlySpan<byte> info = unit.HardwareInfo.Span;
-        ThrowIf(What, UserMemory.Write(call.DataPointer, info[..(int)Math.Min(call.DataLength, (uint)info.Length)]));
+        ReadOnlySpan<byte> fitting = info[..(int)Math.Min(call.DataLength, (uint)info.Length)];
+        if (!fitting.IsEmpty)
+        {
+            ThrowIf(What, UserMemory.Write(call.DataPointer, fitting));
+        }
+
         ulong done = (ulong)info.Length;
         Span<byte> zeroes = stackalloc byte[64];
         zeroes.Clear();

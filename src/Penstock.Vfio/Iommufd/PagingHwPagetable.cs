@@ -40,7 +40,8 @@ public sealed class PagingHwPagetable : HwPagetable
     /// <summary>Starts or stops tracking device writes (HWPT_SET_DIRTY_TRACKING). Starting forgets what was seen before.</summary>
     /// <param name="enable">Whether to track.</param>
     /// <exception cref="VfioException">
-    /// EOPNOTSUPP: the table was not made for it; ENOENT: destroyed; EDEADLK: the calling thread is inside a scope of the table.
+    /// EOPNOTSUPP: the table was not made for it; ENOENT: destroyed; ENOMEM: a mapping is too large;
+    /// EDEADLK: the calling thread is inside a scope of the table.
     /// </exception>
     public void SetDirtyTracking(bool enable)
     {

@@ -144,6 +144,19 @@ public sealed class HwPagetableTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "H11")]
+    public void HardwareInfo_UnitWithoutAny_TypeNoneAndNoPointerNeeded()
+    {
+        using var rig = new IommufdRig(new IommuUnitOptions { DirtyTracking = false });
+        using VfioCdevFile file = rig.Bind();
+        var call = new IommuHardwareInfo { Size = IommuHardwareInfo.Length, DeviceId = file.Binding!.Id, DataType = 0 };
+        rig.Ioctl(IommufdRequest.GetHardwareInfo, ref call);
+        Assert.Equal((0u, 0u, IommuHardwareCapabilities.None), (call.DataLength, call.DataType, call.OutCapabilities));
+        Assert.Equal(Errno.ENOENT, rig.IoctlError(IommufdRequest.GetHardwareInfo, call with { DeviceId = 50 }));
+        Assert.Equal(Errno.EFAULT, rig.IoctlError(IommufdRequest.GetHardwareInfo, call with { DataLength = 8 }));
+    }
+
+    [Fact]
     [Trait("Row", "H12")]
     [Trait("Row", "H15")]
     public void Attach_TwoDevicesOfAGroup_OneTableOnly()
