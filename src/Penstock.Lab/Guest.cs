@@ -263,13 +263,19 @@ public sealed class Guest : IAsyncDisposable
     /// <summary>A folder of mode 0700 whose socket paths are short enough.</summary>
     private static string TemporaryFolder()
     {
-        var folder = Directory.CreateTempSubdirectory("penstock-guest-").FullName;
-        if (Encoding.UTF8.GetByteCount(Path.Combine(folder, "console")) <= MaxSocketPath)
+        // TMPDIR may name a folder that is not there, or one too deep for a socket's path.
+        string folder;
+        if (Directory.Exists(Path.GetTempPath()))
         {
-            return folder;
+            folder = Directory.CreateTempSubdirectory("penstock-guest-").FullName;
+            if (Encoding.UTF8.GetByteCount(Path.Combine(folder, "console")) <= MaxSocketPath)
+            {
+                return folder;
+            }
+
+            Directory.Delete(folder);
         }
 
-        Directory.Delete(folder);
         folder = Path.Combine("/tmp", "penstock-guest-" + Path.GetRandomFileName());
         Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         return folder;

@@ -14,11 +14,14 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
     /// <summary>Raised when the initramfs's own contents change, so that older ones are made anew.</summary>
     private const string Format = "2";
 
+    /// <summary>One record for Debian's kernel and one for files that the user names.</summary>
+    private static readonly string[] KernelRecords = ["kernel", "kernel-named"];
+
     private readonly string _folder = Path.Combine(cache, platform.Name);
 
     private string QemuRecord => Path.Combine(_folder, "qemu");
 
-    private string KernelRecord => Path.Combine(_folder, KernelKey is null ? "kernel" : "kernel-named");
+    private string KernelRecord => Path.Combine(_folder, KernelRecords[KernelKey is null ? 0 : 1]);
 
     private IEnumerable<string> WantedModules => platform.Modules.Concat(options.ExtraModules).Select(ModuleInfo.Canonical).Distinct();
 
@@ -47,6 +50,7 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         }
 
         var asked = LabRecord.Words(record, "asked").ToHashSet();
+        Touch(kernel, initramfs);
         return File.Exists(Absolute(kernel)) && File.Exists(Absolute(initramfs)) && WantedModules.All(asked.Contains)
             ? new KernelSet(
                 Absolute(kernel),
@@ -78,9 +82,9 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         RemoveFolder(work);
         Directory.CreateDirectory(work);
         var unpacked = Path.Combine(work, "kernel");
+        var kernel = Named(options.KernelPath, "the kernel", "KernelPath or PENSTOCK_KERNEL");
         var busybox = Named(options.BusyboxPath, "busybox", "BusyboxPath or PENSTOCK_BUSYBOX")
             ?? await fetch.BusyboxAsync(platform, Path.Combine(work, "busybox"), cancellation).ConfigureAwait(false);
-        var kernel = Named(options.KernelPath, "the kernel", "KernelPath or PENSTOCK_KERNEL");
         var modulesFolder = kernel is null ? null : options.ModulesFolder;
         if (kernel is null)
         {
@@ -122,6 +126,9 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         if (options.KernelPath is null)
         {
             File.Copy(kernel, kept + ".part", overwrite: true);
+
+            // A copy keeps the date of the original, and age is what decides about removal.
+            File.SetLastWriteTimeUtc(kept + ".part", DateTime.UtcNow);
             File.Move(kept + ".part", kept);
         }
 
@@ -147,9 +154,32 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         return new KernelSet(Path.GetFullPath(kept), release, initramfs, names, modules.BuiltIn);
     }
 
-    /// <summary>Removes earlier kernels and initramfs, but not what a program that runs now may still boot.</summary>
-    private void RemoveOldBut(params string[] used)
+    /// <summary>Whoever finds these ready uses them from now on; another program must not remove them meanwhile.</summary>
+    private void Touch(params string[] files)
     {
+        foreach (var file in files.Select(Absolute).Where(f => f.StartsWith(_folder, StringComparison.Ordinal) && File.Exists(f)))
+        {
+            try
+            {
+                File.SetLastWriteTimeUtc(file, DateTime.UtcNow);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // A cache that somebody else owns and shares is never cleaned from here either.
+            }
+        }
+    }
+
+    /// <summary>Removes earlier kernels and initramfs, but neither what a record names nor what a program that runs now may still boot.</summary>
+    private void RemoveOldBut(params string[] fresh)
+    {
+        var used = KernelRecords
+            .Select(name => LabRecord.Read(Path.Combine(_folder, name)))
+            .SelectMany(record => record is null ? [] : new[] { record.GetValueOrDefault("kernel", ""), record.GetValueOrDefault("initramfs", "") })
+            .Where(path => path.Length > 0)
+            .Select(Absolute)
+            .Concat(fresh)
+            .ToHashSet();
         foreach (var file in Directory.EnumerateFiles(_folder, "vmlinuz-*").Concat(Directory.EnumerateFiles(_folder, "initramfs-*")))
         {
             if (!used.Contains(file) && File.GetLastWriteTimeUtc(file) < DateTime.UtcNow.AddDays(-1))

@@ -109,6 +109,28 @@ public sealed class PrepareTests : IDisposable
     }
 
     [Fact]
+    public async Task Prepare_AnotherKernel_KeepsWhatOtherRecordsName()
+    {
+        WithoutDebian();
+        FakeQemu("bin/qemu-system-x86_64", "11.0.1");
+        _variables["PENSTOCK_LAB"] = _folder["cache"];
+        var first = await PrepareAsync(AllNamed());
+        string folder = Path.GetDirectoryName(first.InitramfsPath)!;
+        File.WriteAllLines(Path.Combine(folder, "kernel"), ["format=2", "key=", "kernel=x86_64/vmlinuz-debian", "initramfs=x86_64/initramfs-debian.cpio"]);
+        foreach (string name in new[] { "vmlinuz-debian", "initramfs-debian.cpio", "vmlinuz-forgotten", "initramfs-forgotten.cpio" })
+        {
+            File.WriteAllText(Path.Combine(folder, name), name);
+            File.SetLastWriteTimeUtc(Path.Combine(folder, name), DateTime.UtcNow.AddDays(-2));
+        }
+
+        var second = await PrepareAsync(AllNamed());
+        Assert.NotEqual(first.InitramfsPath, second.InitramfsPath);
+        Assert.True(File.Exists(first.InitramfsPath), "the initramfs of a lab that was prepared just now is gone");
+        Assert.True(File.Exists(Path.Combine(folder, "vmlinuz-debian")) && File.Exists(Path.Combine(folder, "initramfs-debian.cpio")));
+        Assert.False(File.Exists(Path.Combine(folder, "vmlinuz-forgotten")) || File.Exists(Path.Combine(folder, "initramfs-forgotten.cpio")));
+    }
+
+    [Fact]
     public async Task Prepare_VariableWithArchitecture_WinsOverThePlainOne()
     {
         WithoutDebian();
