@@ -202,7 +202,10 @@ public sealed class Guest : IAsyncDisposable
         var said = (process.Errors + process.Output).Trim();
         return late
             ? $"QEMU ({lab.QemuPath}) did not get ready in the guest's time{(said.Length > 0 ? ": " + said : "")}; see that what its devices connect to answers"
-            : $"QEMU ({lab.QemuPath}) ended before the guest ran: {(said.Length > 0 ? said : "it said nothing")}; correct the guest's devices or arguments";
+            : $"QEMU ({lab.QemuPath}) ended before the guest ran: {(said.Length > 0 ? said : "it said nothing")}; correct the guest's devices or arguments"
+                + (lab.KernelIsNamed
+                    ? $", or name another kernel: {lab.KernelPath} (KernelPath or PENSTOCK_KERNEL) may be none that QEMU can boot for {lab.Platform.Name}"
+                    : "");
     }
 
     private static void Check(VmLab lab, GuestConfiguration configuration)

@@ -14,14 +14,14 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
     /// <summary>Raised when the initramfs's own contents change, so that older ones are made anew.</summary>
     private const string Format = "2";
 
-    /// <summary>One record for Debian's kernel and one for files that the user names.</summary>
-    private static readonly string[] KernelRecords = ["kernel", "kernel-named"];
-
     private readonly string _folder = Path.Combine(cache, platform.Name);
 
     private string QemuRecord => Path.Combine(_folder, "qemu");
 
-    private string KernelRecord => Path.Combine(_folder, KernelRecords[KernelKey is null ? 0 : 1]);
+    private string KernelRecord => KernelRecords[KernelKey is null ? 0 : 1];
+
+    /// <summary>Of Debian's kernel, and of the last one that was put together with what the user named.</summary>
+    private string[] KernelRecords => [Path.Combine(_folder, "kernel"), Path.Combine(_folder, "kernel-named")];
 
     private IEnumerable<string> WantedModules => platform.Modules.Concat(options.ExtraModules).Select(ModuleInfo.Canonical).Distinct();
 
@@ -44,21 +44,42 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
             || record.GetValueOrDefault("format") != Format
             || record.GetValueOrDefault("key", "") != (KernelKey ?? "")
             || !record.TryGetValue("kernel", out var kernel)
-            || !record.TryGetValue("initramfs", out var initramfs))
+            || !record.TryGetValue("initramfs", out var initramfs)
+            || !WantedModules.All(LabRecord.Words(record, "asked").Contains))
         {
             return null;
         }
 
-        var asked = LabRecord.Words(record, "asked").ToHashSet();
-        Touch(kernel, initramfs);
-        return File.Exists(Absolute(kernel)) && File.Exists(Absolute(initramfs)) && WantedModules.All(asked.Contains)
+        // First, so that no process that makes others meanwhile takes these for forgotten.
+        MarkUsed(Absolute(initramfs));
+        if (options.KernelPath is null)
+        {
+            MarkUsed(Absolute(kernel));
+        }
+
+        return File.Exists(Absolute(kernel)) && File.Exists(Absolute(initramfs))
             ? new KernelSet(
                 Absolute(kernel),
                 record.GetValueOrDefault("release"),
                 Absolute(initramfs),
                 LabRecord.Words(record, "modules").ToHashSet(),
-                LabRecord.Words(record, "builtin").ToHashSet())
+                LabRecord.Words(record, "builtin").ToHashSet(),
+                IsNamed: options.KernelPath is not null)
             : null;
+    }
+
+    /// <summary>Sees that what the user named for the kernel's side is there.</summary>
+    /// <exception cref="LabException">Something is not; the text names it and where it was named.</exception>
+    public void CheckNamed()
+    {
+        CheckNamed(options.KernelPath, "the kernel", "KernelPath or PENSTOCK_KERNEL");
+        CheckNamed(options.BusyboxPath, "busybox", "BusyboxPath or PENSTOCK_BUSYBOX");
+        if (options.KernelPath is not null && options.ModulesFolder is { } modules && !Directory.Exists(modules))
+        {
+            throw new LabException(
+                $"the kernel's modules are to be in {modules} (ModulesFolder or PENSTOCK_MODULES), and there is no such folder; "
+                + "name the folder lib/modules/RELEASE that belongs to the kernel, or unset it");
+        }
     }
 
     public async Task<QemuProgram> FetchQemuAsync(DebianFetch fetch, string? rejected, CancellationToken cancellation)
@@ -82,21 +103,15 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         RemoveFolder(work);
         Directory.CreateDirectory(work);
         var unpacked = Path.Combine(work, "kernel");
-        var kernel = Named(options.KernelPath, "the kernel", "KernelPath or PENSTOCK_KERNEL");
-        var busybox = Named(options.BusyboxPath, "busybox", "BusyboxPath or PENSTOCK_BUSYBOX")
+        var busybox = options.BusyboxPath
             ?? await fetch.BusyboxAsync(platform, Path.Combine(work, "busybox"), cancellation).ConfigureAwait(false);
+        var kernel = options.KernelPath;
         var modulesFolder = kernel is null ? null : options.ModulesFolder;
         if (kernel is null)
         {
             await fetch.KernelAsync(platform, unpacked, cancellation).ConfigureAwait(false);
             modulesFolder = DebianModules(unpacked);
             kernel = DebianKernel(unpacked, modulesFolder);
-        }
-        else if (modulesFolder is not null && !Directory.Exists(modulesFolder))
-        {
-            throw new LabException(
-                $"the kernel's modules are to be in {modulesFolder} (ModulesFolder or PENSTOCK_MODULES), and there is no such folder; "
-                + "name the folder lib/modules/RELEASE that belongs to the kernel, or unset it");
         }
 
         options.Progress?.Report(new LabProgress($"making the initramfs for {platform.Name}"));
@@ -126,9 +141,8 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         if (options.KernelPath is null)
         {
             File.Copy(kernel, kept + ".part", overwrite: true);
-
-            // A copy keeps the date of the original, and age is what decides about removal.
-            File.SetLastWriteTimeUtc(kept + ".part", DateTime.UtcNow);
+            // The copy has the time at which Debian built the kernel.
+            MarkUsed(kept + ".part");
             File.Move(kept + ".part", kept);
         }
 
@@ -149,40 +163,23 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
         }
 
         await LabRecord.WriteAsync(KernelRecord, record, cancellation).ConfigureAwait(false);
-        RemoveOldBut(kept, initramfs);
+        RemoveForgotten();
         RemoveFolder(Path.Combine(_folder, "work"));
-        return new KernelSet(Path.GetFullPath(kept), release, initramfs, names, modules.BuiltIn);
+        return new KernelSet(Path.GetFullPath(kept), release, initramfs, names, modules.BuiltIn, IsNamed: options.KernelPath is not null);
     }
 
-    /// <summary>Whoever finds these ready uses them from now on; another program must not remove them meanwhile.</summary>
-    private void Touch(params string[] files)
+    /// <summary>
+    /// Removes kernels and initramfs that no record names and no lab was prepared with for a day: a program that runs now may
+    /// still boot from an earlier one.
+    /// </summary>
+    private void RemoveForgotten()
     {
-        foreach (var file in files.Select(Absolute).Where(f => f.StartsWith(_folder, StringComparison.Ordinal) && File.Exists(f)))
-        {
-            try
-            {
-                File.SetLastWriteTimeUtc(file, DateTime.UtcNow);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                // A cache that somebody else owns and shares is never cleaned from here either.
-            }
-        }
-    }
-
-    /// <summary>Removes earlier kernels and initramfs, but neither what a record names nor what a program that runs now may still boot.</summary>
-    private void RemoveOldBut(params string[] fresh)
-    {
-        var used = KernelRecords
-            .Select(name => LabRecord.Read(Path.Combine(_folder, name)))
-            .SelectMany(record => record is null ? [] : new[] { record.GetValueOrDefault("kernel", ""), record.GetValueOrDefault("initramfs", "") })
-            .Where(path => path.Length > 0)
-            .Select(Absolute)
-            .Concat(fresh)
-            .ToHashSet();
+        var recorded = KernelRecords.Select(LabRecord.Read).OfType<Dictionary<string, string>>()
+            .SelectMany(record => ((string[])["kernel", "initramfs"]).Select(field => record.GetValueOrDefault(field)).OfType<string>())
+            .Select(Absolute).ToHashSet();
         foreach (var file in Directory.EnumerateFiles(_folder, "vmlinuz-*").Concat(Directory.EnumerateFiles(_folder, "initramfs-*")))
         {
-            if (!used.Contains(file) && File.GetLastWriteTimeUtc(file) < DateTime.UtcNow.AddDays(-1))
+            if (!recorded.Contains(Path.GetFullPath(file)) && File.GetLastWriteTimeUtc(file) < DateTime.UtcNow.AddDays(-1))
             {
                 File.Delete(file);
             }
@@ -199,9 +196,26 @@ internal sealed class LabStore(string cache, GuestPlatform platform, LabOptions 
             .SelectMany(f => Directory.EnumerateFiles(f, "vmlinu*")).FirstOrDefault(f => new FileInfo(f).Length > 0)
         ?? throw new LabException("Debian's kernel packages hold no kernel image; name a kernel with KernelPath or PENSTOCK_KERNEL");
 
-    private static string? Named(string? path, string what, string how) => path is null || File.Exists(path)
-        ? path
-        : throw new LabException($"{what} is to be {path} ({how}), and there is no such file; name one that is there, or unset it");
+    private static void CheckNamed(string? path, string what, string how)
+    {
+        if (path is not null && !File.Exists(path))
+        {
+            throw new LabException($"{what} is to be {path} ({how}), and there is no such file; name one that is there, or unset it");
+        }
+    }
+
+    /// <summary>A file's age is the time since its last use. A cache folder that only others may write has none.</summary>
+    private static void MarkUsed(string file)
+    {
+        try
+        {
+            File.SetLastWriteTimeUtc(file, DateTime.UtcNow);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Absent, which its reader finds next, or not this user's, who then removes nothing either.
+        }
+    }
 
     private static string Identity(string? path) => path is null
         ? ""

@@ -36,6 +36,9 @@ public sealed class VmLab
     /// <summary>The kernel's release as <c>uname -r</c> says it, or null for a kernel named without modules.</summary>
     public string? KernelRelease => _kernel.Release;
 
+    /// <summary>The kernel for people to read: <c>Linux</c> with its release, or the named image where no release is known.</summary>
+    public string KernelDescription => KernelRelease is null ? $"the named kernel {KernelPath}" : $"Linux {KernelRelease}";
+
     /// <summary>The base initramfs (cpio, uncompressed): busybox and kernel modules. Each boot appends its own files to it.</summary>
     public string InitramfsPath => _kernel.InitramfsPath;
 
@@ -49,6 +52,9 @@ public sealed class VmLab
     public IReadOnlyCollection<string> Packages => PackageArchives.Keys;
 
     internal GuestPlatform Platform { get; }
+
+    /// <summary>Whether the user named the kernel: then it may be anything.</summary>
+    internal bool KernelIsNamed => _kernel.IsNamed;
 
     /// <summary>What is appended to the initramfs for each package.</summary>
     internal Dictionary<string, IReadOnlyList<string>> PackageArchives { get; }
@@ -97,6 +103,8 @@ public sealed class VmLab
             return new VmLab(architecture, qemu, kernel, packages);
         }
 
+        // Before anything is fetched: that can take minutes.
+        store.CheckNamed();
         var fetch = new DebianFetch(cache, environment, named.Progress);
         if (fetch.WhyNot() is { } reason && (qemu is null || named.KernelPath is null || named.BusyboxPath is null))
         {

@@ -95,6 +95,24 @@ public sealed class DemoTests
     }
 
     [Fact]
+    public async Task GuestDemo_NoNetworkOnTheFirstFetch_IsOneLine()
+    {
+        using var folder = new TemporaryFolder();
+        string nobody = new UriBuilder(Uri.UriSchemeHttp, "127.0.0.1", 9).ToString();
+        var environment = new Dictionary<string, string?>
+        {
+            ["PENSTOCK_LAB"] = folder.File("lab"),
+            ["http_proxy"] = nobody,
+            ["https_proxy"] = nobody,
+        };
+        ToolResult result = await RunAsync(environment, "demo", "--guest", "x86_64");
+
+        Assert.Equal(1, result.Status);
+        string error = Assert.Single(result.Errors, line => line.StartsWith("penstock", StringComparison.Ordinal));
+        Assert.Contains("check the network", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task GuestDemo_QemuTooOld_NamesItItsVersionAndTheOneNeeded()
     {
         using var folder = new TemporaryFolder();

@@ -24,7 +24,7 @@ internal sealed class Idio16GuestDemo(DemoReport report, bool console)
         report.Title($"Penstock demo: the ACCES PCI-IDIO-16 digital I/O card in an unmodified Linux VM ({architecture.ToString().ToLowerInvariant()}).");
         VmLab lab = await PrepareAsync(architecture, cancellation);
         bool lspci = lab.Packages.Contains(Pciutils);
-        report.Done("lab", $"QEMU {lab.QemuVersion}, Linux {lab.KernelRelease}");
+        report.Done("lab", $"QEMU {lab.QemuVersion}, {lab.KernelDescription}");
 
         using var folder = new TemporaryFolder();
         var card = new Idio16Function();
