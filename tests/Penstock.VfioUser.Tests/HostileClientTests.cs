@@ -65,6 +65,27 @@ public sealed partial class HostileClientTests
     }
 
     [Fact]
+    public void SetIrqs_RangesThatTheDeviceDoesNotHave_LeaveNoDescriptorBehind()
+    {
+        using var served = new ServedFunction();
+        using (WireClient client = served.ConnectEnabled())
+        {
+            for (uint start = 1000; start < 1000 + 200; start++)
+            {
+                using EventDescriptor e = EventDescriptor.Create();
+                Assert.Equal(Errno.EINVAL, client.Try(Cmd.SetIrqs, WireClient.Irqs(EventfdTrigger, Msix, start, 1), e.Number()));
+            }
+
+            Assert.Equal(0, served.Server.WatchedEventfds);
+            using EventDescriptor good = EventDescriptor.Create();
+            client.Succeed(Cmd.SetIrqs, WireClient.Irqs(EventfdTrigger, Msix, 0, 1), good.Number());
+            Assert.Equal(1, served.Server.WatchedEventfds);
+        }
+
+        served.NextEnd();
+    }
+
+    [Fact]
     public async Task SignalWatch_SessionThatStaysInOneStep_GetsItsEventfdsEmptied()
     {
         using EventDescriptor trap = EventDescriptor.Create();

@@ -18,6 +18,18 @@ internal sealed class SignalWatch : IDisposable
     private long _seen;
     private bool _disposed;
 
+    /// <summary>How many eventfds are kept; at most one for each vector of the device.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _events.Count;
+            }
+        }
+    }
+
     /// <summary>The session starts a step; it is inside until <see cref="Leave"/>. Plain stores, for the session's thread.</summary>
     public void Enter() => Volatile.Write(ref _step, _step + 1);
 

@@ -39,6 +39,18 @@ public sealed class VfioUserServer : IDisposable
     /// <summary>Sessions that have ended.</summary>
     public int SessionsEnded { get; private set; }
 
+    /// <summary>Eventfds that the present session keeps; 0 without one.</summary>
+    internal int WatchedEventfds
+    {
+        get
+        {
+            lock (_guard)
+            {
+                return _session?.WatchedEventfds ?? 0;
+            }
+        }
+    }
+
     /// <summary>Starts to serve on a thread of its own.</summary>
     public void Start()
     {

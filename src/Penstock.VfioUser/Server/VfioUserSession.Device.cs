@@ -118,9 +118,9 @@ internal sealed unsafe partial class VfioUserSession
 
     private Errno SetIrqEvents(in VfioUserIrqSet set, VfioIrqSetFlags flags, int descriptors)
     {
-        // Absent descriptors take vectors away. The count is bounded by the device's before an array is made of it.
+        // Absent descriptors take vectors away. The range is the device's before anything is kept of it.
         VfioIrqInfo irq = _file!.GetIrqInfo(set.Index);
-        if (set.Count > irq.Count)
+        if (set.Count > irq.Count || set.Start > irq.Count - set.Count)
         {
             return Errno.EINVAL;
         }

@@ -60,6 +60,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     /// <summary>Whether the client has said which version it speaks.</summary>
     public bool IsNegotiated => _negotiated;
 
+    /// <summary>Eventfds of the client that the session keeps.</summary>
+    public int WatchedEventfds => _watch.Count;
+
     /// <summary>Serves until the connection ends. Never throws.</summary>
     /// <returns>How it ended.</returns>
     public SessionEnd Run()
