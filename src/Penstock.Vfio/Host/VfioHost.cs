@@ -6,7 +6,7 @@ namespace Penstock.Vfio;
 /// The root of everything: IOMMU units with their groups, registered devices, backend drivers, and what they own. Hosts share nothing
 /// with each other. All members may be called from any thread.
 /// </summary>
-public sealed class VfioHost : IDisposable
+public sealed partial class VfioHost : IDisposable
 {
     // Order: registration, then a group's gate and what is below it; the gate of this object is the innermost of all.
     private readonly Lock _registration = new();
@@ -23,6 +23,7 @@ public sealed class VfioHost : IDisposable
     {
         Options = options ?? new VfioHostOptions();
         Mappings = new MappingCache(Options.Mappings, Options.Time, Ledger);
+        _emulated = EmulatedUnit();
     }
 
     /// <summary>The settings.</summary>
@@ -225,24 +226,7 @@ public sealed class VfioHost : IDisposable
 
         lock (_registration)
         {
-            if (device.State is not null)
-            {
-                throw new VfioException(Errno.EINVAL, what, "it is registered already");
-            }
-
-            GroupState state = group.Vfio ??= new GroupState(group);
-            lock (state.Gate)
-            {
-                device.State = state;
-                device.Log = Options.Log;
-                state.Registered++;
-                state.Devices.Add(device);
-            }
-
-            lock (_gate)
-            {
-                _devices.Add(device);
-            }
+            Enter(what, device, () => group);
         }
     }
 
@@ -291,11 +275,41 @@ public sealed class VfioHost : IDisposable
             {
                 _devices.Remove(device);
             }
+
+            if (state.Group.IsEmulated)
+            {
+                _emulated.Forget(state.Group);
+            }
         }
     }
 
     /// <summary>Drops what the host itself keeps. Files that are still open keep what they own until they are closed.</summary>
     public void Dispose() => Mappings.Dispose();
+
+    private IommuGroup Enter(string what, VfioDevice device, Func<IommuGroup> find)
+    {
+        if (device.State is not null)
+        {
+            throw new VfioException(Errno.EINVAL, what, "it is registered already");
+        }
+
+        IommuGroup group = find();
+        GroupState state = group.Vfio ??= new GroupState(group);
+        lock (state.Gate)
+        {
+            device.State = state;
+            device.Log = Options.Log;
+            state.Registered++;
+            state.Devices.Add(device);
+        }
+
+        lock (_gate)
+        {
+            _devices.Add(device);
+        }
+
+        return group;
+    }
 
     internal int NextGroupNumber() => Interlocked.Increment(ref _nextGroup) - 1;
 

@@ -9,7 +9,8 @@ namespace Penstock.Vfio;
 /// </summary>
 public sealed class DmaPort
 {
-    private readonly IommuGroup _group;
+    private readonly IommuGroup? _group;
+    private readonly VfioDevice? _device;
     private volatile bool _busMaster;
 
     /// <summary>Creates the port with bus mastering off.</summary>
@@ -20,6 +21,20 @@ public sealed class DmaPort
         ArgumentNullException.ThrowIfNull(group);
         ArgumentNullException.ThrowIfNull(strand);
         _group = group;
+        Strand = strand;
+    }
+
+    /// <summary>
+    /// Creates the port of a device that has a group only while it is registered, as emulated ones do, with bus mastering off. Without a
+    /// group DMA is blocked.
+    /// </summary>
+    /// <param name="device">The device.</param>
+    /// <param name="strand">Its line of execution.</param>
+    public DmaPort(VfioDevice device, Strand strand)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        ArgumentNullException.ThrowIfNull(strand);
+        _device = device;
         Strand = strand;
     }
 
@@ -101,7 +116,7 @@ public sealed class DmaPort
 
     private Errno Find(out SoftwareDomain? domain)
     {
-        domain = _group.Domain as SoftwareDomain;
+        domain = (_group ?? _device!.Group)?.Domain as SoftwareDomain;
         return !_busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
     }
 }

@@ -22,8 +22,13 @@ public sealed class IommuGroup
         Reserved = reserved;
     }
 
-    /// <summary>The unit.</summary>
+    /// <summary>The unit; for an emulated group the host's stand-in for one.</summary>
     public IommuUnit Unit { get; }
+
+    /// <summary>
+    /// Whether it is the group of a single device that does no DMA through hardware, such as a mediated one. It comes and goes with its device.
+    /// </summary>
+    public bool IsEmulated => Unit.IsEmulated;
 
     /// <summary>The number by which users open it.</summary>
     public int Number { get; }

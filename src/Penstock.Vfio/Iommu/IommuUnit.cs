@@ -22,6 +22,12 @@ public sealed class IommuUnit
     /// <summary>What the unit can do.</summary>
     public IommuUnitOptions Options { get; }
 
+    /// <summary>
+    /// Whether it is the host's stand-in for a unit: what emulated groups have for one. No hardware is behind it, the host does not list
+    /// it, and its domains only serve the DMA ports of emulated devices.
+    /// </summary>
+    public bool IsEmulated { get; internal init; }
+
     /// <summary>The groups as of now.</summary>
     public IReadOnlyList<IommuGroup> Groups
     {
@@ -37,7 +43,12 @@ public sealed class IommuUnit
     /// <summary>Adds a group with the next free number of the host.</summary>
     /// <param name="reserved">Ranges that this group's functions cannot use, beside those of the unit.</param>
     /// <returns>The group, without functions.</returns>
-    public IommuGroup CreateGroup(IReadOnlyList<IovaRange>? reserved = null)
+    /// <exception cref="VfioException">EINVAL: emulated groups come with their device, see <see cref="VfioHost.RegisterEmulated"/>.</exception>
+    public IommuGroup CreateGroup(IReadOnlyList<IovaRange>? reserved = null) => IsEmulated
+        ? throw new VfioException(Interop.Errno.EINVAL, $"adding a group to {this}", "emulated groups come with their device; register the device as an emulated one")
+        : AddGroup(reserved);
+
+    internal IommuGroup AddGroup(IReadOnlyList<IovaRange>? reserved = null)
     {
         var group = new IommuGroup(this, Host.NextGroupNumber(), [.. Options.Reserved, .. reserved ?? []]);
         lock (_gate)
@@ -62,15 +73,24 @@ public sealed class IommuUnit
             throw new VfioException(Interop.Errno.EBUSY, $"removing {group}", "its devices are registered or its DMA has an owner; unregister them first");
         }
 
+        if (!Forget(group))
+        {
+            throw new VfioException(Interop.Errno.ENOENT, $"removing {group}", $"it is not a group of {Name}");
+        }
+    }
+
+    internal bool Forget(IommuGroup group)
+    {
         lock (_gate)
         {
             if (!_groups.Remove(group))
             {
-                throw new VfioException(Interop.Errno.ENOENT, $"removing {group}", $"it is not a group of {Name}");
+                return false;
             }
         }
 
         Host.Removed(group);
+        return true;
     }
 
     /// <summary>Makes an empty domain that groups of this unit can be attached to.</summary>
