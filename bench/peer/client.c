@@ -13,11 +13,12 @@
 
 #include "options.h"
 #include "process.h"
+#include "report.h"
 #include "session.h"
 #include "wire.h"
 
 enum { REGION_BATCH = 1000, MAP_BATCH = 200, BATCHES_IN_SERVER = 20, POLL_MS = 20 };
-enum sizes { PAGE = 4096, HUGE_PAGE = 2 << 20, TRANSLATE_LENGTH = 64 };
+enum sizes { MOST_MAPS = 65535, PAGE = 4096, HUGE_PAGE = 2 << 20, TRANSLATE_LENGTH = 64 };
 static const uint64_t map_iova = 1ull << 30, message_iova = 1ull << 33;
 static const uint64_t translate_iova = 1ull << 32, translate_stride = HUGE_PAGE;
 
@@ -108,6 +109,22 @@ static void map_and_unmap(struct run *run)
     session_dma_unmap(&run->session, map_iova, run->measure->size);
 }
 
+/* The live maps of a guest behind its own IOMMU: as many as type1 allows, each a page of one file, removed at once afterwards. */
+static uint64_t map_many(struct run *run, uint64_t operations)
+{
+    uint64_t begin = now_ns();
+    for (uint64_t i = 0; i < operations; i++)
+        session_dma_map(&run->session, map_iova + i * 2 * PAGE, PAGE, run->memory, i * PAGE);
+    uint64_t elapsed = now_ns() - begin;
+    session_dma_unmap(&run->session, map_iova, operations * 2 * PAGE);
+    return elapsed;
+}
+
+static void make_many_memory(struct run *run)
+{
+    make_memory(run, (uint64_t)run->measure->maps * PAGE);
+}
+
 static void need_control_block(struct run *run)
 {
     uint64_t size = session_region_size(&run->session, CONTROL_REGION);
@@ -188,6 +205,9 @@ static void unmap_for_messages(struct run *run)
 #define MAP(name_, count, bytes) { name_, count, .once = map_and_unmap, .size = bytes }
 #define MAP_FD(name_, count, bytes) \
     { name_, count, .prepare = make_map_memory, .once = map_and_unmap, .finish = release_memory, .size = bytes }
+#define MAP_MANY(name_, count) { name_, count, .batch = map_many, .maps = count }
+#define MAP_MANY_FD(name_, count) \
+    { name_, count, .prepare = make_many_memory, .batch = map_many, .finish = release_memory, .maps = count }
 #define TRANSLATE(name_, op, count, pick) \
     { name_, 2000000, .prepare = map_for_translate, .batch = run_in_server, .finish = unmap_for_translate, \
       .size = TRANSLATE_LENGTH, .maps = count, .operation = op, .choice = pick }
@@ -204,6 +224,8 @@ static const struct measure measures[] = {
     MAP("dma_map_unmap_4k", 20000, PAGE),
     MAP_FD("dma_map_unmap_4k_fd", 20000, PAGE),
     MAP_FD("dma_map_unmap_2m_fd", 20000, HUGE_PAGE),
+    MAP_MANY("dma_map_65535", MOST_MAPS),
+    MAP_MANY_FD("dma_map_65535_fd", MOST_MAPS),
     TRANSLATE("translate_1_same", OPERATION_TRANSLATE, 1, CHOICE_SAME),
     TRANSLATE("translate_1_random", OPERATION_TRANSLATE, 1, CHOICE_RANDOM),
     TRANSLATE("translate_64_same", OPERATION_TRANSLATE, 64, CHOICE_SAME),
@@ -238,59 +260,14 @@ static void watch(const struct options *options, const char *activity)
     alarm((unsigned)options->timeout_seconds);
 }
 
-static int by_value(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-static void print_json_text(const char *text)
-{
-    putchar('"');
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20)
-            printf("\\u%04x", c);
-        else if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
-}
-
-static void report(const struct run *run, double *samples, uint64_t count, uint64_t sample_operations, uint64_t batch,
-                   uint64_t total_ns)
-{
-    uint64_t operations = count * sample_operations;
-    uint64_t group = batch / sample_operations;
-    double least = 0;
-    for (uint64_t first = 0; first < count; first += group) {
-        double sum = 0;
-        for (uint64_t i = first; i < first + group; i++)
-            sum += samples[i];
-        if (first == 0 || sum / (double)group < least)
-            least = sum / (double)group;
-    }
-    qsort(samples, count, sizeof(*samples), by_value);
-#define RANK(percent) samples[(count * (percent) + 99) / 100 - 1] /* nearest rank */
-    printf("{\"measure\":\"%s\",\"label\":", run->measure->name);
-    print_json_text(run->options->label);
-    printf(",\"operations\":%llu,\"seconds\":%.6f,\"ns_mean\":%.2f,\"ns_p50\":%.2f,\"ns_p90\":%.2f,\"ns_p99\":%.2f,"
-           "\"ns_min_batch\":%.2f,\"batch\":%llu,\"sample_operations\":%llu}\n",
-           (unsigned long long)operations, (double)total_ns / 1e9, (double)total_ns / (double)operations, RANK(50), RANK(90),
-           RANK(99), least, (unsigned long long)batch, (unsigned long long)sample_operations);
-#undef RANK
-    if (fflush(stdout) != 0)
-        fail(EXIT_WRONG, "standard output: %s", strerror(errno));
-}
-
 static uint64_t batch_size(const struct run *run, uint64_t operations)
 {
     const struct measure *m = run->measure;
     uint64_t batch = run->options->batch;
     if (batch == 0 && m->batch == run_in_server)
         batch = (operations + BATCHES_IN_SERVER - 1) / BATCHES_IN_SERVER;
+    else if (batch == 0 && m->batch == map_many)
+        batch = m->maps;
     else if (batch == 0)
         batch = m->once == map_and_unmap ? MAP_BATCH : REGION_BATCH;
     return batch < operations ? batch : operations;
@@ -340,7 +317,7 @@ static void take(struct run *run, uint64_t operations)
     }
     if (m->finish)
         m->finish(run);
-    report(run, samples, count, m->once ? 1 : batch, batch, total);
+    report(m->name, run->options->label, samples, count, m->once ? 1 : batch, batch, total);
     free(samples);
 }
 

@@ -49,9 +49,11 @@ public readonly record struct FileFacts
             throw Native.Failure("statx", $"descriptor {descriptor}");
         }
 
+        // Only files whose unit is larger than a page can live in huge pages, so the others need not be asked.
         // SAFETY: struct statfs has 120 bytes and starts with the type.
         long* fileSystem = stackalloc long[32];
-        bool huge = Native.fstatfs(descriptor, fileSystem) == 0 && fileSystem[0] == Native.HUGETLBFS_MAGIC;
+        bool huge = buffer.BlockSize > (uint)Environment.SystemPageSize
+            && Native.fstatfs(descriptor, fileSystem) == 0 && fileSystem[0] == Native.HUGETLBFS_MAGIC;
         int seals = Native.fcntl(descriptor, Native.F_GET_SEALS, 0);
         int flags = Native.fcntl(descriptor, Native.F_GETFL, 0);
         return new FileFacts

@@ -7,6 +7,8 @@ namespace Penstock.Vfio;
 /// </summary>
 public sealed class CopiedMemory : UserMemory
 {
+    private const string What = "copying a user's memory";
+
     private readonly MappingCache _cache;
     private readonly SharedDescriptor _file;
     private readonly ulong _start;
@@ -34,18 +36,30 @@ public sealed class CopiedMemory : UserMemory
     /// </exception>
     public static CopiedMemory Create(MappingCache cache, OwnedDescriptor descriptor, ulong offset, ulong length)
     {
+        ArgumentNullException.ThrowIfNull(descriptor);
+        return Create(cache, descriptor, FactsOf(What, descriptor), offset, length);
+    }
+
+    /// <summary>Takes part of a file that the caller has asked about already.</summary>
+    /// <param name="cache">Who keeps the descriptor, one for each file.</param>
+    /// <param name="descriptor">The file; it may be closed afterwards.</param>
+    /// <param name="facts">What the kernel says of the descriptor now.</param>
+    /// <param name="offset">First byte in the file.</param>
+    /// <param name="length">Length in bytes, at least 1.</param>
+    /// <returns>The memory, with one reference.</returns>
+    /// <exception cref="VfioException">As without the facts.</exception>
+    public static CopiedMemory Create(MappingCache cache, OwnedDescriptor descriptor, in FileFacts facts, ulong offset, ulong length)
+    {
         ArgumentNullException.ThrowIfNull(cache);
         ArgumentNullException.ThrowIfNull(descriptor);
-        const string What = "copying a user's memory";
+        FileRange.Check(facts, What, offset, length);
+        if (facts.IsHugePages)
+        {
+            throw new VfioException(Errno.EOPNOTSUPP, What, "files in huge pages cannot be written by copies; use ordinary shared memory");
+        }
+
         try
         {
-            FileFacts facts = FileFacts.Of(descriptor.Value);
-            FileRange.Check(facts, What, offset, length);
-            if (facts.IsHugePages)
-            {
-                throw new VfioException(Errno.EOPNOTSUPP, What, "files in huge pages cannot be written by copies; use ordinary shared memory");
-            }
-
             return new CopiedMemory(cache, cache.AcquireDescriptor(descriptor, facts), offset, length);
         }
         catch (SystemCallException e)

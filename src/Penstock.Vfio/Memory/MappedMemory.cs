@@ -8,6 +8,8 @@ namespace Penstock.Vfio;
 /// </summary>
 public sealed unsafe class MappedMemory : UserMemory
 {
+    private const string What = "mapping a user's memory";
+
     private readonly MappingCache _cache;
     private readonly MappedWindow _window;
     private readonly byte* _pointer;
@@ -40,17 +42,30 @@ public sealed unsafe class MappedMemory : UserMemory
     /// </exception>
     public static MappedMemory Create(MappingCache cache, OwnedDescriptor descriptor, ulong offset, ulong length)
     {
+        ArgumentNullException.ThrowIfNull(descriptor);
+        return Create(cache, descriptor, FactsOf(What, descriptor), offset, length);
+    }
+
+    /// <summary>Maps part of a file that the caller has asked about already.</summary>
+    /// <param name="cache">Who keeps the mapping.</param>
+    /// <param name="descriptor">The file; it may be closed afterwards.</param>
+    /// <param name="facts">What the kernel says of the descriptor now.</param>
+    /// <param name="offset">First byte in the file.</param>
+    /// <param name="length">Length in bytes, at least 1.</param>
+    /// <returns>The memory, with one reference.</returns>
+    /// <exception cref="VfioException">As without the facts.</exception>
+    public static MappedMemory Create(MappingCache cache, OwnedDescriptor descriptor, in FileFacts facts, ulong offset, ulong length)
+    {
         ArgumentNullException.ThrowIfNull(cache);
         ArgumentNullException.ThrowIfNull(descriptor);
+        FileRange.Check(facts, What, offset, length);
         try
         {
-            FileFacts facts = FileFacts.Of(descriptor.Value);
-            FileRange.Check(facts, "mapping a user's memory", offset, length);
             return new MappedMemory(cache, cache.Acquire(descriptor.Value, facts, offset, length), offset, length);
         }
         catch (SystemCallException e)
         {
-            throw new VfioException(e.Errno, "mapping a user's memory", e.Message);
+            throw new VfioException(e.Errno, What, e.Message);
         }
     }
 

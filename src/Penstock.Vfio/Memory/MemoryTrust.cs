@@ -34,11 +34,11 @@ public static class MemoryTrust
 
         if (peerUserId == ownUserId || peerUserId == Root)
         {
-            why = $"borrowed: the peer runs as user {peerUserId}, which could end this process anyway";
+            why = "borrowed: the peer runs as our own user or as root, who could end this process anyway";
             return MemoryUse.Borrow;
         }
 
-        why = $"copied: the file is not sealed and the peer runs as another user ({peerUserId})";
+        why = "copied: the file is not sealed and the peer runs as another user";
         return MemoryUse.Copy;
     }
 }

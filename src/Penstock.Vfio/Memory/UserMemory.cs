@@ -78,6 +78,19 @@ public abstract class UserMemory
     public virtual ValueTask<Errno> WriteAsync(ulong offset, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
         new(Write(offset, source.Span));
 
+    /// <summary>Asks the kernel about a user's file.</summary>
+    private protected static FileFacts FactsOf(string what, OwnedDescriptor descriptor)
+    {
+        try
+        {
+            return FileFacts.Of(descriptor.Value);
+        }
+        catch (SystemCallException e)
+        {
+            throw new VfioException(e.Errno, what, e.Message);
+        }
+    }
+
     /// <summary>Gives the memory back. Called once, when no reference is left.</summary>
     protected abstract void Free();
 }

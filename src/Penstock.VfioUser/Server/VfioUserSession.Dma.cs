@@ -46,11 +46,12 @@ internal sealed unsafe partial class VfioUserSession
     {
         using OwnedDescriptor descriptor = _receiver.TakeDescriptor(0);
         MappingCache cache = _endpoint.Host.Mappings;
-        MemoryUse use = MemoryTrust.Choose(FileFacts.Of(descriptor.Value), _peer.UserId, Caller.Current.UserId, _options.Guard, out string why);
-        if (why != _toldTrust)
+        var facts = FileFacts.Of(descriptor.Value);
+        MemoryUse use = MemoryTrust.Choose(facts, _peer.UserId, CurrentProcess.UserId, _options.Guard, out string why);
+        if (!ReferenceEquals(why, _toldTrust))
         {
             _toldTrust = why;
-            Log($"the client's memory is {why}");
+            Log($"the memory of the client, user {_peer.UserId}, is {why}");
         }
 
         // The client may ask for reading and writing instead of mapping; the other way round trust decides.
@@ -58,7 +59,7 @@ internal sealed unsafe partial class VfioUserSession
         {
             try
             {
-                return MappedMemory.Create(cache, descriptor, map.FileOffset, map.Size);
+                return MappedMemory.Create(cache, descriptor, facts, map.FileOffset, map.Size);
             }
             catch (VfioException full) when (full.Errno == Errno.ENOSPC)
             {
@@ -66,7 +67,7 @@ internal sealed unsafe partial class VfioUserSession
             }
         }
 
-        return CopiedMemory.Create(cache, descriptor, map.FileOffset, map.Size);
+        return CopiedMemory.Create(cache, descriptor, facts, map.FileOffset, map.Size);
     }
 
     private Errno DmaUnmap(ReadOnlySpan<byte> body, out int length)
