@@ -31,12 +31,14 @@ public sealed partial class VfioGroup
         }
     }
 
-    private VfioDeviceFile OpenDevice(VfioDevice device, IommufdContext context)
+    private VfioDeviceFile OpenDevice(VfioDevice device, IommufdContext context, ref IHypervisor? ended)
     {
         device.AddUser(
+            this,
             () => _state.Bindings.Add(device, context.Bind(_state.Group, device.Name)),
             () => _state.Bindings[device].Attach(context.RequireCompat($"opening {device.Name}").Id),
-            () => Unbind(device));
+            () => Unbind(device),
+            ref ended);
         _state.ContainerUsers++;
         _references++;
         return new VfioDeviceFile(device, this);

@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// An opened group file: the way from an IOMMU group to a container and to its devices. While device files opened through it exist, closing it
 /// takes effect only with the last of them. All members may be called from any thread.
 /// </summary>
-public sealed partial class VfioGroup : IDisposable, IDeviceFileOwner
+public sealed partial class VfioGroup : VfioFile, IDeviceFileOwner
 {
     private readonly GroupState _state;
     private readonly Caller _caller;
@@ -25,6 +25,21 @@ public sealed partial class VfioGroup : IDisposable, IDeviceFileOwner
 
     /// <summary>Who opened it.</summary>
     public Caller Caller => _caller;
+
+    /// <inheritdoc/>
+    public override IommuGroup? Group => _state.IsDead ? null : _state.Group;
+
+    /// <inheritdoc/>
+    public override bool IsEnforcedCoherent
+    {
+        get
+        {
+            lock (_state.Gate)
+            {
+                return _state.Devices.TrueForAll(static d => d.IsEnforcedCoherent);
+            }
+        }
+    }
 
     /// <summary>GROUP_GET_STATUS.</summary>
     /// <returns>The flags.</returns>
@@ -97,6 +112,19 @@ public sealed partial class VfioGroup : IDisposable, IDeviceFileOwner
     public VfioDeviceFile OpenDevice(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
+        IHypervisor? ended = null;
+        try
+        {
+            return OpenDevice(name, ref ended);
+        }
+        finally
+        {
+            ended?.Release();
+        }
+    }
+
+    private VfioDeviceFile OpenDevice(string name, ref IHypervisor? ended)
+    {
         string what = $"opening {name}";
         lock (_state.Gate)
         {
@@ -105,7 +133,7 @@ public sealed partial class VfioGroup : IDisposable, IDeviceFileOwner
                 ?? throw new VfioException(Errno.ENODEV, what, $"{_state.Group} has no such device");
             if (_state.Iommufd is { } iommufd)
             {
-                return OpenDevice(device, iommufd);
+                return OpenDevice(device, iommufd, ref ended);
             }
 
             VfioContainer container = _state.Container
@@ -115,39 +143,51 @@ public sealed partial class VfioGroup : IDisposable, IDeviceFileOwner
                 throw new VfioException(Errno.EINVAL, what, "the container has no backend; set an IOMMU type first");
             }
 
-            device.AddUser(container);
+            device.AddUser(this, container, ref ended);
             _state.ContainerUsers++;
             _references++;
             return new VfioDeviceFile(device, this);
         }
     }
 
-    /// <summary>Closes the file; the group leaves its container once no device file is open any more.</summary>
-    public void Dispose()
+    private protected override void Revoke()
     {
         lock (_state.Gate)
         {
-            if (!_closed)
-            {
-                _closed = true;
-                Unreference();
-            }
+            _closed = true;
+        }
+    }
+
+    /// <summary>The group leaves its container once no device file is open any more.</summary>
+    private protected override void Closed()
+    {
+        lock (_state.Gate)
+        {
+            Unreference();
         }
     }
 
     void IDeviceFileOwner.CloseDevice(VfioDevice device)
     {
-        lock (_state.Gate)
+        IHypervisor? ended = null;
+        try
         {
-            try
+            lock (_state.Gate)
             {
-                device.RemoveUser(_state.Container, () => Unbind(device));
+                try
+                {
+                    device.RemoveUser(_state.Container, () => Unbind(device), ref ended);
+                }
+                finally
+                {
+                    _state.ContainerUsers--;
+                    Unreference();
+                }
             }
-            finally
-            {
-                _state.ContainerUsers--;
-                Unreference();
-            }
+        }
+        finally
+        {
+            ended?.Release();
         }
     }
 

@@ -6,7 +6,7 @@ namespace Penstock.Vfio;
 /// A device opened by itself, without its group. Nothing can be done with it before it is bound to an iommufd; from then on
 /// <see cref="File"/> works and the group cannot be opened. All members may be called from any thread.
 /// </summary>
-public sealed partial class VfioCdevFile : IDisposable, IDeviceFileOwner
+public sealed partial class VfioCdevFile : VfioFile, IDeviceFileOwner
 {
     private readonly VfioDevice _device;
     private readonly GroupState _state;
@@ -28,6 +28,12 @@ public sealed partial class VfioCdevFile : IDisposable, IDeviceFileOwner
 
     /// <summary>The device's calls; EINVAL each until it is bound. Disposing it closes this file.</summary>
     public VfioDeviceFile File { get; }
+
+    /// <inheritdoc/>
+    public override IommuGroup? Group => _device.Group;
+
+    /// <inheritdoc/>
+    public override bool IsEnforcedCoherent => _device.IsEnforcedCoherent;
 
     /// <summary>The binding; null while there is none.</summary>
     public IommufdDevice? Binding
@@ -77,33 +83,62 @@ public sealed partial class VfioCdevFile : IDisposable, IDeviceFileOwner
         }
     }
 
-    /// <summary>Closes the file: the device is closed, detached and unbound.</summary>
-    public void Dispose() => File.Dispose();
-
-    void IDeviceFileOwner.CloseDevice(VfioDevice device)
-    {
-        lock (_state.Gate)
-        {
-            _closed = true;
-            if (_bound is not { } bound)
-            {
-                return;
-            }
-
-            _bound = null;
-            try
-            {
-                _device.RemoveUser(null, () => bound.Context.Unbind(bound));
-            }
-            finally
-            {
-                _state.CdevUsers--;
-            }
-        }
-    }
+    void IDeviceFileOwner.CloseDevice(VfioDevice device) => Closed();
 
     /// <summary>The call's checks in order; the context is looked up, and the answer given, at their places among them.</summary>
     internal uint Bind(Func<string, IommufdContext> find, Action<uint> answer)
+    {
+        IHypervisor? ended = null;
+        try
+        {
+            return Bind(find, answer, ref ended);
+        }
+        finally
+        {
+            ended?.Release();
+        }
+    }
+
+    private protected override void Revoke()
+    {
+        File.Deny();
+        lock (_state.Gate)
+        {
+            _closed = true;
+        }
+    }
+
+    /// <summary>The device is closed, detached and unbound.</summary>
+    private protected override void Closed()
+    {
+        IHypervisor? ended = null;
+        try
+        {
+            lock (_state.Gate)
+            {
+                if (_bound is not { } bound)
+                {
+                    return;
+                }
+
+                _bound = null;
+                try
+                {
+                    _device.RemoveUser(null, () => bound.Context.Unbind(bound), ref ended);
+                }
+                finally
+                {
+                    _state.CdevUsers--;
+                }
+            }
+        }
+        finally
+        {
+            ended?.Release();
+        }
+    }
+
+    private uint Bind(Func<string, IommufdContext> find, Action<uint> answer, ref IHypervisor? ended)
     {
         string what = $"BIND_IOMMUFD of {_device.Name}";
         lock (_state.Gate)
@@ -130,14 +165,14 @@ public sealed partial class VfioCdevFile : IDisposable, IDeviceFileOwner
 
             IommufdContext context = find(what);
             IommufdDevice? bound = null;
-            _device.AddSoleUser(what, () => bound = context.Bind(_state.Group, _device.Name), () => context.Unbind(bound!));
+            _device.AddSoleUser(what, this, () => bound = context.Bind(_state.Group, _device.Name), () => context.Unbind(bound!), ref ended);
             try
             {
                 answer(bound!.Id);
             }
             catch
             {
-                _device.RemoveUser(null, () => context.Unbind(bound!));
+                _device.RemoveUser(null, () => context.Unbind(bound!), ref ended);
                 throw;
             }
 

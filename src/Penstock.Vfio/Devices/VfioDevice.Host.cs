@@ -30,6 +30,15 @@ public abstract partial class VfioDevice
     /// </summary>
     protected internal virtual Strand? Strand => null;
 
+    /// <summary>
+    /// The machine that the first user of the device runs; null when there is none. Set before <see cref="Open"/>, and the same, alive, until
+    /// <see cref="Close"/> has returned.
+    /// </summary>
+    public IHypervisor? Hypervisor { get; private set; }
+
+    /// <summary>Whether the device's unit can force all of its DMA through the CPU's caches.</summary>
+    internal bool IsEnforcedCoherent => Group?.Unit.Options.EnforcesCoherency ?? false;
+
     internal GroupState? State { get; set; }
 
     /// <summary>Serialises open, close, SetIrqs and Reset.</summary>
@@ -43,63 +52,29 @@ public abstract partial class VfioDevice
     /// <exception cref="VfioException">It is meant, and refused.</exception>
     protected internal virtual bool Match(string name) => name == Name;
 
-    internal void AddUser(VfioContainer container)
+    internal void AddUser(VfioFile through, VfioContainer container, ref IHypervisor? ended) =>
+        AddUser(through, () => container.DeviceOpened(this), static () => { }, () => container.DeviceClosed(this), ref ended);
+
+    /// <summary>
+    /// Opens the device; for the first user it is bound before, and attached after the driver has opened it. The reference to a machine that
+    /// a failed open gives back is the caller's to drop, once it holds no lock.
+    /// </summary>
+    internal void AddUser(VfioFile through, Action bind, Action attach, Action unbind, ref IHypervisor? ended)
     {
         lock (_gate)
         {
             if (_users == 0)
             {
-                container.DeviceOpened(this);
-                try
-                {
-                    Open();
-                }
-                catch
-                {
-                    container.DeviceClosed(this);
-                    throw;
-                }
+                OpenFirst(through, bind, attach, unbind, ref ended);
             }
 
             _users++;
         }
     }
 
-    /// <summary>Opens the device; for the first user it is bound before, and attached after the driver has opened it.</summary>
-    internal void AddUser(Action bind, Action attach, Action unbind)
-    {
-        lock (_gate)
-        {
-            if (_users == 0)
-            {
-                bind();
-                try
-                {
-                    Open();
-                    try
-                    {
-                        attach();
-                    }
-                    catch
-                    {
-                        Close();
-                        throw;
-                    }
-                }
-                catch
-                {
-                    unbind();
-                    throw;
-                }
-            }
-
-            _users++;
-        }
-    }
-
-    /// <summary>Opens the device for somebody who must be the only one.</summary>
+    /// <summary>Opens the device for somebody who must be the only one; otherwise as <see cref="AddUser(VfioFile, Action, Action, Action, ref IHypervisor?)"/>.</summary>
     /// <exception cref="VfioException">EINVAL: somebody has it open.</exception>
-    internal void AddSoleUser(string what, Action bind, Action unbind)
+    internal void AddSoleUser(string what, VfioFile through, Action bind, Action unbind, ref IHypervisor? ended)
     {
         lock (_gate)
         {
@@ -108,22 +83,13 @@ public abstract partial class VfioDevice
                 throw new VfioException(Errno.EINVAL, what, "it is open through another file");
             }
 
-            bind();
-            try
-            {
-                Open();
-            }
-            catch
-            {
-                unbind();
-                throw;
-            }
-
+            OpenFirst(through, bind, static () => { }, unbind, ref ended);
             _users = 1;
         }
     }
 
-    internal void RemoveUser(VfioContainer? container, Action? unbind = null)
+    /// <summary>Closes the device if this was its last user; the caller drops the machine that it had, once it holds no lock.</summary>
+    internal void RemoveUser(VfioContainer? container, Action? unbind, ref IHypervisor? ended)
     {
         lock (_gate)
         {
@@ -142,6 +108,7 @@ public abstract partial class VfioDevice
                 _users = 0;
                 container?.DeviceClosed(this);
                 unbind?.Invoke();
+                EndLease(ref ended);
                 _closed?.TrySetResult();
             }
         }
@@ -185,6 +152,44 @@ public abstract partial class VfioDevice
                 }
             }
         }
+    }
+
+    private void OpenFirst(VfioFile through, Action bind, Action attach, Action unbind, ref IHypervisor? ended)
+    {
+        Hypervisor = through.Lease();
+        try
+        {
+            bind();
+            try
+            {
+                Open();
+                try
+                {
+                    attach();
+                }
+                catch
+                {
+                    Close();
+                    throw;
+                }
+            }
+            catch
+            {
+                unbind();
+                throw;
+            }
+        }
+        catch
+        {
+            EndLease(ref ended);
+            throw;
+        }
+    }
+
+    private void EndLease(ref IHypervisor? ended)
+    {
+        ended = Hypervisor;
+        Hypervisor = null;
     }
 
     internal Errno Failed(string access, uint region, ulong offset, Exception e)

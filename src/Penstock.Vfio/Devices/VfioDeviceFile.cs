@@ -7,14 +7,13 @@ namespace Penstock.Vfio;
 /// An opened device. Control calls throw <see cref="VfioException"/>; Read and Write return the error, allocate nothing and cost one
 /// virtual call. Members may be called from any thread, but not while another thread disposes the file.
 /// </summary>
-public sealed class VfioDeviceFile : IDisposable
+public sealed class VfioDeviceFile : VfioFile
 {
     private const VfioIrqSetFlags KnownIrqFlags = VfioIrqSetFlags.DataMask | VfioIrqSetFlags.ActionsMask;
 
     private readonly VfioDevice _device;
     private readonly IDeviceFileOwner _owner;
     private readonly Strand? _strand;
-    private int _closed;
     private volatile bool _granted;
 
     internal VfioDeviceFile(VfioDevice device, IDeviceFileOwner owner, bool granted = true)
@@ -27,6 +26,15 @@ public sealed class VfioDeviceFile : IDisposable
 
     /// <summary>Name of the device.</summary>
     public string Name => _device.Name;
+
+    /// <inheritdoc/>
+    public override VfioFile Identity => _owner as VfioCdevFile ?? (VfioFile)this;
+
+    /// <inheritdoc/>
+    public override IommuGroup? Group => _device.Group;
+
+    /// <inheritdoc/>
+    public override bool IsEnforcedCoherent => _device.IsEnforcedCoherent;
 
     /// <summary>DEVICE_GET_INFO.</summary>
     /// <returns>Flags and counts.</returns>
@@ -179,18 +187,15 @@ public sealed class VfioDeviceFile : IDisposable
     /// <summary>The reply is out.</summary>
     public void EndAccess() => _strand?.ReleasePosted();
 
-    /// <summary>Closes the file; the last one closes the device.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _closed, 1) == 0)
-        {
-            _granted = false;
-            _owner.CloseDevice(_device);
-        }
-    }
-
     /// <summary>The device is open for this file from now on.</summary>
     internal void Grant() => _granted = true;
+
+    /// <summary>No call comes through to the device any more.</summary>
+    internal void Deny() => _granted = false;
+
+    private protected override void Revoke() => Deny();
+
+    private protected override void Closed() => _owner.CloseDevice(_device);
 
     private void ThrowIfClosed(string what)
     {

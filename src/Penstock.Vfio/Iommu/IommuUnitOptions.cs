@@ -18,6 +18,9 @@ public sealed class IommuUnitOptions
     /// <summary>Whether DMA is coherent with the CPU's caches. Groups of a unit without it accept no devices.</summary>
     public bool CacheCoherent { get; init; } = true;
 
+    /// <summary>Whether devices cannot ask for DMA that bypasses the CPU's caches. A machine that uses devices without it must be told.</summary>
+    public bool EnforcesCoherency { get; init; } = true;
+
     /// <summary>Whether page tables can track what devices write.</summary>
     public bool DirtyTracking { get; init; } = true;
 
