@@ -9,28 +9,28 @@ namespace Penstock.Vfio;
 public sealed partial class IommufdContainer
 {
     /// <summary>A container call with the kernel's number and structure, which is answered in place.</summary>
-    /// <param name="request">The number, see <see cref="VfioCompatRequest"/>.</param>
+    /// <param name="request">The number, see <see cref="VfioContainerRequest"/>.</param>
     /// <param name="argument">The structure; for CHECK_EXTENSION and SET_IOMMU the number in 4 bytes.</param>
     /// <returns>What ioctl(2) returns.</returns>
     /// <exception cref="VfioException">ENOTTY: unknown number; EFAULT: no structure; EINVAL: too short or unknown flags; the errors of the typed call.</exception>
     public int Ioctl(uint request, Span<byte> argument)
     {
-        switch ((VfioCompatRequest)request)
+        switch ((VfioContainerRequest)request)
         {
-            case VfioCompatRequest.GetApiVersion:
+            case VfioContainerRequest.GetApiVersion:
                 return VfioContainer.ApiVersion;
-            case VfioCompatRequest.CheckExtension:
+            case VfioContainerRequest.CheckExtension:
                 return CheckExtension(TypeOf(argument)) ? 1 : 0;
-            case VfioCompatRequest.SetIommu:
+            case VfioContainerRequest.SetIommu:
                 SetIommu(TypeOf(argument));
                 return 0;
-            case VfioCompatRequest.GetInfo:
+            case VfioContainerRequest.GetInfo:
                 IoctlGetInfo(argument);
                 return 0;
-            case VfioCompatRequest.MapDma:
+            case VfioContainerRequest.MapDma:
                 IoctlMap(argument);
                 return 0;
-            case VfioCompatRequest.UnmapDma:
+            case VfioContainerRequest.UnmapDma:
                 IoctlUnmap(argument);
                 return 0;
             default:
@@ -45,26 +45,26 @@ public sealed partial class IommufdContainer
     private void IoctlGetInfo(Span<byte> argument)
     {
         const string What = "GET_INFO";
-        VfioCompatInfo info = Arguments.TakeIgnoringRest<VfioCompatInfo>(What, argument, VfioCompatInfo.MinimumLength);
+        VfioIommuInfo info = Arguments.TakeIgnoringRest<VfioIommuInfo>(What, argument, VfioIommuInfo.MinimumLength);
         Ioas ioas = _context.RequireCompat(What);
         IReadOnlyList<IovaRange> ranges = ioas.IovaRanges;
-        const int Available = VfioCompatCapabilityHeader.Length + (2 * sizeof(uint));
-        int list = VfioCompatCapabilityHeader.Length + (2 * sizeof(uint)) + (ranges.Count * IommuIovaRange.Length);
-        Span<byte> answer = new byte[VfioCompatInfo.Length + Available + list];
+        const int Available = VfioInfoCapHeader.Length + (2 * sizeof(uint));
+        int list = VfioInfoCapHeader.Length + (2 * sizeof(uint)) + (ranges.Count * IommuIovaRange.Length);
+        Span<byte> answer = new byte[VfioIommuInfo.Length + Available + list];
         bool fits = info.ArgumentSize >= (uint)answer.Length;
-        info.Flags = VfioCompatInfoFlags.PageSizes | VfioCompatInfoFlags.Capabilities;
+        info.Flags = VfioIommuInfoFlags.PageSizes | VfioIommuInfoFlags.Capabilities;
         info.PageSizes = ioas.Alignment;
-        info.CapabilityOffset = fits ? (uint)VfioCompatInfo.Length : 0;
+        info.CapabilityOffset = fits ? (uint)VfioIommuInfo.Length : 0;
         uint given = info.ArgumentSize;
         info.ArgumentSize = (uint)answer.Length;
         MemoryMarshal.Write(answer, info);
 
-        int at = VfioCompatInfo.Length;
-        WriteHeader(answer[at..], VfioCompatCapability.DmaAvailable, at + Available);
-        MemoryMarshal.Write(answer[(at + VfioCompatCapabilityHeader.Length)..], IommufdLimits.CompatAvailable);
+        int at = VfioIommuInfo.Length;
+        WriteHeader(answer[at..], VfioIommuInfoCapability.DmaAvailable, at + Available);
+        MemoryMarshal.Write(answer[(at + VfioInfoCapHeader.Length)..], IommufdLimits.CompatAvailable);
         at += Available;
-        WriteHeader(answer[at..], VfioCompatCapability.IovaRanges, 0);
-        at += VfioCompatCapabilityHeader.Length;
+        WriteHeader(answer[at..], VfioIommuInfoCapability.IovaRanges, 0);
+        at += VfioInfoCapHeader.Length;
         MemoryMarshal.Write(answer[at..], (uint)ranges.Count);
         at += 2 * sizeof(uint);
         foreach (IovaRange range in ranges)
@@ -73,17 +73,17 @@ public sealed partial class IommufdContainer
             at += IommuIovaRange.Length;
         }
 
-        answer[..(fits ? answer.Length : Math.Min((int)given, VfioCompatInfo.Length))].CopyTo(argument);
+        answer[..(fits ? answer.Length : Math.Min((int)given, VfioIommuInfo.Length))].CopyTo(argument);
     }
 
     private static void WriteHeader(Span<byte> at, ushort id, int next) =>
-        MemoryMarshal.Write(at, new VfioCompatCapabilityHeader { Id = id, Version = VfioCompatCapability.Version, Next = (uint)next });
+        MemoryMarshal.Write(at, new VfioInfoCapHeader { Id = id, Version = VfioIommuInfoCapability.Version, Next = (uint)next });
 
     private void IoctlMap(Span<byte> argument)
     {
         const string What = "MAP_DMA";
-        VfioCompatDmaMap call = Arguments.TakeIgnoringRest<VfioCompatDmaMap>(What, argument, VfioCompatDmaMap.MinimumLength);
-        const VfioCompatMapFlags Known = VfioCompatMapFlags.Read | VfioCompatMapFlags.Write;
+        VfioDmaMap call = Arguments.TakeIgnoringRest<VfioDmaMap>(What, argument, VfioDmaMap.MinimumLength);
+        const VfioDmaMapFlags Known = VfioDmaMapFlags.Read | VfioDmaMapFlags.Write;
         if ((call.Flags & ~Known) != 0)
         {
             throw new VfioException(Errno.EINVAL, What, $"unknown flags {call.Flags}");
@@ -98,8 +98,8 @@ public sealed partial class IommufdContainer
     private void IoctlUnmap(Span<byte> argument)
     {
         const string What = "UNMAP_DMA";
-        VfioCompatDmaUnmap call = Arguments.TakeIgnoringRest<VfioCompatDmaUnmap>(What, argument, VfioCompatDmaUnmap.MinimumLength);
-        if ((call.Flags & ~VfioCompatUnmapFlags.All) != 0)
+        VfioDmaUnmap call = Arguments.TakeIgnoringRest<VfioDmaUnmap>(What, argument, VfioDmaUnmap.MinimumLength);
+        if ((call.Flags & ~VfioDmaUnmapFlags.All) != 0)
         {
             throw new VfioException(Errno.EINVAL, What, $"unknown flags {call.Flags}");
         }
@@ -108,7 +108,7 @@ public sealed partial class IommufdContainer
         ulong removed = call.UnmapSize;
         try
         {
-            UnmapDma(call.Iova, call.UnmapSize, (call.Flags & VfioCompatUnmapFlags.All) != 0, ref removed);
+            UnmapDma(call.Iova, call.UnmapSize, (call.Flags & VfioDmaUnmapFlags.All) != 0, ref removed);
         }
         finally
         {

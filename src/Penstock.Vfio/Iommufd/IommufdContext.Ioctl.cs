@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Iommufd;
+using Penstock.Specs.Vfio;
 
 namespace Penstock.Vfio;
 
@@ -8,7 +9,7 @@ namespace Penstock.Vfio;
 public sealed partial class IommufdContext
 {
     /// <summary>A call with the kernel's number and structure, which is answered in place.</summary>
-    /// <param name="request">The number, see <see cref="IommufdRequest"/> and <see cref="VfioCompatRequest"/>.</param>
+    /// <param name="request">The number, see <see cref="IommufdRequest"/> and <see cref="VfioContainerRequest"/>.</param>
     /// <param name="argument">The structure. Pointers in it are addresses in the caller's address space.</param>
     /// <returns>What ioctl(2) returns, 0 for nearly all.</returns>
     /// <exception cref="VfioException">

@@ -20,22 +20,22 @@ public sealed class CompatTests : IDisposable
     [Trait("Row", "N1")]
     public void VersionAndExtensions_Fresh_Answered()
     {
-        Assert.Equal(0, _rig.Context.Ioctl((uint)VfioCompatRequest.GetApiVersion, []));
-        Assert.Equal(1, Number(VfioCompatRequest.CheckExtension, 3));
-        Assert.Equal(1, Number(VfioCompatRequest.CheckExtension, 1));
-        Assert.Equal(1, Number(VfioCompatRequest.CheckExtension, 9));
-        Assert.Equal(0, Number(VfioCompatRequest.CheckExtension, 10));
-        Assert.Equal(0, Number(VfioCompatRequest.CheckExtension, 6));
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.CheckExtension, 4)));
+        Assert.Equal(0, _rig.Context.Ioctl((uint)VfioContainerRequest.GetApiVersion, []));
+        Assert.Equal(1, Number(VfioContainerRequest.CheckExtension, 3));
+        Assert.Equal(1, Number(VfioContainerRequest.CheckExtension, 1));
+        Assert.Equal(1, Number(VfioContainerRequest.CheckExtension, 9));
+        Assert.Equal(0, Number(VfioContainerRequest.CheckExtension, 10));
+        Assert.Equal(0, Number(VfioContainerRequest.CheckExtension, 6));
+        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.CheckExtension, 4)));
     }
 
     [Fact]
     [Trait("Row", "N2")]
     public void Calls_NoAddressSpace_ENODEV()
     {
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.SetIommu, 1)));
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.SetIommu, 3)));
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => Number(VfioCompatRequest.SetIommu, 2)));
+        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 1)));
+        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 3)));
+        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 2)));
         Assert.Equal(Errno.ENODEV, Map(Base, Page));
         Assert.Equal(Errno.ENODEV, Unmap(Base, Page).Errno);
         Assert.Equal(Errno.ENODEV, Info(new byte[64]));
@@ -46,9 +46,9 @@ public sealed class CompatTests : IDisposable
     public void Calls_BadSizesAndFlags_EINVALBeforeENODEV()
     {
         Assert.Equal(Errno.EINVAL, Map(Base, Page, size: 1));
-        Assert.Equal(Errno.EINVAL, Map(Base, Page, (VfioCompatMapFlags)(1u << 31)));
+        Assert.Equal(Errno.EINVAL, Map(Base, Page, (VfioDmaMapFlags)(1u << 31)));
         Assert.Equal(Errno.EINVAL, Unmap(Base, Page, size: 1).Errno);
-        Assert.Equal(Errno.EINVAL, Unmap(Base, Page, (VfioCompatUnmapFlags)(1u << 31)).Errno);
+        Assert.Equal(Errno.EINVAL, Unmap(Base, Page, (VfioDmaUnmapFlags)(1u << 31)).Errno);
         Assert.Equal(Errno.EINVAL, Info(new byte[64], 1));
     }
 
@@ -82,8 +82,8 @@ public sealed class CompatTests : IDisposable
         Assert.Equal((Errno.None, 2 * Page), Unmap(Base, 2 * Page));
         Assert.Equal((Errno.None, 0ul), Unmap(Base, 2 * Page));
         Map(Base, Page);
-        Assert.Equal((Errno.EINVAL, 0ul), Unmap(Base, 0, VfioCompatUnmapFlags.All));
-        Assert.Equal((Errno.None, Page), Unmap(0, 0, VfioCompatUnmapFlags.All));
+        Assert.Equal((Errno.EINVAL, 0ul), Unmap(Base, 0, VfioDmaUnmapFlags.All));
+        Assert.Equal((Errno.None, Page), Unmap(0, 0, VfioDmaUnmapFlags.All));
         Assert.Equal(Errno.EINVAL, Unmap(Base, 0).Errno);
     }
 
@@ -139,7 +139,7 @@ public sealed class CompatTests : IDisposable
     public void Map_NoAccessRight_FineUntilATableHasToTakeIt()
     {
         Ioas ioas = Ready();
-        Assert.Equal(Errno.None, Map(Base, Page, VfioCompatMapFlags.None));
+        Assert.Equal(Errno.None, Map(Base, Page, VfioDmaMapFlags.None));
         using VfioCdevFile file = _rig.Bind();
         Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => file.Attach(ioas.Id)));
         Assert.Empty(ioas.Tables);
@@ -204,7 +204,7 @@ public sealed class CompatTests : IDisposable
         Assert.Equal(Errno.EADDRINUSE, IommufdRig.ErrnoOf(() => group.OpenDevice(_rig.Rig.Device.Name)));
         Assert.Equal((1, 1), (_rig.Rig.Device.Opens, _rig.Rig.Device.Closes));
         Assert.False(_rig.Rig.Group.IsClaimed);
-        Unmap(0, 0, VfioCompatUnmapFlags.All);
+        Unmap(0, 0, VfioDmaUnmapFlags.All);
         group.OpenDevice(_rig.Rig.Device.Name).Dispose();
     }
 
@@ -215,19 +215,19 @@ public sealed class CompatTests : IDisposable
         return ioas;
     }
 
-    private int Number(VfioCompatRequest request, int number) =>
+    private int Number(VfioContainerRequest request, int number) =>
         _rig.Context.Ioctl((uint)request, MemoryMarshal.AsBytes(new Span<int>(ref number)));
 
-    private Errno Map(ulong iova, ulong length, VfioCompatMapFlags flags = VfioCompatMapFlags.Read | VfioCompatMapFlags.Write, uint size = VfioCompatDmaMap.Length) =>
-        _rig.IoctlError((IommufdRequest)VfioCompatRequest.MapDma, new VfioCompatDmaMap
+    private Errno Map(ulong iova, ulong length, VfioDmaMapFlags flags = VfioDmaMapFlags.Read | VfioDmaMapFlags.Write, uint size = VfioDmaMap.Length) =>
+        _rig.IoctlError((IommufdRequest)VfioContainerRequest.MapDma, new VfioDmaMap
         {
             ArgumentSize = size, Flags = flags, UserAddress = IommufdRig.Buffer, Iova = iova, MapSize = length,
         });
 
-    private (Errno Errno, ulong Size) Unmap(ulong iova, ulong length, VfioCompatUnmapFlags flags = 0, uint size = VfioCompatDmaUnmap.Length)
+    private (Errno Errno, ulong Size) Unmap(ulong iova, ulong length, VfioDmaUnmapFlags flags = 0, uint size = VfioDmaUnmap.Length)
     {
-        var call = new VfioCompatDmaUnmap { ArgumentSize = size, Flags = flags, Iova = iova, UnmapSize = length };
-        return (_rig.IoctlError((IommufdRequest)VfioCompatRequest.UnmapDma, ref call), call.UnmapSize);
+        var call = new VfioDmaUnmap { ArgumentSize = size, Flags = flags, Iova = iova, UnmapSize = length };
+        return (_rig.IoctlError((IommufdRequest)VfioContainerRequest.UnmapDma, ref call), call.UnmapSize);
     }
 
     private Errno Info(byte[] answer, int? size = null)
@@ -235,7 +235,7 @@ public sealed class CompatTests : IDisposable
         MemoryMarshal.Write(answer, (uint)(size ?? answer.Length));
         try
         {
-            _rig.Context.Ioctl((uint)VfioCompatRequest.GetInfo, answer);
+            _rig.Context.Ioctl((uint)VfioContainerRequest.GetInfo, answer);
             return Errno.None;
         }
         catch (VfioException e)

@@ -1,8 +1,8 @@
-namespace Penstock.Specs.Iommufd;
+namespace Penstock.Specs.Vfio;
 
 /// <summary>Flags of the answer to GET_INFO (linux/vfio.h).</summary>
 [Flags]
-public enum VfioCompatInfoFlags : uint
+public enum VfioIommuInfoFlags : uint
 {
     /// <summary>None.</summary>
     None = 0,

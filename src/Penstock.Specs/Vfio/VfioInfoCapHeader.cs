@@ -1,10 +1,10 @@
 using System.Runtime.InteropServices;
 
-namespace Penstock.Specs.Iommufd;
+namespace Penstock.Specs.Vfio;
 
 /// <summary>Start of a capability in the answer to GET_INFO (linux/vfio.h).</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
-public struct VfioCompatCapabilityHeader
+public struct VfioInfoCapHeader
 {
     /// <summary>Length of the structure in bytes.</summary>
     public const int Length = 8;

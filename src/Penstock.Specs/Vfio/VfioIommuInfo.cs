@@ -1,10 +1,10 @@
 using System.Runtime.InteropServices;
 
-namespace Penstock.Specs.Iommufd;
+namespace Penstock.Specs.Vfio;
 
 /// <summary>Answer to GET_INFO (linux/vfio.h); capabilities follow.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
-public struct VfioCompatInfo
+public struct VfioIommuInfo
 {
     /// <summary>Smallest size that the call accepts, in bytes.</summary>
     public const int MinimumLength = 16;
@@ -16,7 +16,7 @@ public struct VfioCompatInfo
     public uint ArgumentSize;
 
     /// <summary>Flags.</summary>
-    public VfioCompatInfoFlags Flags;
+    public VfioIommuInfoFlags Flags;
 
     /// <summary>Page sizes, one bit each.</summary>
     public ulong PageSizes;

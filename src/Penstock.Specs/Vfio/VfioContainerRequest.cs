@@ -1,7 +1,7 @@
-namespace Penstock.Specs.Iommufd;
+namespace Penstock.Specs.Vfio;
 
-/// <summary>Requests of a container that an iommufd answers as well (linux/vfio.h).</summary>
-public enum VfioCompatRequest : uint
+/// <summary>Requests of a container (linux/vfio.h); an iommufd that is used as one answers all but the last.</summary>
+public enum VfioContainerRequest : uint
 {
     /// <summary>Version of the interface.</summary>
     GetApiVersion = 0x3b64,
@@ -20,4 +20,7 @@ public enum VfioCompatRequest : uint
 
     /// <summary>Unmaps.</summary>
     UnmapDma = 0x3b72,
+
+    /// <summary>Tracks dirty pages.</summary>
+    DirtyPages = 0x3b75,
 }

@@ -1,10 +1,10 @@
 using System.Runtime.InteropServices;
 
-namespace Penstock.Specs.Iommufd;
+namespace Penstock.Specs.Vfio;
 
 /// <summary>MAP_DMA (linux/vfio.h).</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
-public struct VfioCompatDmaMap
+public struct VfioDmaMap
 {
     /// <summary>Smallest size that the call accepts, in bytes.</summary>
     public const int MinimumLength = 32;
@@ -16,7 +16,7 @@ public struct VfioCompatDmaMap
     public uint ArgumentSize;
 
     /// <summary>Flags.</summary>
-    public VfioCompatMapFlags Flags;
+    public VfioDmaMapFlags Flags;
 
     /// <summary>First byte in the caller's memory.</summary>
     public ulong UserAddress;
