@@ -17,10 +17,12 @@ public sealed class VfioContainer : IDisposable
     private IommuBackend? _backend;
     private bool _closed;
 
-    internal VfioContainer(VfioHost host, Caller caller)
+    internal VfioContainer(VfioHost host, Caller caller, IUserAddressSpace memory, IUserFiles files)
     {
         Host = host;
         Caller = caller;
+        UserMemory = memory;
+        UserFiles = files;
     }
 
     /// <summary>The host.</summary>
@@ -52,6 +54,10 @@ public sealed class VfioContainer : IDisposable
     /// <summary>Addresses that can be mapped, ascending.</summary>
     /// <exception cref="VfioException">EINVAL: no backend; EBADF: closed.</exception>
     public IReadOnlyList<IovaRange> IovaRanges => WithBackend(static b => b.IovaRanges);
+
+    internal IUserAddressSpace UserMemory { get; }
+
+    internal IUserFiles UserFiles { get; }
 
     internal IommuBackend? Backend => _backend;
 

@@ -41,7 +41,7 @@ public sealed partial class VfioGroup
             ref ended);
         _state.ContainerUsers++;
         _references++;
-        return new VfioDeviceFile(device, this);
+        return new VfioDeviceFile(device, this, _memory, _files);
     }
 
     private void Unbind(VfioDevice device)

@@ -7,17 +7,21 @@ namespace Penstock.Vfio;
 /// An opened group file: the way from an IOMMU group to a container and to its devices. While device files opened through it exist, closing it
 /// takes effect only with the last of them. All members may be called from any thread.
 /// </summary>
-public sealed partial class VfioGroup : VfioFile, IDeviceFileOwner
+public sealed partial class VfioGroup : VfioFile
 {
     private readonly GroupState _state;
     private readonly Caller _caller;
+    private readonly IUserAddressSpace _memory;
+    private readonly IUserFiles _files;
     private int _references = 1;
     private bool _closed;
 
-    internal VfioGroup(GroupState state, Caller caller)
+    internal VfioGroup(GroupState state, Caller caller, IUserAddressSpace memory, IUserFiles files)
     {
         _state = state;
         _caller = caller;
+        _memory = memory;
+        _files = files;
     }
 
     /// <summary>Number of the group.</summary>
@@ -146,7 +150,7 @@ public sealed partial class VfioGroup : VfioFile, IDeviceFileOwner
             device.AddUser(this, container, ref ended);
             _state.ContainerUsers++;
             _references++;
-            return new VfioDeviceFile(device, this);
+            return new VfioDeviceFile(device, this, _memory, _files);
         }
     }
 
@@ -167,7 +171,7 @@ public sealed partial class VfioGroup : VfioFile, IDeviceFileOwner
         }
     }
 
-    void IDeviceFileOwner.CloseDevice(VfioDevice device)
+    internal void CloseDevice(VfioDevice device)
     {
         IHypervisor? ended = null;
         try

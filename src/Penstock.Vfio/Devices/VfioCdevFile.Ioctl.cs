@@ -6,15 +6,12 @@ namespace Penstock.Vfio;
 /// <content>The kernel's structures over the typed calls.</content>
 public sealed partial class VfioCdevFile
 {
-    /// <summary>A call with the kernel's number and structure, which is answered in place.</summary>
-    /// <param name="request">The number, see <see cref="VfioCdevRequest"/>.</param>
-    /// <param name="argument">The structure.</param>
-    /// <returns>What ioctl(2) returns.</returns>
+    /// <inheritdoc/>
     /// <exception cref="VfioException">
     /// ENOTTY: unknown number, EINVAL instead before the device is bound; EFAULT: no structure; EINVAL: too short, or unknown flags; E2BIG:
     /// BIND with more than is known; EBADF, EBADFD: not the descriptor of an iommufd; EOPNOTSUPP: a PASID; the errors of the typed call.
     /// </exception>
-    public int Ioctl(uint request, Span<byte> argument)
+    public override int Ioctl(uint request, Span<byte> argument)
     {
         switch ((VfioCdevRequest)request)
         {
@@ -66,13 +63,13 @@ public sealed partial class VfioCdevFile
             throw new VfioException(Errno.EINVAL, what, "the device takes no token");
         }
 
-        if (_files.Find(call.Iommufd) is { } file)
+        if (UserFiles.Find(call.Iommufd) is { } file)
         {
             return file as IommufdContext ?? throw new VfioException(Errno.EBADFD, what, $"descriptor {call.Iommufd} is no iommufd");
         }
 
         // A descriptor of the caller's own is open, but something else; one that is not open is EBADF.
-        _files.Duplicate(call.Iommufd).Dispose();
+        UserFiles.Duplicate(call.Iommufd).Dispose();
         throw new VfioException(Errno.EBADFD, what, $"descriptor {call.Iommufd} is no iommufd");
     }
 

@@ -4,36 +4,23 @@ namespace Penstock.Vfio;
 
 /// <summary>
 /// A device opened by itself, without its group. Nothing can be done with it before it is bound to an iommufd; from then on
-/// <see cref="File"/> works and the group cannot be opened. All members may be called from any thread.
+/// its calls work, EINVAL each before, and the group cannot be opened. All members may be called from any thread.
 /// </summary>
-public sealed partial class VfioCdevFile : VfioFile, IDeviceFileOwner
+public sealed partial class VfioCdevFile : VfioDeviceFile
 {
-    private readonly VfioDevice _device;
     private readonly GroupState _state;
-    private readonly IUserFiles _files;
     private IommufdDevice? _bound;
     private bool _closed;
 
-    internal VfioCdevFile(VfioDevice device, GroupState state, Caller caller, IUserFiles files)
+    internal VfioCdevFile(VfioDevice device, GroupState state, Caller caller, IUserAddressSpace memory, IUserFiles files)
+        : base(device, group: null, memory, files)
     {
-        _device = device;
         _state = state;
-        _files = files;
         Caller = caller;
-        File = new VfioDeviceFile(device, this, granted: false);
     }
 
     /// <summary>Who opened it.</summary>
     public Caller Caller { get; }
-
-    /// <summary>The device's calls; EINVAL each until it is bound. Disposing it closes this file.</summary>
-    public VfioDeviceFile File { get; }
-
-    /// <inheritdoc/>
-    public override IommuGroup? Group => _device.Group;
-
-    /// <inheritdoc/>
-    public override bool IsEnforcedCoherent => _device.IsEnforcedCoherent;
 
     /// <summary>The binding; null while there is none.</summary>
     public IommufdDevice? Binding
@@ -83,8 +70,6 @@ public sealed partial class VfioCdevFile : VfioFile, IDeviceFileOwner
         }
     }
 
-    void IDeviceFileOwner.CloseDevice(VfioDevice device) => Closed();
-
     /// <summary>The call's checks in order; the context is looked up, and the answer given, at their places among them.</summary>
     internal uint Bind(Func<string, IommufdContext> find, Action<uint> answer)
     {
@@ -101,7 +86,7 @@ public sealed partial class VfioCdevFile : VfioFile, IDeviceFileOwner
 
     private protected override void Revoke()
     {
-        File.Deny();
+        base.Revoke();
         lock (_state.Gate)
         {
             _closed = true;
@@ -124,7 +109,7 @@ public sealed partial class VfioCdevFile : VfioFile, IDeviceFileOwner
                 _bound = null;
                 try
                 {
-                    _device.RemoveUser(null, () => bound.Context.Unbind(bound), ref ended);
+                    Device.RemoveUser(null, () => bound.Context.Unbind(bound), ref ended);
                 }
                 finally
                 {
@@ -140,7 +125,7 @@ public sealed partial class VfioCdevFile : VfioFile, IDeviceFileOwner
 
     private uint Bind(Func<string, IommufdContext> find, Action<uint> answer, ref IHypervisor? ended)
     {
-        string what = $"BIND_IOMMUFD of {_device.Name}";
+        string what = $"BIND_IOMMUFD of {Device.Name}";
         lock (_state.Gate)
         {
             if (_closed)
@@ -158,31 +143,31 @@ public sealed partial class VfioCdevFile : VfioFile, IDeviceFileOwner
                 throw new VfioException(Errno.EINVAL, what, "it is bound already");
             }
 
-            if (_state.IsDead || !_state.Devices.Contains(_device))
+            if (_state.IsDead || !_state.Devices.Contains(Device))
             {
                 throw new VfioException(Errno.ENODEV, what, "the device is being taken back");
             }
 
             IommufdContext context = find(what);
             IommufdDevice? bound = null;
-            _device.AddSoleUser(what, this, () => bound = context.Bind(_state.Group, _device.Name), () => context.Unbind(bound!), ref ended);
+            Device.AddSoleUser(what, this, () => bound = context.Bind(_state.Group, Device.Name), () => context.Unbind(bound!), ref ended);
             try
             {
                 answer(bound!.Id);
             }
             catch
             {
-                _device.RemoveUser(null, () => context.Unbind(bound!), ref ended);
+                Device.RemoveUser(null, () => context.Unbind(bound!), ref ended);
                 throw;
             }
 
             _bound = bound;
             _state.CdevUsers++;
-            File.Grant();
+            Grant();
             return bound.Id;
         }
     }
 
     private IommufdDevice RequireBound(string what) =>
-        _bound ?? throw new VfioException(Errno.EINVAL, what, $"{_device.Name} is not bound to an iommufd");
+        _bound ?? throw new VfioException(Errno.EINVAL, what, $"{Device.Name} is not bound to an iommufd");
 }

@@ -73,6 +73,14 @@ public abstract partial class VfioDevice
     protected internal virtual void Reset() =>
         throw new VfioException(Errno.EINVAL, $"reset of {Name}", "the device has no reset");
 
+    /// <summary>A call that the core does not handle itself, with the kernel's number and structure.</summary>
+    /// <param name="request">The number.</param>
+    /// <param name="argument">The structure, to be answered in place.</param>
+    /// <returns>What ioctl(2) returns.</returns>
+    /// <exception cref="VfioException">ENOTTY: the device does not know it either.</exception>
+    protected internal virtual int Ioctl(uint request, Span<byte> argument) =>
+        throw new VfioException(Errno.ENOTTY, $"request 0x{request:x} to {Name}", "the device does not know it");
+
     /// <summary>The host wants the device back; called again and again until it is closed.</summary>
     /// <param name="round">0 at first, counting up.</param>
     protected internal virtual void Request(uint round)

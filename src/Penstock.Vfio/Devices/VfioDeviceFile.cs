@@ -7,34 +7,40 @@ namespace Penstock.Vfio;
 /// An opened device. Control calls throw <see cref="VfioException"/>; Read and Write return the error, allocate nothing and cost one
 /// virtual call. Members may be called from any thread, but not while another thread disposes the file.
 /// </summary>
-public sealed class VfioDeviceFile : VfioFile
+public partial class VfioDeviceFile : VfioFile
 {
     private const VfioIrqSetFlags KnownIrqFlags = VfioIrqSetFlags.DataMask | VfioIrqSetFlags.ActionsMask;
 
     private readonly VfioDevice _device;
-    private readonly IDeviceFileOwner _owner;
+    private readonly VfioGroup? _group;
     private readonly Strand? _strand;
     private volatile bool _granted;
 
-    internal VfioDeviceFile(VfioDevice device, IDeviceFileOwner owner, bool granted = true)
+    /// <summary>A file opened through a group is usable at once; one without a group waits for <see cref="Grant"/>.</summary>
+    internal VfioDeviceFile(VfioDevice device, VfioGroup? group, IUserAddressSpace memory, IUserFiles files)
     {
         _device = device;
-        _owner = owner;
-        _granted = granted;
+        _group = group;
+        _granted = group is not null;
         _strand = device.Strand;
+        UserMemory = memory;
+        UserFiles = files;
     }
 
     /// <summary>Name of the device.</summary>
     public string Name => _device.Name;
 
     /// <inheritdoc/>
-    public override VfioFile Identity => _owner as VfioCdevFile ?? (VfioFile)this;
-
-    /// <inheritdoc/>
     public override IommuGroup? Group => _device.Group;
 
     /// <inheritdoc/>
     public override bool IsEnforcedCoherent => _device.IsEnforcedCoherent;
+
+    internal VfioDevice Device => _device;
+
+    internal IUserAddressSpace UserMemory { get; }
+
+    internal IUserFiles UserFiles { get; }
 
     /// <summary>DEVICE_GET_INFO.</summary>
     /// <returns>Flags and counts.</returns>
@@ -188,14 +194,11 @@ public sealed class VfioDeviceFile : VfioFile
     public void EndAccess() => _strand?.ReleasePosted();
 
     /// <summary>The device is open for this file from now on.</summary>
-    internal void Grant() => _granted = true;
+    private protected void Grant() => _granted = true;
 
-    /// <summary>No call comes through to the device any more.</summary>
-    internal void Deny() => _granted = false;
+    private protected override void Revoke() => _granted = false;
 
-    private protected override void Revoke() => Deny();
-
-    private protected override void Closed() => _owner.CloseDevice(_device);
+    private protected override void Closed() => _group!.CloseDevice(_device);
 
     private void ThrowIfClosed(string what)
     {

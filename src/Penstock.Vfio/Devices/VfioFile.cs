@@ -3,8 +3,9 @@ using Penstock.Interop;
 namespace Penstock.Vfio;
 
 /// <summary>
-/// An open file of VFIO that others than its user may refer to: a group, a device of a group, or a device by itself. All members may be
-/// called from any thread.
+/// An open file of VFIO that others than its user may refer to: a <see cref="VfioGroup"/>, a <see cref="VfioDeviceFile"/> or a
+/// <see cref="VfioCdevFile"/>. The object is the file's identity: two opens of a device are two files, and however many numbers a file
+/// has it is one. All members may be called from any thread.
 /// </summary>
 public abstract partial class VfioFile : IDisposable
 {
@@ -15,11 +16,8 @@ public abstract partial class VfioFile : IDisposable
     {
     }
 
-    /// <summary>
-    /// The file that this one is a view of: the calls of a device that was opened by itself belong to the file that it was opened as. The file
-    /// itself in all other cases. Two objects with the same identity are one open file.
-    /// </summary>
-    public virtual VfioFile Identity => this;
+    /// <summary>Whether its user has closed it; its calls then fail.</summary>
+    public bool IsClosed => Volatile.Read(ref _disposed) != 0;
 
     /// <summary>The group behind the file; null when it has none any more.</summary>
     public abstract IommuGroup? Group { get; }
@@ -30,16 +28,20 @@ public abstract partial class VfioFile : IDisposable
     /// </summary>
     public abstract bool IsEnforcedCoherent { get; }
 
+    /// <summary>A call with the kernel's number and structure, which is answered in place.</summary>
+    /// <param name="request">The number.</param>
+    /// <param name="argument">The structure. Pointers and descriptors in it are the caller's.</param>
+    /// <returns>What ioctl(2) returns.</returns>
+    /// <exception cref="VfioException">
+    /// ENOTTY: unknown number; EFAULT: the structure or what it points to is not there; EINVAL: too short; the errors of the typed call.
+    /// </exception>
+    public abstract int Ioctl(uint request, Span<byte> argument);
+
     /// <summary>Keeps the file open also after its user closed it.</summary>
     /// <returns>Disposing it lets go; the last one to do so closes the file.</returns>
     /// <exception cref="VfioException">EBADF: the file is closed.</exception>
     public IDisposable Hold()
     {
-        if (Identity != this)
-        {
-            return Identity.Hold();
-        }
-
         int seen = Volatile.Read(ref _references);
         while (seen != 0)
         {
@@ -58,11 +60,7 @@ public abstract partial class VfioFile : IDisposable
     /// <summary>Closes the file for its user. It takes effect with the last that holds it.</summary>
     public void Dispose()
     {
-        if (Identity != this)
-        {
-            Identity.Dispose();
-        }
-        else if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
             Revoke();
             Drop();

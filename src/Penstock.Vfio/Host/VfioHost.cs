@@ -120,19 +120,23 @@ public sealed partial class VfioHost : IDisposable
 
     /// <summary>Opens a container.</summary>
     /// <param name="caller">Who opens.</param>
+    /// <param name="memory">What addresses in its structures mean; null for those of this process.</param>
+    /// <param name="files">What descriptors in its structures mean; null for those of this process.</param>
     /// <returns>The container, empty.</returns>
-    public VfioContainer OpenContainer(Caller caller)
+    public VfioContainer OpenContainer(Caller caller, IUserAddressSpace? memory = null, IUserFiles? files = null)
     {
         ArgumentNullException.ThrowIfNull(caller);
-        return new VfioContainer(this, caller);
+        return new VfioContainer(this, caller, memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
     }
 
     /// <summary>Opens a group; only one file of a group can be open.</summary>
     /// <param name="number">Its number.</param>
     /// <param name="caller">Who opens.</param>
+    /// <param name="memory">What addresses in its structures mean; null for those of this process.</param>
+    /// <param name="files">What descriptors in its structures, and in those of device files opened through it, mean; null for those of this process.</param>
     /// <returns>The group file.</returns>
     /// <exception cref="VfioException">ENOENT: no such group; ENODEV: it has no registered device; EBUSY: open already, or a device is bound to an iommufd.</exception>
-    public VfioGroup OpenGroup(int number, Caller caller)
+    public VfioGroup OpenGroup(int number, Caller caller, IUserAddressSpace? memory = null, IUserFiles? files = null)
     {
         ArgumentNullException.ThrowIfNull(caller);
         string what = $"opening group {number}";
@@ -162,7 +166,7 @@ public sealed partial class VfioHost : IDisposable
             }
 
             state.IsOpen = true;
-            return new VfioGroup(state, caller);
+            return new VfioGroup(state, caller, memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
         }
     }
 
@@ -180,10 +184,11 @@ public sealed partial class VfioHost : IDisposable
     /// <summary>Opens a device by itself, to bind it to an iommufd. It can be opened several times, and bound once.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="caller">Who opens.</param>
+    /// <param name="memory">What addresses in its structures mean; null for those of this process.</param>
     /// <param name="files">What descriptors in its structures mean; null for those of this process.</param>
     /// <returns>The file, not bound.</returns>
     /// <exception cref="VfioException">ENODEV: no such device, or it is being taken back.</exception>
-    public VfioCdevFile OpenCdev(string name, Caller caller, IUserFiles? files = null)
+    public VfioCdevFile OpenCdev(string name, Caller caller, IUserAddressSpace? memory = null, IUserFiles? files = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentNullException.ThrowIfNull(caller);
@@ -195,7 +200,7 @@ public sealed partial class VfioHost : IDisposable
             {
                 if (state.Devices.Contains(device))
                 {
-                    return new VfioCdevFile(device, state, caller, files ?? new UserFiles());
+                    return new VfioCdevFile(device, state, caller, memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
                 }
             }
         }

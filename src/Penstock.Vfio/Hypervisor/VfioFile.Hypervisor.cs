@@ -14,12 +14,6 @@ public abstract partial class VfioFile
     /// <param name="machine">The machine; null for none. When this returns, no file asks the earlier one for a reference.</param>
     public void SetHypervisor(IHypervisor? machine)
     {
-        if (Identity != this)
-        {
-            Identity.SetHypervisor(machine);
-            return;
-        }
-
         lock (_hypervisorGate)
         {
             _hypervisor = machine;

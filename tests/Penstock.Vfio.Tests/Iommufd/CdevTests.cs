@@ -24,16 +24,16 @@ public sealed class CdevTests : IDisposable
     {
         Assert.NotEqual(0u, _file.Bind(_rig.Context));
         Assert.Equal(1, _rig.Rig.Device.Opens);
-        Assert.Equal(1, _file.File.GetInfo().RegionCount);
+        Assert.Equal(1, _file.GetInfo().RegionCount);
     }
 
     [Fact]
     [Trait("Row", "D2")]
     public void Calls_BeforeBind_EINVAL()
     {
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.File.GetInfo()));
-        Assert.Equal(Errno.EINVAL, _file.File.Read(0, 0, new byte[4], out _));
-        Assert.Equal(Errno.EINVAL, _file.File.Write(0, 0, new byte[4], out _));
+        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.GetInfo()));
+        Assert.Equal(Errno.EINVAL, _file.Read(0, 0, new byte[4], out _));
+        Assert.Equal(Errno.EINVAL, _file.Write(0, 0, new byte[4], out _));
         Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.Attach(1)));
         Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(_file.Detach));
     }
@@ -218,7 +218,7 @@ public sealed class CdevTests : IDisposable
         Assert.Equal(Errno.EBADF, IommufdRig.ErrnoOf(() => _rig.Context.AllocateIoas()));
     }
 
-    private VfioCdevFile Open() => _rig.Rig.Host.OpenCdev(_rig.Rig.Device.Name, Rig.User, _rig.Files);
+    private VfioCdevFile Open() => _rig.Rig.Host.OpenCdev(_rig.Rig.Device.Name, Rig.User, files: _rig.Files);
 
     private Errno BindError(int descriptor) => IoctlError(VfioCdevRequest.BindIommufd, [24, 0, (uint)descriptor, 0, 0, 0]);
 

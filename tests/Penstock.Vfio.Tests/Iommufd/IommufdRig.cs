@@ -31,7 +31,7 @@ internal sealed class IommufdRig : IDisposable
     /// <summary>The rig's device, bound.</summary>
     public VfioCdevFile Bind()
     {
-        VfioCdevFile file = Rig.Host.OpenCdev(Rig.Device.Name, Rig.User, Files);
+        VfioCdevFile file = Rig.Host.OpenCdev(Rig.Device.Name, Rig.User, files: Files);
         file.Bind(Context);
         return file;
     }
@@ -49,7 +49,7 @@ internal sealed class IommufdRig : IDisposable
     public VfioCdevFile BindSibling(string name = "sibling")
     {
         Rig.Host.Register(new FakeDevice(name), Rig.Group);
-        VfioCdevFile file = Rig.Host.OpenCdev(name, Rig.User, Files);
+        VfioCdevFile file = Rig.Host.OpenCdev(name, Rig.User, files: Files);
         file.Bind(Context);
         return file;
     }
