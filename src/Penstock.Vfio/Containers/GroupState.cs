@@ -31,7 +31,7 @@ internal sealed class GroupState
     internal IommufdContext? Iommufd { get; set; }
 
     /// <summary>Bindings of devices that were opened through the group with an iommufd.</summary>
-    internal Dictionary<VfioDevice, IommufdDevice> Bindings { get; } = [];
+    internal Dictionary<VfioDevice, IIommufdBinding> Bindings { get; } = [];
 
     /// <summary>Open device files that use the container.</summary>
     internal int ContainerUsers { get; set; }

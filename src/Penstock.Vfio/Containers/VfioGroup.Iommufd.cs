@@ -35,7 +35,7 @@ public sealed partial class VfioGroup
     {
         device.AddUser(
             this,
-            () => _state.Bindings.Add(device, context.Bind(_state.Group, device.Name)),
+            () => _state.Bindings.Add(device, context.Bind(device, _state.Group)),
             () => _state.Bindings[device].Attach(context.RequireCompat($"opening {device.Name}").Id),
             () => Unbind(device),
             ref ended);
@@ -46,9 +46,9 @@ public sealed partial class VfioGroup
 
     private void Unbind(VfioDevice device)
     {
-        if (_state.Bindings.Remove(device, out IommufdDevice? bound))
+        if (_state.Bindings.Remove(device, out IIommufdBinding? bound))
         {
-            bound.Context.Unbind(bound);
+            IommufdContext.Unbind(_state.Group, bound);
         }
     }
 }

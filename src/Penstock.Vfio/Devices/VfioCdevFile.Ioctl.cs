@@ -25,7 +25,7 @@ public sealed partial class VfioCdevFile
                 IoctlDetach(argument);
                 return 0;
             default:
-                bool bound = Binding is not null;
+                bool bound = Bound is not null;
                 throw new VfioException(bound ? Errno.ENOTTY : Errno.EINVAL, $"request 0x{request:x}", "the device does not know it, or is not bound");
         }
     }

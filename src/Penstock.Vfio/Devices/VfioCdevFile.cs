@@ -9,7 +9,7 @@ namespace Penstock.Vfio;
 public sealed partial class VfioCdevFile : VfioDeviceFile
 {
     private readonly GroupState _state;
-    private IommufdDevice? _bound;
+    private IIommufdBinding? _bound;
     private bool _closed;
 
     internal VfioCdevFile(VfioDevice device, GroupState state, Caller caller, IUserAddressSpace memory, IUserFiles files)
@@ -22,8 +22,13 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
     /// <summary>Who opened it.</summary>
     public Caller Caller { get; }
 
-    /// <summary>The binding; null while there is none.</summary>
-    public IommufdDevice? Binding
+    /// <summary>The binding of a real device; null while there is none.</summary>
+    public IommufdDevice? Binding => Bound as IommufdDevice;
+
+    /// <summary>The binding of an emulated device, which has an access instead; null while there is none.</summary>
+    public IommufdAccess? Access => Bound as IommufdAccess;
+
+    private IIommufdBinding? Bound
     {
         get
         {
@@ -48,14 +53,16 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
     }
 
     /// <summary>Attaches the device to an address space or page table, or moves it there (ATTACH_IOMMUFD_PT).</summary>
-    /// <param name="id">Id of the address space or page table.</param>
-    /// <returns>Id of the page table.</returns>
-    /// <exception cref="VfioException">EINVAL: not bound; as <see cref="IommufdDevice.Attach"/>.</exception>
+    /// <param name="id">Id of the address space or page table; an emulated device takes address spaces only.</param>
+    /// <returns>Id of the page table; for an emulated device that of the address space.</returns>
+    /// <exception cref="VfioException">
+    /// EINVAL: not bound; as <see cref="IommufdDevice.Attach"/>, for an emulated device as <see cref="IommufdAccess.Attach"/>.
+    /// </exception>
     public uint Attach(uint id)
     {
         lock (_state.Gate)
         {
-            IommufdDevice bound = RequireBound("ATTACH_IOMMUFD_PT");
+            IIommufdBinding bound = RequireBound("ATTACH_IOMMUFD_PT");
             return bound.IsAttached ? bound.Replace(id) : bound.Attach(id);
         }
     }
@@ -109,7 +116,7 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
                 _bound = null;
                 try
                 {
-                    Device.RemoveUser(null, () => bound.Context.Unbind(bound), ref ended);
+                    Device.RemoveUser(null, () => IommufdContext.Unbind(_state.Group, bound), ref ended);
                 }
                 finally
                 {
@@ -149,15 +156,15 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
             }
 
             IommufdContext context = find(what);
-            IommufdDevice? bound = null;
-            Device.AddSoleUser(what, this, () => bound = context.Bind(_state.Group, Device.Name), () => context.Unbind(bound!), ref ended);
+            IIommufdBinding? bound = null;
+            Device.AddSoleUser(what, this, () => bound = context.Bind(Device, _state.Group), () => IommufdContext.Unbind(_state.Group, bound!), ref ended);
             try
             {
                 answer(bound!.Id);
             }
             catch
             {
-                Device.RemoveUser(null, () => context.Unbind(bound!), ref ended);
+                Device.RemoveUser(null, () => IommufdContext.Unbind(_state.Group, bound!), ref ended);
                 throw;
             }
 
@@ -168,6 +175,6 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
         }
     }
 
-    private IommufdDevice RequireBound(string what) =>
+    private IIommufdBinding RequireBound(string what) =>
         _bound ?? throw new VfioException(Errno.EINVAL, what, $"{Device.Name} is not bound to an iommufd");
 }

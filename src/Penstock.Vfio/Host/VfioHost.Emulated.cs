@@ -22,5 +22,5 @@ public sealed partial class VfioHost
         }
     }
 
-    private IommuUnit EmulatedUnit() => new(this, "emulated", new IommuUnitOptions()) { IsEmulated = true };
+    private IommuUnit EmulatedUnit() => new(this, "emulated", new IommuUnitOptions { EnforcesCoherency = false }) { IsEmulated = true };
 }

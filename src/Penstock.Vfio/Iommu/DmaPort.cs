@@ -6,6 +6,7 @@ namespace Penstock.Vfio;
 /// <summary>
 /// A function's way to memory: through whatever domain its IOMMU group is attached to at that moment. May be used from any thread;
 /// allocates nothing, takes no lock. Blocked while bus mastering is off (EACCES) and while the group has no domain (EFAULT).
+/// An emulated device that is bound to an iommufd has no domain: its port copies through the device's access, which locks, and lends nothing.
 /// </summary>
 public sealed class DmaPort
 {
@@ -41,6 +42,8 @@ public sealed class DmaPort
     /// <summary>The function's line of execution.</summary>
     public Strand Strand { get; }
 
+    private IommufdAccess? Access => (_group ?? _device!.Group)?.Access;
+
     /// <summary>
     /// Whether the function may start DMA: for PCI, Bus Master Enable. The owner of the function's configuration sets it.
     /// </summary>
@@ -62,7 +65,9 @@ public sealed class DmaPort
     public Errno Read(ulong iova, Span<byte> destination)
     {
         Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None ? domain!.Copy(iova, destination, DmaAccess.Read, Strand) : errno;
+        return errno == Errno.None ? domain!.Copy(iova, destination, DmaAccess.Read, Strand)
+            : errno == Errno.EFAULT && Access is { } access ? access.CopyDma(iova, destination, DmaAccess.Read, Strand)
+            : errno;
     }
 
     /// <summary>Copies into the user's memory; as <see cref="Read"/>.</summary>
@@ -72,7 +77,9 @@ public sealed class DmaPort
     public Errno Write(ulong iova, ReadOnlySpan<byte> source)
     {
         Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None ? domain!.Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand) : errno;
+        return errno == Errno.None ? domain!.Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand)
+            : errno == Errno.EFAULT && Access is { } access ? access.CopyDma(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand)
+            : errno;
     }
 
     /// <summary>
@@ -86,7 +93,9 @@ public sealed class DmaPort
     public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default)
     {
         Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None ? domain!.CopyAsync(iova, destination, DmaAccess.Read, cancellation) : new(errno);
+        return errno == Errno.None ? domain!.CopyAsync(iova, destination, DmaAccess.Read, cancellation)
+            : errno == Errno.EFAULT && Access is { } access ? access.CopyDmaAsync(iova, destination, DmaAccess.Read, cancellation)
+            : new(errno);
     }
 
     /// <summary>As <see cref="Write"/>, without blocking a thread on messages; as <see cref="ReadAsync"/>.</summary>
@@ -99,6 +108,7 @@ public sealed class DmaPort
         Errno errno = Find(out SoftwareDomain? domain);
         return errno == Errno.None
             ? domain!.CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation)
+            : errno == Errno.EFAULT && Access is { } access ? access.CopyDmaAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation)
             : new(errno);
     }
 

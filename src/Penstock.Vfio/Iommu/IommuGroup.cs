@@ -11,6 +11,7 @@ public sealed class IommuGroup
     private readonly Lock _gate = new();
     private volatile IommuDomain? _domain;
     private volatile GroupState? _vfio;
+    private volatile IommufdAccess? _access;
     private object? _owner;
     private int _ownerCount;
     private int _foreignDrivers;
@@ -61,6 +62,13 @@ public sealed class IommuGroup
                 return _ownerCount + _foreignDrivers != 0;
             }
         }
+    }
+
+    /// <summary>For an emulated group whose device is bound to an iommufd: the device's way to memory.</summary>
+    internal IommufdAccess? Access
+    {
+        get => _access;
+        set => _access = value;
     }
 
     /// <summary>The VFIO side; null while no device is registered.</summary>

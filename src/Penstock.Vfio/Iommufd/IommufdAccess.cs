@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// A driver's own way into an I/O address space, without an IOMMU: it pins pages, or copies. Dispose it to give it back. All members may
 /// be called from any thread.
 /// </summary>
-public sealed class IommufdAccess : IommufdObject, IDisposable
+public sealed partial class IommufdAccess : IommufdObject, IIommufdBinding, IDisposable
 {
     private readonly IIommufdAccessUser? _user;
     private Ioas? _ioas;
@@ -28,6 +28,8 @@ public sealed class IommufdAccess : IommufdObject, IDisposable
     internal ulong Alignment => _user is null ? 1 : LockedMemoryAccounts.PageSize;
 
     internal override int DestroyOrder => 0;
+
+    bool IIommufdBinding.IsAttached => Ioas is not null;
 
     /// <summary>Attaches it to an address space.</summary>
     /// <param name="ioasId">Its id.</param>
@@ -142,21 +144,6 @@ public sealed class IommufdAccess : IommufdObject, IDisposable
         }
     }
 
-    /// <summary>Copies out of the address space.</summary>
-    /// <param name="iova">First address.</param>
-    /// <param name="destination">Where to copy, and how much.</param>
-    /// <returns>
-    /// None; EINVAL: nothing to copy, or the mapping is being removed; EOVERFLOW: it wraps; ENOENT: not attached, or a hole; EPERM: the
-    /// mapping does not allow it; EFAULT: the memory is not there. What was copied before an error stays copied.
-    /// </returns>
-    public Errno Read(ulong iova, Span<byte> destination) => Copy(iova, destination, DmaAccess.Read);
-
-    /// <summary>Copies into the address space; as <see cref="Read"/>.</summary>
-    /// <param name="iova">First address.</param>
-    /// <param name="source">What to copy.</param>
-    /// <returns>As <see cref="Read"/>.</returns>
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
-
     /// <summary>Detaches it and gives it back.</summary>
     public void Dispose()
     {
@@ -170,6 +157,18 @@ public sealed class IommufdAccess : IommufdObject, IDisposable
                 Context.Unreference();
             }
         }
+    }
+
+    uint IIommufdBinding.Attach(uint id)
+    {
+        Attach(id);
+        return id;
+    }
+
+    uint IIommufdBinding.Replace(uint id)
+    {
+        Replace(id);
+        return id;
     }
 
     internal void NotifyUnmap(ulong iova, ulong length) => _user?.Unmap(iova, length);
@@ -300,99 +299,5 @@ public sealed class IommufdAccess : IommufdObject, IDisposable
         }
 
         return true;
-    }
-
-    private Errno Copy(ulong iova, Span<byte> data, DmaAccess access)
-    {
-        if (data.IsEmpty)
-        {
-            return Errno.EINVAL;
-        }
-
-        if ((ulong)data.Length - 1 > ulong.MaxValue - iova)
-        {
-            return Errno.EOVERFLOW;
-        }
-
-        while (!data.IsEmpty)
-        {
-            int length;
-            Errno errno;
-            HeldMemory held;
-            lock (Context.Gate)
-            {
-                errno = Find(iova, data.Length, access, out held);
-                if (errno != Errno.None)
-                {
-                    return errno;
-                }
-
-                length = (int)held.Length;
-                if (!held.Memory.NeedsMessages)
-                {
-                    errno = Copy(held, data[..length], access);
-                }
-            }
-
-            // Messages block, so they go out without the gate; the peer knows best whether it still wants them.
-            if (held.Memory.NeedsMessages)
-            {
-                errno = Copy(held, data[..length], access);
-            }
-
-            if (errno != Errno.None)
-            {
-                return errno;
-            }
-
-            data = data[length..];
-            iova += (ulong)length;
-        }
-
-        return Errno.None;
-    }
-
-    private static Errno Copy(HeldMemory held, Span<byte> data, DmaAccess access)
-    {
-        using (held)
-        {
-            return access == DmaAccess.Read ? held.Memory.Read(held.Offset, data) : held.Memory.Write(held.Offset, data);
-        }
-    }
-
-    private Errno Find(ulong iova, int length, DmaAccess access, out HeldMemory held)
-    {
-        held = default;
-        if (_ioas is null)
-        {
-            return Errno.ENOENT;
-        }
-
-        foreach ((IoasArea area, ulong start, ulong piece) in _ioas.Pieces(new IovaRange(iova, iova + (ulong)(length - 1))))
-        {
-            if (area.PreventAccess)
-            {
-                return Errno.EINVAL;
-            }
-
-            if ((area.Access & access) != access)
-            {
-                return Errno.EPERM;
-            }
-
-            try
-            {
-                UserMemory memory = area.Pages.Resolve(area.Offset + (start - area.Iova), out ulong offset);
-                memory.Hold();
-                held = new HeldMemory(memory, offset, piece);
-                return Errno.None;
-            }
-            catch (VfioException e)
-            {
-                return e.Errno;
-            }
-        }
-
-        return Errno.ENOENT;
     }
 }

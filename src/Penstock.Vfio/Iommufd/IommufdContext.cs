@@ -158,10 +158,18 @@ public sealed partial class IommufdContext : IDisposable
         }
     }
 
-    /// <summary>Binds a device: the context owns its group's DMA, which is blocked until the device is attached.</summary>
-    internal IommufdDevice Bind(IommuGroup group, string name)
+    /// <summary>
+    /// Binds a device: the context owns its group's DMA, which is blocked until the device is attached. An emulated one gets an access.
+    /// </summary>
+    internal IIommufdBinding Bind(VfioDevice device, IommuGroup group)
     {
+        string name = device.Name;
         string what = $"binding {name}";
+        if (group.IsEmulated)
+        {
+            return group.Access = CreateAccess(new DeviceAccessUser(device));
+        }
+
         lock (Gate)
         {
             ThrowIfClosed(what);
@@ -189,7 +197,20 @@ public sealed partial class IommufdContext : IDisposable
         }
     }
 
-    internal void Unbind(IommufdDevice device)
+    internal static void Unbind(IommuGroup group, IIommufdBinding bound)
+    {
+        if (bound is IommufdAccess access)
+        {
+            group.Access = null;
+            access.Dispose();
+        }
+        else
+        {
+            bound.Context.Unbind((IommufdDevice)bound);
+        }
+    }
+
+    private void Unbind(IommufdDevice device)
     {
         lock (Gate)
         {

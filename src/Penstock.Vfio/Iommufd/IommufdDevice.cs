@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// A device bound to a context, which owns its group's DMA from then on. The devices of a group always use the same page table. All
 /// members may be called from any thread.
 /// </summary>
-public sealed class IommufdDevice : IommufdObject
+public sealed class IommufdDevice : IommufdObject, IIommufdBinding
 {
     private readonly IommufdGroup _group;
 
@@ -36,6 +36,8 @@ public sealed class IommufdDevice : IommufdObject
             }
         }
     }
+
+    bool IIommufdBinding.IsAttached => IsAttached;
 
     internal bool IsAttached => _group.Attached.Contains(this);
 
