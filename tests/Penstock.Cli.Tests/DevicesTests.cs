@@ -22,7 +22,8 @@ public sealed class DevicesTests
 
         int ids = lines[0].IndexOf("IDS", StringComparison.Ordinal);
         Assert.Equal("494f:0dc8", lines[1].Substring(ids, 9));
-        Assert.Equal("1234:be7c", lines[2].Substring(ids, 9));
+        Assert.Equal("1234:11e8", lines[2].Substring(ids, 9));
+        Assert.Equal("1234:be7c", lines[3].Substring(ids, 9));
     }
 
     [Fact]
@@ -31,7 +32,7 @@ public sealed class DevicesTests
         ToolResult result = await ToolProcess.RunAsync("devices", "--json");
 
         Assert.Equal(0, result.Status);
-        Assert.Equal(["idio16", "bench"], result.Objects.Select(o => o.GetProperty("device").GetString()));
+        Assert.Equal(["idio16", "edu", "bench"], result.Objects.Select(o => o.GetProperty("device").GetString()));
         Assert.Equal("inputs", result.Objects[0].GetProperty("options")[0].GetProperty("name").GetString());
     }
 }

@@ -1,0 +1,53 @@
+using Penstock.Vfio;
+
+namespace Penstock.Devices;
+
+/// <summary>
+/// Work that a register call starts and that is done later: on the strand, after the reply is out and the device's delay is over. At most
+/// one is due at a time; what was cancelled is not done any more. All members are called on the strand.
+/// </summary>
+internal sealed class DelayedWork(Action work, TimeSpan delay, TimeProvider time) : IStrandWork
+{
+    private int _turn;
+    private bool _due;
+    private bool _posted;
+
+    internal void Start(Strand strand)
+    {
+        _turn++;
+        _due = true;
+        if (delay != TimeSpan.Zero)
+        {
+            int turn = _turn;
+            strand.Post(() => DelayAsync(strand, turn));
+        }
+        else if (!_posted)
+        {
+            _posted = true;
+            strand.Post(this);
+        }
+    }
+
+    internal void Cancel() => _due = false;
+
+    void IStrandWork.Run()
+    {
+        _posted = false;
+        Do(_turn);
+    }
+
+    private async Task DelayAsync(Strand strand, int turn)
+    {
+        await Task.Delay(delay, time).ConfigureAwait(false);
+        strand.Post(() => Do(turn));
+    }
+
+    private void Do(int turn)
+    {
+        if (_due && turn == _turn)
+        {
+            _due = false;
+            work();
+        }
+    }
+}
