@@ -19,13 +19,7 @@ public sealed partial class VfioGroup
         const string What = "GROUP_SET_CONTAINER";
         lock (_state.Gate)
         {
-            ThrowIfClosed(What);
-            if (_state.Container is not null || _state.Iommufd is not null)
-            {
-                throw new VfioException(Errno.EINVAL, What, $"{_state.Group} is in a container already");
-            }
-
-            ThrowIfDead(What);
+            ThrowUnlessContainerCanBeSet(What);
             context.BecomeContainer(What);
             _state.Iommufd = context;
         }

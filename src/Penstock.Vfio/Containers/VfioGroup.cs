@@ -72,13 +72,7 @@ public sealed partial class VfioGroup : VfioFile
         const string What = "GROUP_SET_CONTAINER";
         lock (_state.Gate)
         {
-            ThrowIfClosed(What);
-            if (_state.Container is not null || _state.Iommufd is not null)
-            {
-                throw new VfioException(Errno.EINVAL, What, $"{_state.Group} is in a container already");
-            }
-
-            ThrowIfDead(What);
+            ThrowUnlessContainerCanBeSet(What);
             container.Attach(_state.Group, _state);
             _state.Container = container;
         }
@@ -193,6 +187,17 @@ public sealed partial class VfioGroup : VfioFile
         {
             ended?.Release();
         }
+    }
+
+    private void ThrowUnlessContainerCanBeSet(string what)
+    {
+        ThrowIfClosed(what);
+        if (_state.Container is not null || _state.Iommufd is not null)
+        {
+            throw new VfioException(Errno.EINVAL, what, $"{_state.Group} is in a container already");
+        }
+
+        ThrowIfDead(what);
     }
 
     private void Unreference()
