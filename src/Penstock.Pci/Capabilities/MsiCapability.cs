@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Numerics;
 using Penstock.Specs.Pci;
 
@@ -73,12 +74,7 @@ public sealed class MsiCapability : PciCapability
         base.Write(offset, data);
         if (Touches(offset, data.Length, PciMsi.Control, 2))
         {
-            // The user's own set-up counts, not what a guest writes here: enable needs bound eventfds, the count what was allocated.
-            uint control = Get(PciMsi.Control, 2);
-            uint count = (control & PciMsi.MultipleEnableMask) >> PciMsi.MultipleEnableShift;
-            count = Math.Min(count, (uint)_allocatedLog2);
-            control &= ~(uint)(PciMsi.MultipleEnableMask | (IsSetUp ? 0 : PciMsi.Enable));
-            Set(PciMsi.Control, 2, control | (count << PciMsi.MultipleEnableShift));
+            LimitControl();
         }
 
         if (_maskable && Touches(offset, data.Length, _mask, 4))
@@ -98,6 +94,26 @@ public sealed class MsiCapability : PciCapability
 
     /// <inheritdoc/>
     public override void ResetRestored() => Interlocked.Exchange(ref _pending, 0);
+
+    private protected override int ExtraStateLength => sizeof(int);
+
+    private protected override void SaveExtraState(Span<byte> state) =>
+        BinaryPrimitives.WriteInt32LittleEndian(state, Volatile.Read(ref _pending));
+
+    private protected override void LoadExtraState(ReadOnlySpan<byte> state)
+    {
+        uint existing = (uint)((1UL << Vectors) - 1);
+        Interlocked.Exchange(ref _pending, BinaryPrimitives.ReadInt32LittleEndian(state) & (int)existing);
+        Interlocked.Exchange(ref _masked, _maskable ? (int)Get(_mask, 4) : 0);
+        if (IsSetUp)
+        {
+            SetUp(1 << _allocatedLog2);
+        }
+        else
+        {
+            LimitControl();
+        }
+    }
 
     internal void SetUp(int vectors)
     {
@@ -120,6 +136,16 @@ public sealed class MsiCapability : PciCapability
     internal void SetPending(int vector) => Interlocked.Or(ref _pending, 1 << vector);
 
     internal bool TakePending(int vector) => (Interlocked.And(ref _pending, ~(1 << vector)) & (1 << vector)) != 0;
+
+    /// <summary>The user's own set-up counts, not what a guest writes here: enable needs bound eventfds, the count what was allocated.</summary>
+    private void LimitControl()
+    {
+        uint control = Get(PciMsi.Control, 2);
+        uint count = (control & PciMsi.MultipleEnableMask) >> PciMsi.MultipleEnableShift;
+        count = Math.Min(count, (uint)_allocatedLog2);
+        control &= ~(uint)(PciMsi.MultipleEnableMask | (IsSetUp ? 0 : PciMsi.Enable));
+        Set(PciMsi.Control, 2, control | (count << PciMsi.MultipleEnableShift));
+    }
 
     private static int LengthOf(bool maskable, bool is64Bit) =>
         PciMsi.ShortLength + (is64Bit ? PciMsi.Grow64 : 0) + (maskable ? PciMsi.GrowMaskable : 0);

@@ -126,6 +126,32 @@ public sealed class MsixCapability : PciCapability
     /// <summary>A word of the function's table, as the hardware holds it.</summary>
     internal uint TableWord(int vector, int word) => _table[(vector * EntryWords) + word];
 
+    // The table is the host's: users bind eventfds at the destination, and that writes it.
+    private protected override int ExtraStateLength => _pending.Length * sizeof(long);
+
+    private protected override void SaveExtraState(Span<byte> state)
+    {
+        for (int i = 0; i < _pending.Length; i++)
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(state[(i * sizeof(long))..], Volatile.Read(ref _pending[i]));
+        }
+    }
+
+    private protected override void LoadExtraState(ReadOnlySpan<byte> state)
+    {
+        for (int vector = 0; vector < Vectors; vector++)
+        {
+            if ((state[vector / 8] & (1 << (vector % 8))) != 0)
+            {
+                SetPending(vector);
+            }
+            else
+            {
+                TakePending(vector);
+            }
+        }
+    }
+
     private void ResetTable()
     {
         for (int vector = 0; vector < Vectors; vector++)

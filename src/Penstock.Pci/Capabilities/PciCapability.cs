@@ -8,7 +8,7 @@ namespace Penstock.Pci;
 /// it or clear it; a subclass declares them with <see cref="Define"/> and replaces <see cref="Write"/> where a write does something.
 /// An object belongs to one configuration space. All members are called on the function's strand.
 /// </summary>
-public abstract class PciCapability
+public abstract partial class PciCapability
 {
     private readonly byte[] _bytes;
     private readonly byte[] _initial;

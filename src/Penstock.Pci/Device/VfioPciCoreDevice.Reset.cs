@@ -33,6 +33,7 @@ public partial class VfioPciCoreDevice
             ResetFunction(PciResetKind.Bus);
             Replace(ref _error, null);
             Replace(ref _request, null);
+            _migration?.Close();
         }
     }
 
@@ -74,6 +75,7 @@ public partial class VfioPciCoreDevice
 
         SetIntx(false);
         RestoreInterrupts();
+        _migration?.Reset();
         return done;
     }
 

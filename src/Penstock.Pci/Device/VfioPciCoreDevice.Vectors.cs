@@ -45,7 +45,7 @@ public partial class VfioPciCoreDevice
         while (msix.IsMasked(vector) || !_msixSlots.Fire(vector))
         {
             msix.SetPending(vector);
-            if (msix.IsMasked(vector) || !msix.TakePending(vector))
+            if (msix.IsMasked(vector) || _msixSlots.IsSuspended || !msix.TakePending(vector))
             {
                 return;
             }
@@ -55,21 +55,19 @@ public partial class VfioPciCoreDevice
     private void SendMsi(int vector)
     {
         MsiCapability msi = _msi!;
-        while (msi.IsMasked(vector))
+        while (msi.IsMasked(vector) || (!_msiSlots.Fire(vector) && _msiSlots.IsSuspended))
         {
             msi.SetPending(vector);
-            if (msi.IsMasked(vector) || !msi.TakePending(vector))
+            if (msi.IsMasked(vector) || _msiSlots.IsSuspended || !msi.TakePending(vector))
             {
                 return;
             }
         }
-
-        _msiSlots.Fire(vector);
     }
 
     private void SendPendingMsi()
     {
-        for (int vector = 0; vector < _msiSlots.Count; vector++)
+        for (int vector = 0; vector < _msiSlots.Count && _isMaster && _active == VfioIrqs.Msi; vector++)
         {
             if (!_msi!.IsMasked(vector) && _msi.TakePending(vector))
             {
@@ -78,12 +76,42 @@ public partial class VfioPciCoreDevice
         }
     }
 
+    /// <summary>From now on messages become pending; when this returns none is being sent.</summary>
+    private void SuspendInterrupts()
+    {
+        _intx.SetSuspended(true);
+        _msiSlots.Suspend();
+        _msixSlots.Suspend();
+    }
+
+    /// <summary>Sends what has become pending meanwhile.</summary>
+    private void ResumeInterrupts()
+    {
+        _msiSlots.Resume();
+        _msixSlots.Resume();
+        SendPendingMsi();
+        for (int vector = 0; vector < _msixSlots.Count && _isMaster; vector++)
+        {
+            if (!_msix!.IsMasked(vector) && _msix.TakePending(vector))
+            {
+                SignalVector(vector);
+            }
+        }
+
+        _intx.SetSuspended(false);
+    }
+
     /// <summary>Binds, replaces or takes away the eventfd of one vector.</summary>
     private void BindVector(int index, int vector, EventSlot? slot)
     {
         if (index == VfioIrqs.Msi)
         {
             _msiSlots.Bind(vector, slot);
+            if (slot is not null && !_msi!.IsMasked(vector) && _msi.TakePending(vector))
+            {
+                SignalVector(vector);
+            }
+
             return;
         }
 

@@ -50,6 +50,7 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
         _port = new FunctionPort(this, new DmaPort(group, _strand));
         ApplyCommand();
         function.Attach(_port);
+        _migration = CreateMigration();
     }
 
     /// <summary>The function's line of execution.</summary>

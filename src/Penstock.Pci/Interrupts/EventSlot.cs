@@ -45,7 +45,16 @@ internal sealed class EventSlot(EventDescriptor descriptor)
         SpinWait.SpinUntil(() => Volatile.Read(ref _state) == Retired, s_patience);
     }
 
-    private void Leave()
+    /// <summary>Waits for running signals, as <see cref="Retire"/>; others may start.</summary>
+    public void WaitUntilLeft()
+    {
+        if (Interlocked.Add(ref _state, 0) != 0)
+        {
+            SpinWait.SpinUntil(() => Volatile.Read(ref _state) == 0, s_patience);
+        }
+    }
+
+    public void Leave()
     {
         if (Interlocked.Decrement(ref _state) == Retired)
         {

@@ -11,6 +11,7 @@ internal sealed class IntxLine(PciConfigSpace config)
     private bool _enabled;
     private bool _masked;
     private bool _pinDisabled;
+    private bool _suspended;
 
     public void Enable(EventSlot? slot)
     {
@@ -125,9 +126,22 @@ internal sealed class IntxLine(PciConfigSpace config)
         fire?.SignalAndLeave();
     }
 
+    /// <summary>While suspended the level is kept and nothing is signalled for it.</summary>
+    public void SetSuspended(bool suspended)
+    {
+        EventSlot? fire;
+        lock (_gate)
+        {
+            _suspended = suspended;
+            fire = Due();
+        }
+
+        fire?.SignalAndLeave();
+    }
+
     private EventSlot? Due()
     {
-        if (!_enabled || _masked || !config.InterruptAsserted)
+        if (!_enabled || _masked || _suspended || !config.InterruptAsserted)
         {
             return null;
         }

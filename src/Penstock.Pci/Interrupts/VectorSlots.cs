@@ -8,6 +8,7 @@ internal sealed class VectorSlots(int count)
 {
     private readonly EventSlot?[] _slots = new EventSlot?[count];
     private readonly bool[] _allocated = new bool[count];
+    private volatile bool _suspended;
 
     public int Count => _slots.Length;
 
@@ -30,14 +31,39 @@ internal sealed class VectorSlots(int count)
         Array.Clear(_allocated);
     }
 
+    public bool IsSuspended => _suspended;
+
+    /// <summary>Nothing is signalled until <see cref="Resume"/>; when this returns no signal is in progress.</summary>
+    public void Suspend()
+    {
+        // The full fence between this store and the looks at the slots is in the exchange of WaitUntilLeft.
+        _suspended = true;
+        foreach (EventSlot? slot in _slots)
+        {
+            slot?.WaitUntilLeft();
+        }
+    }
+
+    public void Resume()
+    {
+        _suspended = false;
+        Interlocked.MemoryBarrier();
+    }
+
     /// <summary>Signals a vector's eventfd.</summary>
-    /// <returns>False when it has none.</returns>
+    /// <returns>False when it has none, or while suspended.</returns>
     public bool Fire(int vector)
     {
         while (Volatile.Read(ref _slots[vector]) is { } slot)
         {
             if (slot.TryEnter())
             {
+                if (_suspended)
+                {
+                    slot.Leave();
+                    return false;
+                }
+
                 slot.SignalAndLeave();
                 return true;
             }

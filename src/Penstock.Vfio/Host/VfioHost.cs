@@ -298,6 +298,7 @@ public sealed partial class VfioHost : IDisposable
             throw new VfioException(Errno.EINVAL, what, "it is registered already");
         }
 
+        device.CheckRegistration(what);
         IommuGroup group = find();
         GroupState state = group.Vfio ??= new GroupState(group);
         lock (state.Gate)

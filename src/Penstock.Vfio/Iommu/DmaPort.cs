@@ -8,7 +8,7 @@ namespace Penstock.Vfio;
 /// allocates nothing, takes no lock. Blocked while bus mastering is off (EACCES) and while the group has no domain (EFAULT).
 /// An emulated device that is bound to an iommufd has no domain: its port copies through the device's access, which locks, and lends nothing.
 /// </summary>
-public sealed class DmaPort
+public sealed partial class DmaPort
 {
     private readonly IommuGroup? _group;
     private readonly VfioDevice? _device;
@@ -59,7 +59,7 @@ public sealed class DmaPort
     /// <param name="iova">First I/O address.</param>
     /// <param name="destination">Where to copy, and how much.</param>
     /// <returns>
-    /// None; EACCES: bus mastering is off; EFAULT: a hole, or DMA is blocked; EPERM: a mapping does not let devices read;
+    /// None; EACCES: bus mastering is off; EBUSY: the device is stopped for migration; EFAULT: a hole, or DMA is blocked; EPERM: a mapping does not let devices read;
     /// EDEADLK: the memory needs messages and this is a register call; the error of copied or message memory.
     /// </returns>
     public Errno Read(ulong iova, Span<byte> destination)
@@ -83,7 +83,7 @@ public sealed class DmaPort
     }
 
     /// <summary>
-    /// As <see cref="Read"/>, without blocking a thread on messages; allowed in register calls. Goes on on any thread: post what must
+    /// As <see cref="Read"/>, without blocking a thread on messages; allowed in register calls. While the device is stopped for migration it waits. Goes on on any thread: post what must
     /// run on the strand.
     /// </summary>
     /// <param name="iova">First I/O address.</param>
@@ -94,6 +94,7 @@ public sealed class DmaPort
     {
         Errno errno = Find(out SoftwareDomain? domain);
         return errno == Errno.None ? domain!.CopyAsync(iova, destination, DmaAccess.Read, cancellation)
+            : errno == Errno.EBUSY ? ReadLater(iova, destination, cancellation)
             : errno == Errno.EFAULT && Access is { } access ? access.CopyDmaAsync(iova, destination, DmaAccess.Read, cancellation)
             : new(errno);
     }
@@ -108,6 +109,7 @@ public sealed class DmaPort
         Errno errno = Find(out SoftwareDomain? domain);
         return errno == Errno.None
             ? domain!.CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation)
+            : errno == Errno.EBUSY ? WriteLater(iova, source, cancellation)
             : errno == Errno.EFAULT && Access is { } access ? access.CopyDmaAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation)
             : new(errno);
     }
@@ -127,6 +129,6 @@ public sealed class DmaPort
     private Errno Find(out SoftwareDomain? domain)
     {
         domain = (_group ?? _device!.Group)?.Domain as SoftwareDomain;
-        return !_busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
+        return _resumed is not null ? Errno.EBUSY : !_busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
     }
 }

@@ -19,6 +19,7 @@ public sealed class Strand : IDisposable
     private Thread? _worker;
     private bool _stopping;
     private bool _inRegisterCall;
+    private volatile bool _frozen;
     private int _owner;
     private int _waiters;
     private int _callers;
@@ -127,6 +128,31 @@ public sealed class Strand : IDisposable
     }
 
     /// <summary>
+    /// Keeps posted work from starting, and work that has given the strand free for a wait from going on, until <see cref="Thaw"/>.
+    /// Returns when no posted work is running. Register calls and <see cref="RunOn"/> go on. Freezing twice is as once.
+    /// </summary>
+    public void Freeze()
+    {
+        lock (_gate)
+        {
+            _frozen = true;
+        }
+
+        // Whatever was on the strand has left it, or has seen the freeze, once this thread was on it.
+        RunOn(static () => { });
+    }
+
+    /// <summary>Ends <see cref="Freeze"/>.</summary>
+    public void Thaw()
+    {
+        lock (_gate)
+        {
+            _frozen = false;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    /// <summary>
     /// Stops the thread after the work it is in; work that has not started is dropped. On the strand's own thread and in a register
     /// call it does not wait.
     /// </summary>
@@ -136,6 +162,7 @@ public sealed class Strand : IDisposable
         lock (_gate)
         {
             _stopping = true;
+            _frozen = false;
             Array.Clear(_queue);
             _queued = 0;
             worker = _worker;
@@ -175,9 +202,26 @@ public sealed class Strand : IDisposable
     internal void Resume()
     {
         int me = Environment.CurrentManagedThreadId;
-        if (Interlocked.CompareExchange(ref _owner, me, 0) != 0)
+        while (true)
         {
-            EnterContended(me);
+            if (Interlocked.CompareExchange(ref _owner, me, 0) != 0)
+            {
+                EnterContended(me);
+            }
+
+            if (!_frozen)
+            {
+                return;
+            }
+
+            Leave();
+            lock (_gate)
+            {
+                while (_frozen && !_stopping)
+                {
+                    Monitor.Wait(_gate);
+                }
+            }
         }
     }
 
@@ -322,7 +366,7 @@ public sealed class Strand : IDisposable
         {
             while (!_stopping)
             {
-                if (_queued == 0 || Volatile.Read(ref _holds) != 0)
+                if (_queued == 0 || _frozen || Volatile.Read(ref _holds) != 0)
                 {
                     Monitor.Wait(_gate);
                     continue;
