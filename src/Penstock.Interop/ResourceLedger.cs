@@ -36,6 +36,16 @@ public sealed class ResourceLedger
     /// <param name="kind">The kind.</param>
     public void Released(ResourceKind kind) => Interlocked.Decrement(ref _outstanding[(int)kind]);
 
+    /// <summary>Records that more are owned.</summary>
+    /// <param name="kind">The kind.</param>
+    /// <param name="count">How many.</param>
+    public void Acquired(ResourceKind kind, long count) => Interlocked.Add(ref _outstanding[(int)kind], count);
+
+    /// <summary>Records that some are owned no more.</summary>
+    /// <param name="kind">The kind.</param>
+    /// <param name="count">How many.</param>
+    public void Released(ResourceKind kind, long count) => Interlocked.Add(ref _outstanding[(int)kind], -count);
+
     /// <summary>One line for people: the kinds with something outstanding.</summary>
     /// <returns>For example <c>Descriptor 2, Mapping 1</c>, or <c>nothing</c>.</returns>
     public override string ToString()

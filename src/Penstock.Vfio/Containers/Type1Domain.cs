@@ -7,5 +7,5 @@ internal sealed class Type1Domain
 
     internal required IommuDomain Domain { get; init; }
 
-    internal List<IommuGroup> Groups { get; } = [];
+    internal List<Type1Group> Groups { get; } = [];
 }

@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// An opened container file: an I/O address space that is empowered by the groups in it. Its backend, with all mappings, lives until the last
 /// group leaves; closing the file alone changes nothing for groups and devices. All members may be called from any thread.
 /// </summary>
-public sealed class VfioContainer : IDisposable
+public sealed partial class VfioContainer : IDisposable
 {
     /// <summary>GET_API_VERSION.</summary>
     public const int ApiVersion = 0;
@@ -116,41 +116,6 @@ public sealed class VfioContainer : IDisposable
         }
     }
 
-    /// <summary>MAP_DMA.</summary>
-    /// <param name="iova">First I/O address, a multiple of the smallest page.</param>
-    /// <param name="size">Size in bytes, a multiple of the smallest page; the end may be exactly 2^64.</param>
-    /// <param name="access">What devices may do.</param>
-    /// <param name="memory">The memory; the mapping holds a reference of its own.</param>
-    /// <param name="memoryOffset">Offset of the first byte in the memory, a multiple of the smallest page.</param>
-    /// <exception cref="VfioException">
-    /// EINVAL: no backend, bad access, size or alignment, or not inside one range; EOVERFLOW: ends past 2^64; EEXIST: overlaps a mapping;
-    /// ENOSPC: no mapping left; EFAULT: past the memory's end, or WRITE on read-only memory; EBADF: closed.
-    /// </exception>
-    public void MapDma(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
-    {
-        ArgumentNullException.ThrowIfNull(memory);
-        lock (_gate)
-        {
-            RequireBackend("MAP_DMA").Map(iova, size, access, memory, memoryOffset);
-        }
-    }
-
-    /// <summary>UNMAP_DMA: removes every mapping in the range. When it returns no device accesses them.</summary>
-    /// <param name="iova">First I/O address.</param>
-    /// <param name="size">Size in bytes; the end may be exactly 2^64.</param>
-    /// <param name="all">Everything; then address and size must be 0.</param>
-    /// <returns>Bytes removed, 0 when nothing was mapped.</returns>
-    /// <exception cref="VfioException">
-    /// EINVAL: no backend, bad size or alignment, or a mapping would be cut, and nothing is removed; EOVERFLOW: ends past 2^64; EBADF: closed.
-    /// </exception>
-    public ulong UnmapDma(ulong iova, ulong size, bool all = false)
-    {
-        lock (_gate)
-        {
-            return RequireBackend("UNMAP_DMA").Unmap(iova, size, all);
-        }
-    }
-
     /// <summary>Closes the file. Groups stay in the container, and with them the backend and its mappings.</summary>
     public void Dispose()
     {
@@ -204,6 +169,7 @@ public sealed class VfioContainer : IDisposable
         lock (_gate)
         {
             RequireBackend($"opening {device.Name}", evenIfClosed: true).DeviceOpened(device);
+            device.Pinner = this;
         }
     }
 
@@ -211,6 +177,7 @@ public sealed class VfioContainer : IDisposable
     {
         lock (_gate)
         {
+            device.Pinner = null;
             _backend?.DeviceClosed(device);
         }
     }
@@ -218,6 +185,7 @@ public sealed class VfioContainer : IDisposable
     private IommuBackend Start(IommuBackendDriver driver, VfioIommuType type)
     {
         IommuBackend backend = driver.Open(Host, type, Caller);
+        backend.ContainerLock = _gate;
         int attached = 0;
         try
         {

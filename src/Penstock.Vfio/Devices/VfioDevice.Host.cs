@@ -108,6 +108,7 @@ public abstract partial class VfioDevice
                 _users = 0;
                 container?.DeviceClosed(this);
                 unbind?.Invoke();
+                Pinner = null;
                 EndLease(ref ended);
                 _closed?.TrySetResult();
             }
@@ -181,6 +182,7 @@ public abstract partial class VfioDevice
         }
         catch
         {
+            Pinner = null;
             EndLease(ref ended);
             throw;
         }

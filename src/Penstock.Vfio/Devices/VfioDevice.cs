@@ -15,6 +15,7 @@ public abstract partial class VfioDevice
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         Name = name;
+        HandlesDmaUnmap = new Action<ulong, ulong>(DmaUnmap).Method.DeclaringType != typeof(VfioDevice);
     }
 
     /// <summary>Name by which users open it.</summary>
@@ -87,7 +88,12 @@ public abstract partial class VfioDevice
     {
     }
 
-    /// <summary>A mapping that the device may have pinned goes away: every pin inside must be dropped before this returns.</summary>
+    /// <summary>
+    /// A mapping in which something is pinned goes away: every pin of the device inside must be dropped before this returns. A
+    /// driver that does not replace it cannot pin. Called without
+    /// locks held, on the thread that unmaps; it may be called again for the same mapping,
+    /// and also while the device is being opened or closed.
+    /// </summary>
     /// <param name="iova">First address.</param>
     /// <param name="length">Length in bytes.</param>
     protected internal virtual void DmaUnmap(ulong iova, ulong length)

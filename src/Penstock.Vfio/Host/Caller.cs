@@ -12,11 +12,15 @@ public sealed record Caller(uint UserId, bool RawIo, bool LockMemory, ulong Meml
     /// <summary>CAP_SYS_RESOURCE: may choose how locked memory is accounted.</summary>
     public bool Resources { get; init; }
 
+    /// <summary>The process, as far as locked memory is accounted by process.</summary>
+    public int ProcessId { get; init; }
+
     /// <summary>This process, asked now.</summary>
     public static Caller Current =>
         new(CurrentProcess.UserId, CurrentProcess.HasRawIo, CurrentProcess.HasLockMemory, CurrentProcess.MemlockLimit)
         {
             Resources = CurrentProcess.HasSysResource,
+            ProcessId = Environment.ProcessId,
         };
 
     /// <summary>

@@ -1,3 +1,5 @@
+using Penstock.Interop;
+
 namespace Penstock.Vfio;
 
 /// <summary>A counted hold on part of a user's memory.</summary>
@@ -23,6 +25,15 @@ public readonly struct HeldMemory : IDisposable
 
     /// <summary>Length in bytes; it may be shorter than asked.</summary>
     public ulong Length { get; }
+
+    /// <summary>Copies from the start of the held memory, or to it, and gives the hold back.</summary>
+    internal Errno Copy(Span<byte> data, DmaAccess access)
+    {
+        using (this)
+        {
+            return access == DmaAccess.Read ? Memory.Read(Offset, data) : Memory.Write(Offset, data);
+        }
+    }
 
     /// <summary>Gives the hold back. Call it once.</summary>
     public void Dispose()

@@ -39,6 +39,18 @@ public abstract class IommuDomain : IDisposable
     /// </exception>
     public abstract ulong Unmap(IovaRange range);
 
+    /// <summary>
+    /// The memory of a mapping is found at another place from now on. Accesses go on meanwhile; when it returns none uses the old place. A
+    /// domain that keeps the pages themselves has nothing to do.
+    /// </summary>
+    /// <param name="iova">First I/O address of the mapping.</param>
+    /// <param name="memory">The memory; the domain holds a reference on it from now on, and none on the old one.</param>
+    /// <param name="memoryOffset">Offset of the first byte in the memory.</param>
+    /// <exception cref="VfioException">EINVAL: no mapping starts there; EDEADLK: the calling thread is in a scope of the domain.</exception>
+    public virtual void Replace(ulong iova, UserMemory memory, ulong memoryOffset)
+    {
+    }
+
     /// <summary>Returns when every access that was in progress at the call has ended.</summary>
     /// <exception cref="VfioException">EDEADLK: the calling thread is in a scope of the domain.</exception>
     public abstract void Drain();

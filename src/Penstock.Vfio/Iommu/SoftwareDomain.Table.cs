@@ -40,6 +40,24 @@ public sealed unsafe partial class SoftwareDomain
         }
     }
 
+    /// <summary>Puts an entry in the place of the one with the same address.</summary>
+    private void Exchange(byte* table, in TableEntry entry)
+    {
+        int index = TranslationTable.ChunkOf(table, entry.Start);
+        byte* old = TranslationTable.Chunk(table, index);
+        TableEntry[] entries = TranslationTable.Used(old).ToArray();
+        for (int i = 0; i < entries.Length; i++)
+        {
+            if (entries[i].Start == entry.Start)
+            {
+                entries[i] = entry;
+            }
+        }
+
+        TranslationTable.Replace(table, index, (byte*)NewChunk(entries));
+        Retire(old, TranslationTable.ChunkSize);
+    }
+
     private ulong Remove(byte* table, ulong first, ulong last, List<int> memories)
     {
         int from = TranslationTable.ChunkOf(table, first);

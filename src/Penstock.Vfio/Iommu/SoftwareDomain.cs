@@ -141,6 +141,38 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
     }
 
     /// <inheritdoc/>
+    public override void Replace(ulong iova, UserMemory memory, ulong memoryOffset)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        lock (_gate)
+        {
+            byte* table = Writable("moving memory");
+            TableEntry* found = TranslationTable.Find(table, iova);
+            if (found->Length == 0 || found->Start != iova)
+            {
+                throw new VfioException(Errno.EINVAL, $"moving memory at 0x{iova:x}", "no mapping starts there");
+            }
+
+            memory.Hold();
+            int old = found->Memory;
+            TableEntry entry = *found;
+            entry.Memory = Remember(memory);
+            SetTarget(ref entry, memory, memoryOffset, direct: !_tracking);
+            if (_tracking)
+            {
+                // The pages are the same, and so is what was written to them.
+                Track(entry.Memory, _logs[old]!);
+            }
+
+            Exchange(table, entry);
+            Slots.WaitForOthers();
+            FreeRetired();
+            Forget([old]);
+            Volatile.Write(ref _count, _count + 1);
+        }
+    }
+
+    /// <inheritdoc/>
     public override void Drain()
     {
         Writable("waiting for accesses to end", allowDisposed: true);

@@ -8,6 +8,9 @@ namespace Penstock.Vfio;
 /// </summary>
 public interface IUserAddressSpace
 {
+    /// <summary>Whether the process that it belongs to has ended.</summary>
+    bool IsGone => false;
+
     /// <summary>Copies out of the caller's memory.</summary>
     /// <param name="address">First byte.</param>
     /// <param name="destination">Where to copy, and how much.</param>

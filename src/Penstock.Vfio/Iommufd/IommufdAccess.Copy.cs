@@ -97,7 +97,7 @@ public sealed partial class IommufdAccess
         lock (Context.Gate)
         {
             Errno errno = Find(iova, data.Length, access, out held);
-            return errno != Errno.None || held.Memory.NeedsMessages ? errno : Copy(held, data[..(int)held.Length], access);
+            return errno != Errno.None || held.Memory.NeedsMessages ? errno : held.Copy(data[..(int)held.Length], access);
         }
     }
 
@@ -113,7 +113,7 @@ public sealed partial class IommufdAccess
         bool pause = strand is not null && strand.TryPause();
         try
         {
-            return Copy(held, data, access);
+            return held.Copy(data, access);
         }
         finally
         {
@@ -121,14 +121,6 @@ public sealed partial class IommufdAccess
             {
                 strand!.Resume();
             }
-        }
-    }
-
-    private static Errno Copy(HeldMemory held, Span<byte> data, DmaAccess access)
-    {
-        using (held)
-        {
-            return access == DmaAccess.Read ? held.Memory.Read(held.Offset, data) : held.Memory.Write(held.Offset, data);
         }
     }
 

@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// A driver's own way into an I/O address space, without an IOMMU: it pins pages, or copies. Dispose it to give it back. All members may
 /// be called from any thread.
 /// </summary>
-public sealed partial class IommufdAccess : IommufdObject, IIommufdBinding, IDisposable
+public sealed partial class IommufdAccess : IommufdObject, IIommufdBinding, IDevicePinner, IDisposable
 {
     private readonly IIommufdAccessUser? _user;
     private Ioas? _ioas;
@@ -170,6 +170,14 @@ public sealed partial class IommufdAccess : IommufdObject, IIommufdBinding, IDis
         Replace(id);
         return id;
     }
+
+    Errno IDevicePinner.Pin(VfioDevice device, ulong iova, int count, DmaAccess access, Span<PinnedPage> pages) =>
+        Pin(iova & ~(LockedMemoryAccounts.PageSize - 1), (ulong)count * LockedMemoryAccounts.PageSize, access, pages);
+
+    bool IDevicePinner.Unpin(VfioDevice device, ulong iova, int count) =>
+        Unpin(iova & ~(LockedMemoryAccounts.PageSize - 1), (ulong)count * LockedMemoryAccounts.PageSize) == Errno.None;
+
+    Errno IDevicePinner.Copy(ulong iova, Span<byte> data, DmaAccess access) => Copy(iova, data, access, null);
 
     internal void NotifyUnmap(ulong iova, ulong length) => _user?.Unmap(iova, length);
 

@@ -167,7 +167,9 @@ public sealed partial class IommufdContext : IDisposable
         string what = $"binding {name}";
         if (group.IsEmulated)
         {
-            return group.Access = CreateAccess(new DeviceAccessUser(device));
+            group.Access = CreateAccess(new DeviceAccessUser(device));
+            device.Pinner = group.Access;
+            return group.Access;
         }
 
         lock (Gate)

@@ -29,6 +29,9 @@ public abstract class UserMemory
     /// <summary>What a mapping of this memory may grant; read-only descriptors allow no writes.</summary>
     public virtual DmaAccess Allowed => DmaAccess.ReadWrite;
 
+    /// <summary>Whether it is a device's registers instead of ordinary memory: it can be mapped, but not pinned, and nobody is charged for it.</summary>
+    public virtual bool IsReserved => false;
+
     /// <summary>Takes one more reference.</summary>
     public void Hold()
     {

@@ -1,0 +1,270 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <content>MAP_DMA, and who pays for the memory.</content>
+internal sealed partial class Type1Backend
+{
+    private int _invalidVaddrs;
+
+    public override void Map(in DmaMapRequest request)
+    {
+        CheckMap(request, vaddr: false);
+        (ulong iova, ulong size) = (request.Iova, request.Size);
+        if (_mappings.Touches(new IovaRange(iova, iova + (size - 1))))
+        {
+            throw new VfioException(Errno.EEXIST, Mapping(request), "something in the range is mapped already");
+        }
+
+        if (AvailableMappings <= 0)
+        {
+            throw new VfioException(Errno.ENOSPC, Mapping(request), $"the container holds {_limit} mappings, its limit");
+        }
+
+        CheckRanges(request);
+        Type1Mapping mapping = NewMapping(request);
+        int done = 0;
+        bool emulated = false;
+        try
+        {
+            if (_domains.Count != 0)
+            {
+                Resolve(mapping);
+                mapping.IommuMapped = true;
+                Charge(mapping);
+                for (; done < _domains.Count; done++)
+                {
+                    _domains[done].Domain.Map(iova, size, mapping.Access, mapping.Memory, mapping.MemoryOffset);
+                }
+            }
+
+            if (_emulatedDomain is not null)
+            {
+                MapEmulated(_emulatedDomain, mapping);
+                emulated = true;
+            }
+
+            if (_tracking)
+            {
+                NewBitmap(mapping);
+            }
+
+            _mappings.Add(mapping);
+        }
+        catch
+        {
+            while (done-- > 0)
+            {
+                _domains[done].Domain.Unmap(mapping.Range);
+            }
+
+            if (emulated)
+            {
+                _emulatedDomain!.Unmap(mapping.Range);
+            }
+
+            Forget(mapping);
+            throw;
+        }
+    }
+
+    public override void UpdateVaddr(in DmaMapRequest request)
+    {
+        CheckMap(request, vaddr: true);
+        var range = new IovaRange(request.Iova, request.Iova + (request.Size - 1));
+        if (!_mappings.Touches(range))
+        {
+            throw new VfioException(Errno.ENOENT, Mapping(request), "nothing is mapped there");
+        }
+
+        if (_mappings.At(request.Iova) is not { VaddrInvalid: true } mapping || mapping.Range != range)
+        {
+            throw new VfioException(Errno.EINVAL, Mapping(request), "it is not exactly one mapping whose address was taken away");
+        }
+
+        CheckLength(request);
+        ThrowIfInScope(Mapping(request));
+        ChangeOwner(mapping, request.Caller);
+        Move(mapping, request.Source);
+        mapping.VaddrInvalid = false;
+        _invalidVaddrs--;
+    }
+
+    private static string Mapping(in DmaMapRequest request) => $"MAP_DMA [0x{request.Iova:x}, +0x{request.Size:x})";
+
+    private static void MapEmulated(SoftwareDomain domain, Type1Mapping mapping)
+    {
+        // What the memory does not allow is an error only when a device wants it.
+        DmaAccess access = mapping.Access & mapping.Memory.Allowed;
+        if (access != DmaAccess.None)
+        {
+            domain.Map(mapping.Iova, mapping.Size, access, mapping.Memory, mapping.MemoryOffset);
+        }
+    }
+
+    private static Type1Mapping NewMapping(in DmaMapRequest request)
+    {
+        DmaSource source = request.Source;
+        CheckLength(request);
+        source.Memory?.Hold();
+        return new Type1Mapping
+        {
+            Iova = request.Iova,
+            Size = request.Size,
+            Access = request.Access,
+            Source = source,
+            Memory = source.Memory ?? new AddressSpaceMemory(source.Space!, source.Address, request.Size),
+            MemoryOffset = source.Memory is null ? 0 : source.Address,
+            IsUnresolved = source.Memory is null,
+            Account = new LockedMemoryAccount(request.Caller.UserId, request.Caller),
+            Limit = LimitOf(request.Caller),
+        };
+    }
+
+    private static void CheckLength(in DmaMapRequest request)
+    {
+        if (request.Source is { Memory: { } memory, Address: var offset } && (offset > memory.Length || request.Size > memory.Length - offset))
+        {
+            throw new VfioException(Errno.EFAULT, Mapping(request), $"{request.Source} leads past its 0x{memory.Length:x} bytes");
+        }
+    }
+
+    private static ulong LimitOf(Caller caller) => caller.LockMemory ? ulong.MaxValue : caller.MemlockLimit;
+
+    /// <summary>Looks up the memory behind an address.</summary>
+    /// <exception cref="VfioException">EFAULT: it is not there, or cannot be written.</exception>
+    private static void Resolve(Type1Mapping mapping)
+    {
+        if (mapping.IsUnresolved)
+        {
+            mapping.Replace(mapping.Source.Space!.Resolve(mapping.Source.Address, mapping.Size, mapping.Access), 0);
+        }
+        else if ((mapping.Access & ~mapping.Memory.Allowed) != 0)
+        {
+            throw new VfioException(Errno.EFAULT, $"mapping {mapping.Range}", $"the memory allows {mapping.Memory.Allowed} only");
+        }
+    }
+
+    /// <summary>Brings what is charged for a mapping up to date.</summary>
+    /// <exception cref="VfioException">ENOMEM: over the limit; nothing has changed. Never when less is needed than before.</exception>
+    private void Charge(Type1Mapping mapping)
+    {
+        ulong pages = mapping.Memory.IsReserved ? 0 : mapping.IommuMapped ? mapping.Size / CpuPage : mapping.PinnedPages;
+        if (pages > mapping.Charged)
+        {
+            _host.LockedMemory.Charge(mapping.Account, pages - mapping.Charged, mapping.Limit);
+        }
+        else if (pages < mapping.Charged)
+        {
+            _host.LockedMemory.Uncharge(mapping.Account, mapping.Charged - pages);
+        }
+
+        mapping.Charged = pages;
+    }
+
+    private void NoLongerMapped(Type1Mapping mapping)
+    {
+        mapping.IommuMapped = false;
+        Charge(mapping);
+    }
+
+    /// <summary>Gives back what a mapping has that is in no domain any more.</summary>
+    private void Forget(Type1Mapping mapping)
+    {
+        _invalidVaddrs -= mapping.VaddrInvalid ? 1 : 0;
+        NoLongerMapped(mapping);
+        mapping.Memory.Release();
+    }
+
+    private void ChangeOwner(Type1Mapping mapping, Caller caller)
+    {
+        var account = new LockedMemoryAccount(caller.UserId, caller);
+        if (account == mapping.Account)
+        {
+            return;
+        }
+
+        _host.LockedMemory.Charge(account, mapping.Charged, LimitOf(caller));
+        _host.LockedMemory.Uncharge(mapping.Account, mapping.Charged);
+        mapping.Account = account;
+        mapping.Limit = LimitOf(caller);
+    }
+
+    /// <summary>
+    /// Puts the same memory at its new place in the domains, in one step, so that DMA never stops. A place where nothing is yet changes only
+    /// what drivers see.
+    /// </summary>
+    private void Move(Type1Mapping mapping, in DmaSource source)
+    {
+        mapping.Source = source;
+        UserMemory memory;
+        ulong offset = 0;
+        if (source.Memory is { } given)
+        {
+            given.Hold();
+            (memory, offset) = (given, source.Address);
+        }
+        else
+        {
+            try
+            {
+                memory = source.Space!.Resolve(source.Address, mapping.Size, mapping.Access);
+            }
+            catch (VfioException)
+            {
+                return;
+            }
+        }
+
+        foreach (Type1Domain domain in _domains)
+        {
+            domain.Domain.Replace(mapping.Iova, memory, offset);
+        }
+
+        mapping.Replace(memory, offset);
+    }
+
+    private void CheckMap(in DmaMapRequest request, bool vaddr)
+    {
+        (ulong iova, ulong size, DmaAccess access, DmaSource source, _) = request;
+        if ((access & ~DmaAccess.ReadWrite) != 0)
+        {
+            throw new VfioException(Errno.EINVAL, Mapping(request), $"unknown access bits {access}");
+        }
+
+        if (size == 0)
+        {
+            throw new VfioException(Errno.EINVAL, Mapping(request), "the size is 0");
+        }
+
+        if (iova + (size - 1) < iova || source.Address + (size - 1) < source.Address)
+        {
+            throw new VfioException(Errno.EOVERFLOW, Mapping(request), $"it, or its {source}, ends past 2^64");
+        }
+
+        if (vaddr ? access != DmaAccess.None : access == DmaAccess.None)
+        {
+            throw new VfioException(Errno.EINVAL, Mapping(request), vaddr ? "a new address cannot come with access rights" : "it grants neither read nor write");
+        }
+
+        if (((size | iova | source.Address) & Mask) != 0)
+        {
+            throw new VfioException(Errno.EINVAL, Mapping(request), $"address, size and {source} must be multiples of 0x{SmallestPage:x}");
+        }
+    }
+
+    private void CheckRanges(in DmaMapRequest request)
+    {
+        var range = new IovaRange(request.Iova, request.Iova + (request.Size - 1));
+        bool allowed = _ranges.Length == 0;
+        foreach (IovaRange r in _ranges)
+        {
+            allowed |= r.Contains(range);
+        }
+
+        if (!allowed)
+        {
+            throw new VfioException(Errno.EINVAL, Mapping(request), $"it is not inside one of the ranges {string.Join(", ", _ranges)}");
+        }
+    }
+}
