@@ -89,10 +89,9 @@ public abstract partial class VfioDevice
     }
 
     /// <summary>
-    /// A mapping in which something is pinned goes away: every pin of the device inside must be dropped before this returns. A
-    /// driver that does not replace it cannot pin. Called without
-    /// locks held, on the thread that unmaps; it may be called again for the same mapping,
-    /// and also while the device is being opened or closed.
+    /// A mapping in which something is pinned goes away: every pin of the device inside must be dropped before this returns. A driver that
+    /// does not replace it cannot pin. Called without locks held, on the thread that unmaps; it may be called again for the same mapping, and
+    /// also while the device is being opened or closed.
     /// </summary>
     /// <param name="iova">First address.</param>
     /// <param name="length">Length in bytes.</param>
