@@ -291,22 +291,13 @@ public partial class VfioPciCoreDevice
     /// <summary>The device's own duplicate of an eventfd of the request; null where there is none.</summary>
     private EventSlot? TakeEvent(in VfioIrqRequest request, int i)
     {
-        if (i >= request.Events.Length || request.Events[i] is not { } given)
-        {
-            return null;
-        }
-
         try
         {
-            return new EventSlot(given.Duplicate(_ledger));
+            return request.TakeEvent(i, _ledger) is { } taken ? new EventSlot(taken) : null;
         }
-        catch (SystemCallException e)
+        catch (VfioException e)
         {
             throw Refused(e.Errno, request, e.Message);
-        }
-        catch (ObjectDisposedException)
-        {
-            throw Refused(Errno.EBADF, request, $"eventfd {i} is closed");
         }
     }
 

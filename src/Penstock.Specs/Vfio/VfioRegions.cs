@@ -18,6 +18,9 @@ public static class VfioRegions
     /// <summary>Legacy VGA ranges.</summary>
     public const int Vga = 8;
 
+    /// <summary>A region's offset in the device file, unless the device says otherwise, is its index shifted by this.</summary>
+    public const int OffsetShift = 40;
+
     /// <summary>How many indices every PCI device has; device-specific regions follow.</summary>
     public const int Count = 9;
 }

@@ -19,14 +19,21 @@ public sealed partial class VfioCdevFile
                 IoctlBind(argument);
                 return 0;
             case VfioCdevRequest.AttachIommufdPt:
-                IoctlAttach(argument);
-                return 0;
+                using (Enter("ATTACH_IOMMUFD_PT"))
+                {
+                    IoctlAttach(argument);
+                    return 0;
+                }
+
             case VfioCdevRequest.DetachIommufdPt:
-                IoctlDetach(argument);
-                return 0;
+                using (Enter("DETACH_IOMMUFD_PT"))
+                {
+                    IoctlDetach(argument);
+                    return 0;
+                }
+
             default:
-                bool bound = Bound is not null;
-                throw new VfioException(bound ? Errno.ENOTTY : Errno.EINVAL, $"request 0x{request:x}", "the device does not know it, or is not bound");
+                return base.Ioctl(request, argument);
         }
     }
 

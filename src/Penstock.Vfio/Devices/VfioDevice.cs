@@ -74,6 +74,20 @@ public abstract partial class VfioDevice
     protected internal virtual void Reset() =>
         throw new VfioException(Errno.EINVAL, $"reset of {Name}", "the device has no reset");
 
+    /// <summary>
+    /// A user's call begins, while the device may be suspended to save power: wakes it. Called before each call except reads, writes and the
+    /// binding to an iommufd, from several threads at once; each one that returns is followed by one <see cref="Suspend"/>.
+    /// </summary>
+    /// <exception cref="VfioException">It cannot be woken; the user's call fails with EIO.</exception>
+    protected internal virtual void Resume()
+    {
+    }
+
+    /// <summary>A user's call is over: the device may sleep again.</summary>
+    protected internal virtual void Suspend()
+    {
+    }
+
     /// <summary>A call that the core does not handle itself, with the kernel's number and structure.</summary>
     /// <param name="request">The number.</param>
     /// <param name="argument">The structure, to be answered in place.</param>

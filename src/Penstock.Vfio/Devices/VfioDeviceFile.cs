@@ -47,8 +47,10 @@ public partial class VfioDeviceFile : VfioFile
     /// <exception cref="VfioException">EINVAL: closed.</exception>
     public VfioDeviceInfo GetInfo()
     {
-        ThrowIfClosed("DEVICE_GET_INFO");
-        return _device.GetInfo();
+        using (Enter("DEVICE_GET_INFO"))
+        {
+            return _device.GetInfo();
+        }
     }
 
     /// <summary>DEVICE_GET_REGION_INFO.</summary>
@@ -57,8 +59,10 @@ public partial class VfioDeviceFile : VfioFile
     /// <exception cref="VfioException">EINVAL: no such index, or closed.</exception>
     public VfioRegionInfo GetRegionInfo(uint index)
     {
-        ThrowIfClosed("DEVICE_GET_REGION_INFO");
-        return _device.GetRegionInfo(index);
+        using (Enter("DEVICE_GET_REGION_INFO"))
+        {
+            return _device.GetRegionInfo(index);
+        }
     }
 
     /// <summary>DEVICE_GET_IRQ_INFO.</summary>
@@ -67,8 +71,10 @@ public partial class VfioDeviceFile : VfioFile
     /// <exception cref="VfioException">EINVAL: no such index, or closed.</exception>
     public VfioIrqInfo GetIrqInfo(uint index)
     {
-        ThrowIfClosed("DEVICE_GET_IRQ_INFO");
-        return _device.GetIrqInfo(index);
+        using (Enter("DEVICE_GET_IRQ_INFO"))
+        {
+            return _device.GetIrqInfo(index);
+        }
     }
 
     /// <summary>DEVICE_SET_IRQS.</summary>
@@ -79,26 +85,38 @@ public partial class VfioDeviceFile : VfioFile
     public void SetIrqs(in VfioIrqRequest request)
     {
         const string What = "DEVICE_SET_IRQS";
-        ThrowIfClosed(What);
+        using (Enter(What))
+        {
+            CheckIrqs(What, request);
+            lock (_device.Gate)
+            {
+                _device.SetIrqs(request);
+            }
+        }
+    }
+
+    /// <summary>The checks that are the same for all devices, in the kernel's order.</summary>
+    private void CheckIrqs(string what, in VfioIrqRequest request)
+    {
         if (request.Index >= (uint)_device.GetInfo().IrqCount)
         {
-            throw new VfioException(Errno.EINVAL, What, $"{Name} has no interrupt index {request.Index}");
+            throw new VfioException(Errno.EINVAL, what, $"{Name} has no interrupt index {request.Index}");
         }
 
         if (request.Count >= uint.MaxValue - request.Start)
         {
-            throw new VfioException(Errno.EINVAL, What, $"vectors {request.Start} + {request.Count} wrap");
+            throw new VfioException(Errno.EINVAL, what, $"vectors {request.Start} + {request.Count} wrap");
         }
 
         if ((request.Flags & ~KnownIrqFlags) != 0)
         {
-            throw new VfioException(Errno.EINVAL, What, $"unknown flags 0x{(uint)request.Flags:x}");
+            throw new VfioException(Errno.EINVAL, what, $"unknown flags 0x{(uint)request.Flags:x}");
         }
 
         uint vectors = _device.GetIrqInfo(request.Index).Count;
         if (request.Start >= vectors || request.Start + request.Count > vectors)
         {
-            throw new VfioException(Errno.EINVAL, What, $"index {request.Index} has {vectors} vectors, asked for {request.Start} + {request.Count}");
+            throw new VfioException(Errno.EINVAL, what, $"index {request.Index} has {vectors} vectors, asked for {request.Start} + {request.Count}");
         }
 
         long given = (request.Flags & VfioIrqSetFlags.DataMask) switch
@@ -106,21 +124,16 @@ public partial class VfioDeviceFile : VfioFile
             VfioIrqSetFlags.DataNone => uint.MaxValue,
             VfioIrqSetFlags.DataBool => request.Bools.Length,
             VfioIrqSetFlags.DataEventfd => request.Events.Length,
-            _ => throw new VfioException(Errno.EINVAL, What, "exactly one kind of data must be given"),
+            _ => throw new VfioException(Errno.EINVAL, what, "exactly one kind of data must be given"),
         };
         if (given < request.Count)
         {
-            throw new VfioException(Errno.EINVAL, What, $"{request.Count} vectors but data for {given}");
+            throw new VfioException(Errno.EINVAL, what, $"{request.Count} vectors but data for {given}");
         }
 
         if ((request.Flags & VfioIrqSetFlags.ActionsMask) is not (VfioIrqSetFlags.ActionMask or VfioIrqSetFlags.ActionUnmask or VfioIrqSetFlags.ActionTrigger))
         {
-            throw new VfioException(Errno.ENOTTY, What, "exactly one action must be asked for");
-        }
-
-        lock (_device.Gate)
-        {
-            _device.SetIrqs(request);
+            throw new VfioException(Errno.ENOTTY, what, "exactly one action must be asked for");
         }
     }
 
@@ -128,10 +141,12 @@ public partial class VfioDeviceFile : VfioFile
     /// <exception cref="VfioException">EINVAL: the device cannot be reset, or closed.</exception>
     public void Reset()
     {
-        ThrowIfClosed("DEVICE_RESET");
-        lock (_device.Gate)
+        using (Enter("DEVICE_RESET"))
         {
-            _device.Reset();
+            lock (_device.Gate)
+            {
+                _device.Reset();
+            }
         }
     }
 
@@ -200,11 +215,33 @@ public partial class VfioDeviceFile : VfioFile
 
     private protected override void Closed() => _group!.CloseDevice(_device);
 
-    private void ThrowIfClosed(string what)
+    /// <summary>A call of the user begins: the device is awake until the result is disposed.</summary>
+    private protected Awake Enter(string what)
+    {
+        ThrowIfClosed(what);
+        try
+        {
+            _device.Resume();
+        }
+        catch (Exception e)
+        {
+            throw new VfioException(Errno.EIO, what, $"{Name} is suspended and cannot be woken: {e.Message}");
+        }
+
+        return new Awake(_device);
+    }
+
+    private protected void ThrowIfClosed(string what)
     {
         if (!_granted)
         {
             throw new VfioException(Errno.EINVAL, what, $"the file of {Name} is closed, or not bound yet");
         }
+    }
+
+    /// <summary>The time in which a call keeps its device awake.</summary>
+    private protected readonly ref struct Awake(VfioDevice device)
+    {
+        public void Dispose() => device.Suspend();
     }
 }

@@ -23,4 +23,39 @@ public readonly ref struct VfioIrqRequest
 
     /// <summary>With eventfd data: one entry per vector, null where the vector is to lose its eventfd ("-1").</summary>
     public ReadOnlySpan<EventDescriptor?> Events { get; init; }
+
+    /// <summary>Entries whose descriptor was no eventfd; what is wrong with one matters only to the vector that it is for.</summary>
+    internal ReadOnlySpan<Errno> EventErrors { get; init; }
+
+    /// <summary>The device's own duplicate of an eventfd of the request.</summary>
+    /// <param name="entry">Which, from 0 for vector <see cref="Start"/>.</param>
+    /// <param name="ledger">Where it is counted, if anywhere.</param>
+    /// <returns>The duplicate, which the device disposes; null where there is none.</returns>
+    /// <exception cref="VfioException">EBADF: it is not open; EINVAL: it is no eventfd; EMFILE: the process has no descriptor left.</exception>
+    public EventDescriptor? TakeEvent(int entry, ResourceLedger? ledger)
+    {
+        string what = $"SET_IRQS, index {Index}, vectors {Start} to {(ulong)Start + Count}";
+        if (entry < EventErrors.Length && EventErrors[entry] != Errno.None)
+        {
+            throw new VfioException(EventErrors[entry], what, $"descriptor {entry} is no open eventfd");
+        }
+
+        if (entry >= Events.Length || Events[entry] is not { } given)
+        {
+            return null;
+        }
+
+        try
+        {
+            return given.Duplicate(ledger);
+        }
+        catch (SystemCallException e)
+        {
+            throw new VfioException(e.Errno, what, e.Message);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw new VfioException(Errno.EBADF, what, $"eventfd {entry} is closed");
+        }
+    }
 }

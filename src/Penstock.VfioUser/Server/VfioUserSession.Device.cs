@@ -36,7 +36,7 @@ internal sealed unsafe partial class VfioUserSession
 
         VfioRegionInfo region = GetRegion(info.Index);
         info.ArgumentSize = (uint)length;
-        info.Flags = (uint)region.Flags;
+        info.Flags = (uint)(region.Flags & (VfioRegionFlags.Read | VfioRegionFlags.Write));
         info.CapabilityOffset = 0;
         info.Size = region.Size;
         info.FileOffset = 0;
