@@ -11,7 +11,20 @@ public static class GuestPrograms
     /// <param name="architecture">The guest's architecture; only <see cref="GuestArchitecture.X86_64"/> has the program.</param>
     /// <returns>The file.</returns>
     /// <exception cref="LabException">There is no such program for that architecture.</exception>
-    public static GuestFile GpioLines(GuestArchitecture architecture) => architecture == GuestArchitecture.X86_64
-        ? GuestFile.FromBytes("/bin/gpio-lines", Embedded.Bytes("guest/gpio-lines-x86_64"), GuestFile.Executable)
-        : throw new LabException($"gpio-lines is built for x86_64 guests only, not for {GuestPlatform.Of(architecture).Name}; use an x86_64 guest");
+    public static GuestFile GpioLines(GuestArchitecture architecture) => Program("gpio-lines", architecture);
+
+    /// <summary>
+    /// <c>/bin/vfio-edu GROUP DEVICE PAGES</c>, a driver for the EDU device over the guest kernel's VFIO: interrupts by pin and MSI, thousands
+    /// of maps of one page, copies by DMA, a write to a read-only map that must be refused, unmaps. It says <c>vfio-edu: STEP …</c> after
+    /// each step; after <c>mapped</c>, <c>unmapped</c> and the second <c>mapped</c> it waits for a line, so that the device can be
+    /// looked at. Exit status 0 done, 1 something failed, 2 wrong usage.
+    /// </summary>
+    /// <param name="architecture">The guest's architecture; only <see cref="GuestArchitecture.X86_64"/> has the program.</param>
+    /// <returns>The file.</returns>
+    /// <exception cref="LabException">There is no such program for that architecture.</exception>
+    public static GuestFile VfioEdu(GuestArchitecture architecture) => Program("vfio-edu", architecture);
+
+    private static GuestFile Program(string name, GuestArchitecture architecture) => architecture == GuestArchitecture.X86_64
+        ? GuestFile.FromBytes($"/bin/{name}", Embedded.Bytes($"guest/{name}-x86_64"), GuestFile.Executable)
+        : throw new LabException($"{name} is built for x86_64 guests only, not for {GuestPlatform.Of(architecture).Name}; use an x86_64 guest");
 }

@@ -1,70 +1,19 @@
-using System.Collections.Concurrent;
 using Penstock.Devices;
-using Penstock.Interop;
-using Penstock.Lab;
-using Penstock.VfioUser;
 
 namespace Penstock.Guests.Tests;
 
 /// <summary>An IDIO-16 card on a socket of its own, with all that a test looks at on this side.</summary>
-internal sealed class CardBench : IDisposable
+internal sealed class CardBench : DeviceBench
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
-    private readonly ConcurrentQueue<(SessionEnd End, string Owned)> _ends = new();
-
     public CardBench()
+        : this(new Idio16Function())
     {
-        Server = PciFunctionServer.Serve(Card, Path.Combine(_folder, "card.sock"), new VfioUserServerOptions
-        {
-            Observer = Traffic,
-            Log = Log.Enqueue,
-            ClientEnded = end => _ends.Enqueue((end, Owned())),
-        });
-        IdleOwned = Owned();
     }
 
-    public Idio16Function Card { get; } = new();
+    private CardBench(Idio16Function card)
+        : base(card) => Card = card;
 
-    public Traffic Traffic { get; } = new();
-
-    public PciFunctionServer Server { get; }
-
-    /// <summary>What the server told people.</summary>
-    public ConcurrentQueue<string> Log { get; } = new();
-
-    /// <summary>What is owned while there is no client, threads not counted.</summary>
-    public string IdleOwned { get; }
-
-    /// <summary>How the first client left.</summary>
-    public SessionEndKind FirstEnd => _ends.First().End.Kind;
-
-    /// <summary>The guest that the card is plugged into.</summary>
-    public GuestConfiguration Configuration => new() { Devices = [QemuDevice.VfioUser(Server.Path, "card")] };
-
-    /// <summary>Waits for something that a posted write or an end of a connection brings about: the guest may be ahead of the server.</summary>
-    public static void Settle<T>(T expected, Func<T> actual)
-    {
-        SpinWait.SpinUntil(() => EqualityComparer<T>.Default.Equals(expected, actual()), TimeSpan.FromSeconds(10));
-        Assert.Equal(expected, actual());
-    }
-
-    /// <summary>Waits until as many clients have gone, and verifies that each gave everything back.</summary>
-    public void VerifyEnds(params SessionEndKind[] kinds)
-    {
-        Settle(kinds.Length, () => _ends.Count);
-        Assert.Equal(kinds, _ends.Select(e => e.End.Kind));
-        Assert.All(_ends, e => Assert.Equal(IdleOwned, e.Owned));
-
-        // The server's and the one of the card's strand, which starts with the first work for it; none for each client.
-        Assert.InRange(Server.Host.Ledger.Outstanding(ResourceKind.Thread), 1, 2);
-    }
-
-    /// <summary>Verifies that no command was answered with an error and that the server logged no fault.</summary>
-    public void VerifyNoErrors()
-    {
-        Assert.Empty(Traffic.Errors);
-        Assert.DoesNotContain(Log, line => line.Contains("fault", StringComparison.Ordinal));
-    }
+    public Idio16Function Card { get; }
 
     public void SetInputs(ushort levels)
     {
@@ -76,16 +25,4 @@ internal sealed class CardBench : IDisposable
 
     /// <summary>Gives an input the other level.</summary>
     public void Toggle(int line) => Card.SetInput(line, (Card.Inputs >> line & 1) == 0);
-
-    private string Owned()
-    {
-        ResourceKind[] kinds = [ResourceKind.Descriptor, ResourceKind.Mapping, ResourceKind.Pin, ResourceKind.NativeBlock];
-        return string.Join(", ", kinds.Select(kind => $"{kind} {Server.Host.Ledger.Outstanding(kind)}"));
-    }
-
-    public void Dispose()
-    {
-        Server.Dispose();
-        Directory.Delete(_folder, recursive: true);
-    }
 }

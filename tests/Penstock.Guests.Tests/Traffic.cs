@@ -24,6 +24,8 @@ internal sealed class Traffic : IMessageObserver
     private int _statusReads;
     private int _idleStatusReads;
     private int _mapsWithDescriptor;
+    private int _readOnlyMaps;
+    private int _largestUnmap;
 
     /// <summary>A range of I/O addresses; <paramref name="Last"/> belongs to it.</summary>
     internal readonly record struct Range(ulong First, ulong Last)
@@ -38,6 +40,12 @@ internal sealed class Traffic : IMessageObserver
 
     /// <summary>DMA_MAPs that brought a descriptor.</summary>
     public int MapsWithDescriptor => Volatile.Read(ref _mapsWithDescriptor);
+
+    /// <summary>DMA_MAPs that let the device read only.</summary>
+    public int ReadOnlyMaps => Volatile.Read(ref _readOnlyMaps);
+
+    /// <summary>The most maps that one DMA_UNMAP took away.</summary>
+    public int LargestUnmap => Volatile.Read(ref _largestUnmap);
 
     /// <summary>Reads of the card's interrupt status; Linux reads it once for each interrupt that it counts.</summary>
     public int StatusReads => Volatile.Read(ref _statusReads);
@@ -108,6 +116,7 @@ internal sealed class Traffic : IMessageObserver
         {
             VfioUserDmaMap map = MemoryMarshal.Read<VfioUserDmaMap>(body);
             Interlocked.Add(ref _mapsWithDescriptor, descriptors);
+            Interlocked.Add(ref _readOnlyMaps, (map.Flags & VfioUserDmaMapFlags.Write) == 0 ? 1 : 0);
             lock (_guard)
             {
                 _live.Add(new Range(map.Iova, map.Iova + map.Size - 1));
@@ -151,7 +160,8 @@ internal sealed class Traffic : IMessageObserver
             if (!_live.Remove(range))
             {
                 _oddUnmaps.Add(range);
-                _live.RemoveAll(map => map.First >= range.First && map.Last <= range.Last);
+                int removed = _live.RemoveAll(map => map.First >= range.First && map.Last <= range.Last);
+                _largestUnmap = Math.Max(_largestUnmap, removed);
             }
         }
     }

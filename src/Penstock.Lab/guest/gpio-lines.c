@@ -12,56 +12,9 @@
 #include <linux/fcntl.h>
 #include <linux/gpio.h>
 #include <linux/poll.h>
-#include <asm/unistd.h>
 
-typedef unsigned long word;
-
-static long syscall3(long number, word a, word b, word c)
-{
-	long result;
-	__asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
-	return result;
-}
-
-/* The compiler may call these even in freestanding code. */
-void *memset(void *to, int value, word count)
-{
-	void *start = to;
-	__asm__ volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
-	return start;
-}
-
-void *memcpy(void *to, const void *from, word count)
-{
-	void *start = to;
-	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-	return start;
-}
-
-static void put(int fd, const char *text)
-{
-	word length = 0;
-	while (text[length])
-		length++;
-	syscall3(__NR_write, fd, (word)text, length);
-}
-
-static void put_number(int fd, word value)
-{
-	char digits[24];
-	int at = sizeof digits;
-	digits[--at] = 0;
-	do
-		digits[--at] = '0' + value % 10;
-	while (value /= 10);
-	put(fd, digits + at);
-}
-
-__attribute__((noreturn)) static void leave(int status)
-{
-	syscall3(__NR_exit_group, status, 0, 0);
-	__builtin_unreachable();
-}
+#define PROGRAM "gpio-lines"
+#include "freestanding.h"
 
 __attribute__((noreturn)) static void usage(void)
 {
@@ -70,18 +23,6 @@ __attribute__((noreturn)) static void usage(void)
 	       "       gpio-lines set CHIP LINE=VALUE...\n"
 	       "       gpio-lines watch CHIP COUNT TIMEOUT_MS LINE...\n");
 	leave(2);
-}
-
-static long check(const char *what, long result)
-{
-	if (result >= 0)
-		return result;
-	put(2, "gpio-lines: ");
-	put(2, what);
-	put(2, ": errno ");
-	put_number(2, -result);
-	put(2, "\n");
-	leave(1);
 }
 
 /* A decimal number that ends at `end`; anything else is wrong usage. */
@@ -208,7 +149,7 @@ static int watch(int chip, char **arguments)
 	return seen == count ? 0 : 1;
 }
 
-__attribute__((noreturn, used)) void run(word *stack)
+void run(word *stack)
 {
 	word count = stack[0];
 	char **arguments = (char **)(stack + 1);
@@ -229,6 +170,3 @@ __attribute__((noreturn, used)) void run(word *stack)
 		status = watch(chip, arguments + 3);
 	leave(status);
 }
-
-/* At entry the stack pointer is at argc; calls want it on a multiple of 16. */
-__asm__(".globl _start\n_start:\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall run\n");

@@ -1,0 +1,78 @@
+using System.Collections.Concurrent;
+using Penstock.Interop;
+using Penstock.Lab;
+using Penstock.Pci;
+using Penstock.VfioUser;
+
+namespace Penstock.Guests.Tests;
+
+/// <summary>A device on a socket of its own, with all that a test looks at on this side.</summary>
+internal abstract class DeviceBench : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
+    private readonly ConcurrentQueue<(SessionEnd End, string Owned)> _ends = new();
+
+    protected DeviceBench(IPciFunction function)
+    {
+        Server = PciFunctionServer.Serve(function, Path.Combine(_folder, "device.sock"), new VfioUserServerOptions
+        {
+            Observer = Traffic,
+            Log = Log.Enqueue,
+            ClientEnded = end => _ends.Enqueue((end, Owned())),
+        });
+        IdleOwned = Owned();
+    }
+
+    public Traffic Traffic { get; } = new();
+
+    public PciFunctionServer Server { get; }
+
+    /// <summary>What the server told people.</summary>
+    public ConcurrentQueue<string> Log { get; } = new();
+
+    /// <summary>What is owned while there is no client, threads not counted.</summary>
+    public string IdleOwned { get; }
+
+    /// <summary>How the first client left.</summary>
+    public SessionEndKind FirstEnd => _ends.First().End.Kind;
+
+    /// <summary>The guest that the device is plugged into.</summary>
+    public GuestConfiguration Configuration => new() { Devices = [QemuDevice.VfioUser(Server.Path, "device")] };
+
+    /// <summary>Waits for something that a posted write or an end of a connection brings about: the guest may be ahead of the server.</summary>
+    public static void Settle<T>(T expected, Func<T> actual)
+    {
+        SpinWait.SpinUntil(() => EqualityComparer<T>.Default.Equals(expected, actual()), TimeSpan.FromSeconds(10));
+        Assert.Equal(expected, actual());
+    }
+
+    /// <summary>Waits until as many clients have gone, and verifies that each gave everything back.</summary>
+    public void VerifyEnds(params SessionEndKind[] kinds)
+    {
+        Settle(kinds.Length, () => _ends.Count);
+        Assert.Equal(kinds, _ends.Select(e => e.End.Kind));
+        Assert.All(_ends, e => Assert.Equal(IdleOwned, e.Owned));
+
+        // The server's and the one of the card's strand, which starts with the first work for it; none for each client.
+        Assert.InRange(Server.Host.Ledger.Outstanding(ResourceKind.Thread), 1, 2);
+    }
+
+    /// <summary>Verifies that no command was answered with an error and that the server logged no fault.</summary>
+    public void VerifyNoErrors()
+    {
+        Assert.Empty(Traffic.Errors);
+        Assert.DoesNotContain(Log, line => line.Contains("fault", StringComparison.Ordinal));
+    }
+
+    private string Owned()
+    {
+        ResourceKind[] kinds = [ResourceKind.Descriptor, ResourceKind.Mapping, ResourceKind.Pin, ResourceKind.NativeBlock];
+        return string.Join(", ", kinds.Select(kind => $"{kind} {Server.Host.Ledger.Outstanding(kind)}"));
+    }
+
+    public void Dispose()
+    {
+        Server.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+}

@@ -1,0 +1,100 @@
+using System.Globalization;
+using Penstock.Lab;
+using Penstock.Specs.VfioUser;
+using Penstock.VfioUser;
+
+namespace Penstock.Guests.Tests;
+
+/// <summary>
+/// The EDU device behind the guest's IOMMU, driven from the guest's user space through the guest kernel's own VFIO: what the guest's program
+/// maps page by page reaches the server page by page, through the guest kernel's page tables and QEMU.
+/// </summary>
+[Trait("Category", "VM")]
+[Collection(GuestCollection.Name)]
+public sealed class EduTests(GuestLab lab)
+{
+    private const int Pages = 6000;
+
+    /// <summary>The program maps so many more with one call.</summary>
+    private const int RangePages = 1024;
+
+    private const int Messages = 50;
+    private const int PinInterrupts = 10;
+    private const int Copies = 64;
+
+    private static readonly TimeSpan StepTime = TimeSpan.FromSeconds(90);
+
+    private static readonly string Script = string.Create(CultureInfo.InvariantCulture, $$"""
+        for d in /sys/bus/pci/devices/*; do
+          [ "$(cat $d/vendor)$(cat $d/device)" = 0x12340x11e8 ] && device=$d
+        done
+        slot=$(basename $device)
+        echo vfio-pci > $device/driver_override
+        echo $slot > /sys/bus/pci/drivers_probe
+        [ "$(basename $(readlink $device/driver))" = vfio-pci ] || exit 3
+        vfio-edu /dev/vfio/$(basename $(readlink $device/iommu_group)) $slot {{Pages}} 2>&1
+        status=$?
+        echo "vfio-edu: left $status"
+        exit $status
+        """);
+
+    [Fact]
+    public async Task BehindIntelIommu_DrivenThroughTheGuestsVfio_MapsByTheThousandCopiesAndInterrupts()
+    {
+        using var bench = new EduBench();
+        GuestConfiguration configuration = bench.Configuration with
+        {
+            Machine = QemuDevice.SplitIrqchipMachine,
+            Devices = [QemuDevice.IntelIommu, .. bench.Configuration.Devices],
+            KernelArguments = "intel_iommu=on iommu.strict=1",
+            Modules = ["vfio", "vfio_iommu_type1", "vfio-pci"],
+            Files = [GuestPrograms.VfioEdu(GuestArchitecture.X86_64)],
+            Script = Script,
+        };
+        await using (Guest guest = await Guest.StartAsync(lab.Lab, configuration))
+        {
+            await StepAsync(guest, "opened 1048576 bytes of BAR 0");
+            await StepAsync(guest, $"pin {PinInterrupts} interrupts");
+            await StepAsync(guest, $"messages {Messages} interrupts");
+            await StepAsync(guest, $"copied {Copies} pages by DMA");
+            await StepAsync(guest, $"copied {Copies} pages by DMA");
+            await StepAsync(guest, $"mapped {Pages + RangePages} pages ?");
+
+            // Each copy is two transfers, each with its interrupt; the device saw what the program says.
+            Assert.Equal((4L * Copies, 4L * Copies * 4096), (bench.Edu.Transfers, bench.Edu.TransferredBytes));
+            Assert.Equal(PinInterrupts + Messages + (4L * Copies), bench.Edu.InterruptsRaised);
+            Assert.Equal((1L, 0L), (bench.Edu.Factorials, bench.Edu.FailedTransfers));
+            Assert.InRange(bench.LiveMaps, Pages, int.MaxValue);
+            int mapped = bench.Traffic.LiveMaps.Count(map => map.Size == 4096);
+            Assert.InRange(mapped, Pages, int.MaxValue);
+            int readOnly = bench.Traffic.ReadOnlyMaps;
+            await guest.SendLineAsync("go");
+
+            await StepAsync(guest, "refused 1 write to read-only memory");
+            await StepAsync(guest, $"unmapped {Pages + RangePages} pages ?");
+            Assert.InRange(bench.Traffic.ReadOnlyMaps, readOnly + 1, int.MaxValue);
+            Assert.Equal(2, bench.Edu.FailedTransfers);
+            Assert.Collection(
+                bench.Notices,
+                line => Assert.EndsWith("failed: the mapping does not let devices write", line, StringComparison.Ordinal),
+                line => Assert.EndsWith("failed: nothing is mapped there", line, StringComparison.Ordinal));
+            Assert.InRange(bench.LiveMaps, 0, 64);
+            await guest.SendLineAsync("go");
+
+            // What the kernel takes away by itself when the program leaves comes as unmaps of whole stretches.
+            await StepAsync(guest, $"mapped {Pages} pages ?");
+            Assert.InRange(bench.LiveMaps, Pages, int.MaxValue);
+            await guest.SendLineAsync("go");
+            await StepAsync(guest, "left 0");
+            GuestResult result = await guest.WaitForExitAsync();
+            Assert.Equal((0, (string?)null), (result.ExitStatus, result.QemuErrors));
+        }
+
+        Assert.InRange(bench.Traffic.Count(VfioUserCommand.DmaMap), 2 * Pages, int.MaxValue);
+        Assert.InRange(bench.Traffic.LargestUnmap, 1000, int.MaxValue);
+        bench.VerifyNoErrors();
+        bench.VerifyEnds(SessionEndKind.ClientClosed);
+    }
+
+    private static Task<string> StepAsync(Guest guest, string said) => guest.WaitForLineAsync($"vfio-edu: {said}", StepTime);
+}
