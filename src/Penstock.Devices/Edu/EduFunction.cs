@@ -16,7 +16,7 @@ namespace Penstock.Devices;
 /// well as for DMA. An 8-byte register may be written in halves.
 /// </para>
 /// </summary>
-public sealed class EduFunction : IPciFunction
+public sealed partial class EduFunction : IMigratableFunction
 {
     private const byte InterruptPinA = 1;
     private const uint UnclassifiedDevice = 0x00FF00;
@@ -46,7 +46,7 @@ public sealed class EduFunction : IPciFunction
     private readonly DelayedWork _transfer;
     private readonly ulong _addressMask;
     private PciFunctionPort? _port;
-    private int _resets;
+    private int _abandoned;
 
     // Written on the strand, read from anywhere.
     private long _interrupts;
@@ -70,6 +70,7 @@ public sealed class EduFunction : IPciFunction
         _factorial = new DelayedWork(Compute, options.Delay, options.Time);
         _transfer = new DelayedWork(Transfer, options.Delay, options.Time);
         _registers = new RegisterFile("edu", EduRegisters.End, DeclareRegisters(), Tell);
+        State = DeclareState(options.DmaBits);
     }
 
     /// <summary>
@@ -166,12 +167,18 @@ public sealed class EduFunction : IPciFunction
     /// <remarks>The buffer is cleared; what was under way is abandoned, without an interrupt.</remarks>
     public void Reset(PciResetKind kind)
     {
-        _resets++;
-        _factorial.Cancel();
-        _transfer.Cancel();
+        Abandon();
         _registers.Reset();
         Array.Clear(_buffer);
         _port?.SetIntx(false);
+    }
+
+    /// <summary>What is under way has no effects any more.</summary>
+    private void Abandon()
+    {
+        _abandoned++;
+        _factorial.Cancel();
+        _transfer.Cancel();
     }
 
     private static bool InBar(int bar, ulong offset, int length) =>
@@ -304,9 +311,9 @@ public sealed class EduFunction : IPciFunction
         string? failure = transfer.Check(_addressMask);
         if (failure is null)
         {
-            int resets = _resets;
-            Errno errno = Move(transfer, resets);
-            if (resets != _resets)
+            int turn = _abandoned;
+            Errno errno = Move(transfer, turn);
+            if (turn != _abandoned)
             {
                 return;
             }
@@ -337,7 +344,7 @@ public sealed class EduFunction : IPciFunction
     }
 
     /// <summary>Memory that is reached by messages lets other calls onto the strand meanwhile, even a reset.</summary>
-    private Errno Move(EduTransfer transfer, int resets)
+    private Errno Move(EduTransfer transfer, int turn)
     {
         Span<byte> place = _buffer.AsSpan(transfer.BufferOffset, (int)transfer.Count);
         Span<byte> bounce = _bounce.AsSpan(0, place.Length);
@@ -348,7 +355,7 @@ public sealed class EduFunction : IPciFunction
         }
 
         Errno errno = _port!.Dma.Read(transfer.Iova, bounce);
-        if (errno == Errno.None && resets == _resets)
+        if (errno == Errno.None && turn == _abandoned)
         {
             bounce.CopyTo(place);
         }

@@ -1,0 +1,164 @@
+using System.Security.Cryptography;
+using Penstock.Interop;
+using Penstock.Specs.Vfio;
+using Penstock.Vfio;
+
+namespace Penstock.Devices.Tests;
+
+/// <summary>An EDU device saved and loaded into another one, in one process.</summary>
+public sealed class EduMigrationTests
+{
+    private const ulong Buffer = 0x40000;
+    private const ulong Interrupt = 4;
+    private const ulong Iova = 0x100000;
+
+    private static readonly ulong[] Registers32 = [0x00, 0x04, 0x08, 0x20, 0x24];
+    private static readonly ulong[] Registers64 = [0x80, 0x88, 0x90, 0x98];
+
+    [Fact]
+    public void State_OfIdleDevice_IsTheSameElsewhere()
+    {
+        using var source = new EduSlot();
+        using var target = new EduSlot();
+        byte[] data = RandomNumberGenerator.GetBytes(4096);
+        source.Write(Buffer, data);
+        source.Write32(0x04, 0x12345678);
+        source.Write32(0x08, 9);
+        source.WaitForFactorial();
+        source.Write32(0x20, 0x80);
+        source.Write32(0x60, 0x30);
+        source.Write64(0x80, 0x1122334455667788);
+        source.Write64(0x88, 1);
+        source.Write64(0x90, 2);
+        source.Write64(0x98, 6);
+
+        Move(source, target);
+        Assert.Equal(Registers32.Select(source.Read32), Registers32.Select(target.Read32));
+        Assert.Equal(Registers64.Select(source.Read64), Registers64.Select(target.Read64));
+        Assert.Equal(data, target.Read(Buffer, 4096));
+        Assert.Equal((0L, 0L), (target.Edu.Factorials, target.Edu.Transfers));
+    }
+
+    [Fact]
+    public void State_OfAssertedPin_InterruptsTheNextUserUntilAcknowledged()
+    {
+        using var source = new EduSlot();
+        using var target = new EduSlot();
+        using var pin = EventDescriptor.Create();
+        source.Write32(0x60, 1);
+        target.Arm(VfioIrqs.Intx, pin);
+        Move(source, target);
+        Assert.True(pin.TryDrain(out _));
+        target.Write32(0x64, 1);
+        target.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        Assert.False(pin.TryDrain(out _));
+    }
+
+    [Fact]
+    public void Work_UnderWay_EndsOnceAndAtTheTarget()
+    {
+        var time = new ManualTime();
+        using var source = new EduSlot(new EduOptions { Delay = TimeSpan.FromSeconds(10), Time = time });
+        using var target = new EduSlot();
+        using var interrupt = EventDescriptor.Create();
+        source.Write32(0x20, 0x80);
+        source.Write32(0x08, 5);
+        source.StartTransfer(Iova, Buffer, 4, Interrupt);
+        Assert.True(SpinWait.SpinUntil(() => time.Timers == 2, TimeSpan.FromSeconds(30)));
+        target.Map(Iova);
+        target.SetGuestMemory(0, [1, 2, 3, 4]);
+        target.Arm(VfioIrqs.Msi, interrupt);
+
+        Move(source, target);
+
+        // The source's time is over too late: it is stopped.
+        time.Advance(TimeSpan.FromSeconds(10));
+        target.WaitForFactorial();
+        target.WaitForTransfer();
+        Assert.Equal((120u, 0x04030201u, 0x101u), (target.Read32(0x08), target.Read32(Buffer), target.Read32(0x24)));
+        Assert.Equal((1L, 1L, 2L), (target.Edu.Factorials, target.Edu.Transfers, target.Edu.InterruptsRaised));
+        Assert.True(interrupt.TryDrain(out ulong signals));
+        Assert.Equal(2UL, signals);
+        Assert.Equal((0L, 0L, 0L), (source.Edu.Factorials, source.Edu.Transfers, source.Edu.InterruptsRaised));
+        Assert.Equal((0x81u, 5u), (source.Read32(0x20), source.Read32(0x08)));
+    }
+
+    [Fact]
+    public void Work_UnderWayWhenStopped_GoesOnWhereTheMigrationIsGivenUp()
+    {
+        var time = new ManualTime();
+        using var slot = new EduSlot(new EduOptions { Delay = TimeSpan.FromSeconds(10), Time = time });
+        slot.Write32(0x08, 5);
+        Assert.True(SpinWait.SpinUntil(() => time.Timers == 1, TimeSpan.FromSeconds(30)));
+        using (slot.File.SetMigrationState(MigrationState.StopCopy))
+        {
+            time.Advance(TimeSpan.FromSeconds(10));
+            Assert.Equal(1u, slot.Read32(0x20));
+        }
+
+        slot.File.SetMigrationState(MigrationState.Running);
+        slot.WaitForFactorial();
+        Assert.Equal((120u, 1L), (slot.Read32(0x08), slot.Edu.Factorials));
+    }
+
+    [Fact]
+    public void Transfer_ByMessageUnderWay_EndsOnceAtTheTarget()
+    {
+        using var source = new EduSlot();
+        using var target = new EduSlot();
+        using var asked = new ManualResetEventSlim();
+        using var answer = new ManualResetEventSlim();
+        var channel = new FakeChannel(4096)
+        {
+            Meanwhile = () =>
+            {
+                asked.Set();
+                answer.Wait(TimeSpan.FromSeconds(30));
+            },
+        };
+        source.Map(Iova, DmaAccess.ReadWrite, new MessageMemory(channel, Iova, 4096), 4096);
+        target.Map(Iova);
+        target.SetGuestMemory(0, [1, 2, 3, 4]);
+        source.StartTransfer(Iova, Buffer, 4, Interrupt);
+        Assert.True(asked.Wait(TimeSpan.FromSeconds(30)));
+
+        Move(source, target);
+        answer.Set();
+        target.WaitForTransfer();
+        Assert.Equal((0x04030201u, 0x100u, 1L, 1L), (target.Read32(Buffer), target.Read32(0x24), target.Edu.Transfers, target.Edu.InterruptsRaised));
+        Assert.Equal((1u, 0L, 0L), (source.Read32(0x98) & 1, source.Edu.Transfers, source.Edu.InterruptsRaised));
+    }
+
+    [Fact]
+    public void State_OfADeviceWithOtherAddressBits_IsRefusedWithTheRemedy()
+    {
+        using var source = new EduSlot(new EduOptions { DmaBits = 40 });
+        using var target = new EduSlot();
+        var error = Assert.Throws<VfioException>(() => Move(source, target));
+        Assert.Equal(Errno.EINVAL, error.Errno);
+        Assert.Contains("40 address bits and this one's 28", error.Message, StringComparison.Ordinal);
+        Assert.Equal(MigrationState.Error, target.File.GetMigrationState());
+        target.File.Reset();
+    }
+
+    private static void Move(EduSlot source, EduSlot target)
+    {
+        byte[] state = new byte[1 << 20];
+        int length = 0;
+        using (MigrationDataFile saved = source.File.SetMigrationState(MigrationState.StopCopy)!)
+        {
+            for (int read = -1; read != 0; length += read)
+            {
+                Assert.Equal(Errno.None, saved.Read(state.AsSpan(length), out read));
+            }
+        }
+
+        using (MigrationDataFile loaded = target.File.SetMigrationState(MigrationState.Resuming)!)
+        {
+            Assert.Equal(Errno.None, loaded.Write(state.AsSpan(0, length), out int written));
+            Assert.Equal(length, written);
+        }
+
+        target.File.SetMigrationState(MigrationState.Running);
+    }
+}
