@@ -12,6 +12,7 @@ namespace Penstock.Pci;
 /// </summary>
 public partial class VfioPciCoreDevice : VfioDevice, IDisposable
 {
+    private readonly IommuGroup? _group;
     private readonly IPciFunction _function;
     private readonly PciConfigSpace _config;
     private readonly Strand _strand;
@@ -32,13 +33,31 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
     /// </param>
     /// <exception cref="ArgumentException">The function's BARs or capabilities cannot be so; the text says which and why.</exception>
     public VfioPciCoreDevice(string name, IPciFunction function, IommuGroup group, Action<string>? log = null)
+        : this(name, function, (group ?? throw new ArgumentNullException(nameof(group))).Unit.Host, group, log)
+    {
+    }
+
+    /// <summary>
+    /// Makes a device of a function that is software only, such as a slice of a parent: it has no IOMMU, and gets a group while it is
+    /// registered with <see cref="VfioHost.RegisterEmulated"/>.
+    /// </summary>
+    /// <param name="name">Name by which users open it.</param>
+    /// <param name="function">The function.</param>
+    /// <param name="host">Its host, which counts what the device owns.</param>
+    /// <param name="log">As for a function behind an IOMMU.</param>
+    protected VfioPciCoreDevice(string name, IPciFunction function, VfioHost host, Action<string>? log = null)
+        : this(name, function, host ?? throw new ArgumentNullException(nameof(host)), null, log)
+    {
+    }
+
+    private VfioPciCoreDevice(string name, IPciFunction function, VfioHost host, IommuGroup? group, Action<string>? log)
         : base(name)
     {
         ArgumentNullException.ThrowIfNull(function);
-        ArgumentNullException.ThrowIfNull(group);
+        _group = group;
         _function = function;
-        _log = LogSink.Contain(log) ?? group.Unit.Host.Options.Log;
-        _ledger = group.Unit.Host.Ledger;
+        _log = LogSink.Contain(log) ?? host.Options.Log;
+        _ledger = host.Ledger;
         _strand = new Strand(name, _ledger, _log);
         _config = new PciConfigSpace(function.Description, new Effects(this));
         _intx = new IntxLine(_config);
@@ -47,10 +66,22 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
         _msix = _config.Find<MsixCapability>();
         _msiSlots = new VectorSlots(_msi?.Vectors ?? 0);
         _msixSlots = new VectorSlots(_msix?.Vectors ?? 0);
-        _port = new FunctionPort(this, new DmaPort(group, _strand));
+        _port = new FunctionPort(this, group is null ? new DmaPort(this, _strand) : new DmaPort(group, _strand));
         ApplyCommand();
         function.Attach(_port);
         _migration = CreateMigration();
+    }
+
+    /// <inheritdoc/>
+    protected override void Registering(IommuGroup group)
+    {
+        if (_group is null ? !group.IsEmulated : group != _group)
+        {
+            throw new VfioException(
+                Errno.EINVAL,
+                $"registering {Name} in {group}",
+                _group is null ? "it is software without an IOMMU; register it as an emulated device" : $"the DMA of its function goes through {_group}; register it there");
+        }
     }
 
     /// <summary>The function's line of execution.</summary>

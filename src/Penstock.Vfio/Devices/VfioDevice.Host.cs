@@ -41,10 +41,20 @@ public abstract partial class VfioDevice
 
     internal GroupState? State { get; set; }
 
+    /// <summary>Mediated devices are made of it; guarded as the registration is.</summary>
+    internal bool IsMdevParent { get; set; }
+
     /// <summary>Serialises open, close, SetIrqs and Reset.</summary>
     internal object Gate => _gate;
 
     internal Action<string>? Log { get; set; }
+
+    /// <summary>The device is about to be registered. A driver that needs more of its group than any device does says so here.</summary>
+    /// <param name="group">The group that it is going to be in.</param>
+    /// <exception cref="VfioException">It cannot be registered there; the registration fails with this error.</exception>
+    protected internal virtual void Registering(IommuGroup group)
+    {
+    }
 
     /// <summary>Whether a user's name for a device of the group means this one. A driver whose names carry options replaces it.</summary>
     /// <param name="name">The name as the user gave it.</param>

@@ -12,13 +12,23 @@ public sealed partial class VfioHost
     /// </summary>
     /// <param name="device">The device.</param>
     /// <returns>The group.</returns>
-    /// <exception cref="VfioException">EINVAL: registered already.</exception>
+    /// <exception cref="VfioException">EINVAL: registered already, or it is behind an IOMMU; the driver's own errors.</exception>
     public IommuGroup RegisterEmulated(VfioDevice device)
     {
         ArgumentNullException.ThrowIfNull(device);
         lock (_registration)
         {
-            return Enter($"registering {device.Name}", device, () => _emulated.AddGroup());
+            IommuGroup group = _emulated.AddGroup();
+            try
+            {
+                Enter($"registering {device.Name}", device, group);
+                return group;
+            }
+            catch
+            {
+                _emulated.Forget(group);
+                throw;
+            }
         }
     }
 

@@ -34,23 +34,48 @@ public sealed partial class VfioHost
     public MdevParent RegisterMdevParent(string name, MdevDriver driver, params IReadOnlyList<MdevType> types)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
-        ArgumentNullException.ThrowIfNull(driver);
-        ArgumentNullException.ThrowIfNull(types);
-        string what = $"registering mdev parent {name}";
-        if (string.IsNullOrEmpty(driver.DeviceApi))
+        return RegisterMdevParent(name, null, driver, types);
+    }
+
+    /// <summary>
+    /// Registers a device of which mediated devices are to be made instead of giving it away whole: as long as it is a parent, it cannot be
+    /// registered for users itself.
+    /// </summary>
+    /// <param name="device">The device, not registered; the parent has its name.</param>
+    /// <param name="driver">What makes the devices.</param>
+    /// <param name="types">The kinds of devices; each belongs to this parent from now on.</param>
+    /// <returns>The parent, without devices.</returns>
+    /// <exception cref="VfioException">EBUSY: the device is registered for users, or is a parent already; as for a parent with a name.</exception>
+    public MdevParent RegisterMdevParent(VfioDevice device, MdevDriver driver, params IReadOnlyList<MdevType> types)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        lock (_registration)
         {
-            throw new VfioException(Errno.EINVAL, what, $"driver {driver.Name} does not say which device API its devices have");
+            if (device.State is not null || device.IsMdevParent)
+            {
+                throw new VfioException(Errno.EBUSY, $"registering mdev parent {device.Name}", "it is registered for users, or is a parent already; unregister it first");
+            }
+
+            device.IsMdevParent = true;
         }
 
-        if (types.Count == 0 || types.DistinctBy(t => t.ShortName).Count() != types.Count)
+        try
         {
-            throw new VfioException(Errno.EINVAL, what, "it needs at least one type, and each a name of its own");
+            return RegisterMdevParent(device.Name, device, driver, types);
         }
+        catch
+        {
+            ReleaseParent(device);
+            throw;
+        }
+    }
 
-        var parent = new MdevParent(this, name, driver, [.. types]);
-        Mediated.Join(what, parent);
-        Announce(parent, registered: true);
-        return parent;
+    internal void ReleaseParent(VfioDevice device)
+    {
+        lock (_registration)
+        {
+            device.IsMdevParent = false;
+        }
     }
 
     internal void Announce(MdevParent parent, bool registered)
@@ -67,5 +92,26 @@ public sealed partial class VfioHost
                 Options.Log?.Invoke($"a handler of host events failed: {e}");
             }
         }
+    }
+
+    private MdevParent RegisterMdevParent(string name, VfioDevice? device, MdevDriver driver, IReadOnlyList<MdevType> types)
+    {
+        ArgumentNullException.ThrowIfNull(driver);
+        ArgumentNullException.ThrowIfNull(types);
+        string what = $"registering mdev parent {name}";
+        if (string.IsNullOrEmpty(driver.DeviceApi))
+        {
+            throw new VfioException(Errno.EINVAL, what, $"driver {driver.Name} does not say which device API its devices have");
+        }
+
+        if (types.Count == 0 || types.DistinctBy(t => t.ShortName).Count() != types.Count)
+        {
+            throw new VfioException(Errno.EINVAL, what, "it needs at least one type, and each a name of its own");
+        }
+
+        var parent = new MdevParent(this, name, device, driver, [.. types]);
+        Mediated.Join(what, parent);
+        Announce(parent, registered: true);
+        return parent;
     }
 }

@@ -212,7 +212,8 @@ public sealed partial class VfioHost : IDisposable
     /// <param name="device">The device.</param>
     /// <param name="group">The group of its function.</param>
     /// <exception cref="VfioException">
-    /// EINVAL: registered already, its IOMMU unit is not cache coherent, or the group is another host's.
+    /// EINVAL: registered already, its IOMMU unit is not cache coherent, or the group is another host's or an emulated one; EBUSY: mediated
+    /// devices are made of it; the driver's own errors.
     /// </exception>
     public void Register(VfioDevice device, IommuGroup group)
     {
@@ -224,6 +225,11 @@ public sealed partial class VfioHost : IDisposable
             throw new VfioException(Errno.EINVAL, what, $"{group} belongs to another host");
         }
 
+        if (group.IsEmulated)
+        {
+            throw new VfioException(Errno.EINVAL, what, $"{group} is the group of an emulated device; such a device brings its own");
+        }
+
         if (!group.Unit.Options.CacheCoherent)
         {
             throw new VfioException(Errno.EINVAL, what, $"{group.Unit} is not coherent with the CPU's caches");
@@ -231,7 +237,7 @@ public sealed partial class VfioHost : IDisposable
 
         lock (_registration)
         {
-            Enter(what, device, () => group);
+            Enter(what, device, group);
         }
     }
 
@@ -291,15 +297,20 @@ public sealed partial class VfioHost : IDisposable
     /// <summary>Drops what the host itself keeps. Files that are still open keep what they own until they are closed.</summary>
     public void Dispose() => Mappings.Dispose();
 
-    private IommuGroup Enter(string what, VfioDevice device, Func<IommuGroup> find)
+    private void Enter(string what, VfioDevice device, IommuGroup group)
     {
         if (device.State is not null)
         {
             throw new VfioException(Errno.EINVAL, what, "it is registered already");
         }
 
+        if (device.IsMdevParent)
+        {
+            throw new VfioException(Errno.EBUSY, what, "mediated devices are made of it; unregister the parent first");
+        }
+
         device.CheckRegistration(what);
-        IommuGroup group = find();
+        device.Registering(group);
         GroupState state = group.Vfio ??= new GroupState(group);
         lock (state.Gate)
         {
@@ -313,8 +324,6 @@ public sealed partial class VfioHost : IDisposable
         {
             _devices.Add(device);
         }
-
-        return group;
     }
 
     internal int NextGroupNumber() => Interlocked.Increment(ref _nextGroup) - 1;

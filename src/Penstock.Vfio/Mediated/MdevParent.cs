@@ -16,10 +16,11 @@ public sealed class MdevParent
     private bool _leaving;
     private volatile int _available;
 
-    internal MdevParent(VfioHost host, string name, MdevDriver driver, IReadOnlyList<MdevType> types)
+    internal MdevParent(VfioHost host, string name, VfioDevice? device, MdevDriver driver, IReadOnlyList<MdevType> types)
     {
         Host = host;
         Name = name;
+        Device = device;
         Driver = driver;
         Types = types;
         _registry = host.Mediated;
@@ -32,6 +33,9 @@ public sealed class MdevParent
 
     /// <summary>Name of the parent, for a PCI function its slot.</summary>
     public string Name { get; }
+
+    /// <summary>The device that is split up; null when the parent is no device.</summary>
+    public VfioDevice? Device { get; }
 
     /// <summary>The driver.</summary>
     public MdevDriver Driver { get; }
@@ -83,6 +87,11 @@ public sealed class MdevParent
         }
 
         _registry.Leave(this);
+        if (Device is not null)
+        {
+            Host.ReleaseParent(Device);
+        }
+
         Host.Announce(this, registered: false);
     }
 
