@@ -10,15 +10,30 @@ public sealed unsafe class EventDescriptor : IDisposable
 
     // Somebody else has the same open file and with it the same flags.
     private readonly bool _shared;
+    private readonly EventLife _life;
+    private readonly bool _keepsOpen;
+    private int _disposed;
 
-    private EventDescriptor(OwnedDescriptor descriptor, bool shared = false)
+    private EventDescriptor(OwnedDescriptor descriptor, bool shared = false, EventLife? life = null, bool keepsOpen = true)
     {
         Descriptor = descriptor;
         _shared = shared;
+        _life = life ?? new EventLife();
+        _keepsOpen = keepsOpen;
+        if (keepsOpen)
+        {
+            _life.Add();
+        }
     }
 
     /// <summary>The descriptor; this object owns it.</summary>
     public OwnedDescriptor Descriptor { get; }
+
+    /// <summary>
+    /// The kernel's number of the counter: the same for every descriptor of it, and nobody else's while one of them is open.
+    /// </summary>
+    /// <exception cref="SystemCallException">ENOSYS: the kernel does not tell (before Linux 5.2).</exception>
+    public ulong Identity => FileFacts.EventIdentityOf(Descriptor.Value);
 
     /// <summary>Creates an eventfd with counter 0.</summary>
     /// <param name="ledger">Where it is counted, if anywhere.</param>
@@ -67,7 +82,24 @@ public sealed unsafe class EventDescriptor : IDisposable
     /// <param name="ledger">Where it is counted, if anywhere.</param>
     /// <returns>The duplicate.</returns>
     /// <exception cref="SystemCallException">The process has no descriptor left.</exception>
-    public EventDescriptor Duplicate(ResourceLedger? ledger = null) => new(Descriptor.Duplicate(ledger), _shared);
+    public EventDescriptor Duplicate(ResourceLedger? ledger = null) => new(Descriptor.Duplicate(ledger), _shared, _life);
+
+    /// <summary>
+    /// Makes a descriptor for somebody who signals or drains the counter on its users' behalf: it does not count when <see cref="OnClosed"/>
+    /// asks whether anybody still has the eventfd.
+    /// </summary>
+    /// <param name="ledger">Where it is counted, if anywhere.</param>
+    /// <returns>The descriptor.</returns>
+    /// <exception cref="SystemCallException">The process has no descriptor left.</exception>
+    public EventDescriptor Hold(ResourceLedger? ledger = null) => new(Descriptor.Duplicate(ledger), _shared, _life, keepsOpen: false);
+
+    /// <summary>
+    /// Asks to be told when this descriptor and all duplicates made of it are closed, those of <see cref="Hold"/> aside. Descriptors in other
+    /// processes, and numbers that were duplicated past this class, are not known.
+    /// </summary>
+    /// <param name="handler">Called once, on the thread that closes the last one; at once when it is closed already.</param>
+    /// <returns>Disposing it takes the wish back; a call that has begun goes on.</returns>
+    public IDisposable OnClosed(Action handler) => _life.Watch(handler);
 
     /// <summary>
     /// Adds 1. Does not wait: a counter that is full already says what a signal would say, and a peer that turned the
@@ -108,8 +140,9 @@ public sealed unsafe class EventDescriptor : IDisposable
         ulong value = 0;
         while (true)
         {
-            // SAFETY: eight bytes on this stack.
-            if (Native.read(Descriptor.Value, &value, 8) == 8)
+            // SAFETY: eight bytes on this stack. Not to wait is asked for by each call, since the flag may have been taken back.
+            var vector = new Native.IoVector { Base = &value, Length = 8 };
+            if (Native.preadv2(Descriptor.Value, &vector, 1, -1, Native.RWF_NOWAIT) == 8)
             {
                 count = value;
                 return true;
@@ -149,5 +182,15 @@ public sealed unsafe class EventDescriptor : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Descriptor.Dispose();
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            Descriptor.Dispose();
+            if (_keepsOpen)
+            {
+                _life.Remove();
+            }
+        }
+    }
 }

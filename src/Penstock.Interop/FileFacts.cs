@@ -93,6 +93,32 @@ public readonly record struct FileFacts
         return Encoding.UTF8.GetString(name, (int)length);
     }
 
+    /// <summary>The kernel's number of an eventfd, which all descriptors of it share.</summary>
+    /// <param name="descriptor">The descriptor of an eventfd.</param>
+    /// <returns>The number.</returns>
+    /// <exception cref="SystemCallException">EBADF: not open; ENOSYS: the kernel does not tell.</exception>
+    internal static ulong EventIdentityOf(int descriptor)
+    {
+        const string Field = "eventfd-id:";
+        string what = $"descriptor {descriptor}";
+        try
+        {
+            foreach (string line in File.ReadLines($"/proc/self/fdinfo/{descriptor}"))
+            {
+                if (line.StartsWith(Field, StringComparison.Ordinal) && ulong.TryParse(line.AsSpan(Field.Length), out ulong identity))
+                {
+                    return identity;
+                }
+            }
+        }
+        catch (FileNotFoundException)
+        {
+            throw new SystemCallException("fdinfo", what, Errno.EBADF);
+        }
+
+        throw new SystemCallException("fdinfo", $"{what}, whose number the kernel does not tell", Errno.ENOSYS);
+    }
+
     /// <summary>Device and file number of what is at a path, without following a last link; zeroes when nothing is there.</summary>
     /// <param name="path">The path.</param>
     /// <returns>The identity.</returns>

@@ -117,4 +117,35 @@ public sealed class EventDescriptorTests : IDisposable
         ev.Dispose();
         Assert.Throws<ObjectDisposedException>(() => ev.Signal());
     }
+
+    [Fact]
+    public void Identity_OfDuplicates_IsOneAndOfOthersAnother()
+    {
+        using var first = EventDescriptor.Create();
+        using EventDescriptor duplicate = first.Duplicate();
+        using EventDescriptor adopted = EventDescriptor.Adopt(first.Descriptor.Duplicate());
+        using var second = EventDescriptor.Create();
+        Assert.Equal(first.Identity, duplicate.Identity);
+        Assert.Equal(first.Identity, adopted.Identity);
+        Assert.NotEqual(first.Identity, second.Identity);
+    }
+
+    [Fact]
+    public void OnClosed_LastDuplicateCloses_IsTold()
+    {
+        int told = 0;
+        var first = EventDescriptor.Create();
+        EventDescriptor duplicate = first.Duplicate();
+        using EventDescriptor held = first.Hold();
+        using IDisposable wish = first.OnClosed(() => told++);
+        first.OnClosed(() => told += 100).Dispose();
+        first.Dispose();
+        first.Dispose();
+        Assert.Equal(0, told);
+        duplicate.Dispose();
+        Assert.Equal(1, told);
+        Assert.Equal(Errno.None, held.Signal());
+        held.OnClosed(() => told++).Dispose();
+        Assert.Equal(2, told);
+    }
 }

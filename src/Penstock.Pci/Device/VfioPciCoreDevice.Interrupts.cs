@@ -129,7 +129,13 @@ public partial class VfioPciCoreDevice
 
         if ((request.Flags & VfioIrqSetFlags.DataMask) == VfioIrqSetFlags.DataEventfd)
         {
-            throw Refused(Errno.ENOTTY, request, "masking and unmasking by eventfd are not offered; use no data");
+            if (mask)
+            {
+                throw Refused(Errno.ENOTTY, request, "masking by eventfd is not offered; use no data");
+            }
+
+            BindUnmask(request);
+            return;
         }
 
         if (!IsNamed(request, 0))

@@ -13,11 +13,15 @@ public partial class VfioPciCoreDevice
     {
         using (_strand.EnterRegisterCall())
         {
-            _config.Reset();
             if (!ResetFunction(PciResetKind.Bus))
             {
                 throw new VfioException(Errno.EIO, $"open of {Name}", "the function's reset failed; the log names the reason");
             }
+
+            EnablePlatform();
+            _bypassRefused = false;
+            _config.Reset();
+            ApplyCommand();
         }
     }
 
@@ -30,11 +34,29 @@ public partial class VfioPciCoreDevice
             ApplyCommand();
             StopInterrupts();
             _config.Reset();
+            DisablePlatform();
             ResetFunction(PciResetKind.Bus);
             Replace(ref _error, null);
             Replace(ref _request, null);
             _migration?.Close();
         }
+    }
+
+    /// <summary>
+    /// What a platform does when a function becomes a user's: after its reset, before its configuration space is set up and its BARs are
+    /// used, since it may switch the function off and on. Called on the strand.
+    /// </summary>
+    /// <exception cref="VfioException">The open fails with this error.</exception>
+    protected virtual void EnablePlatform()
+    {
+    }
+
+    /// <summary>
+    /// Takes <see cref="EnablePlatform"/> back: interrupts, regions and configuration space are gone, the function's reset is still to come.
+    /// Called on the strand.
+    /// </summary>
+    protected virtual void DisablePlatform()
+    {
     }
 
     /// <inheritdoc/>

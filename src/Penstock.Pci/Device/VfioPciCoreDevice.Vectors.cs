@@ -15,6 +15,7 @@ public partial class VfioPciCoreDevice
     private EventSlot? _error;
     private EventSlot? _request;
     private int _msiCount;
+    private bool _bypassRefused;
     private volatile int _active = Idle;
 
     internal bool UsesVectors => _active is VfioIrqs.Msi or VfioIrqs.Msix;
@@ -107,6 +108,7 @@ public partial class VfioPciCoreDevice
         if (index == VfioIrqs.Msi)
         {
             _msiSlots.Bind(vector, slot);
+            Join(slot, index, vector);
             if (slot is not null && !_msi!.IsMasked(vector) && _msi.TakePending(vector))
             {
                 SignalVector(vector);
@@ -125,9 +127,21 @@ public partial class VfioPciCoreDevice
 
         _msixSlots.Bind(vector, slot);
         ProgramVector(vector);
+        Join(slot, index, vector);
         if (_msix!.TakePending(vector))
         {
             SignalVector(vector);
+        }
+    }
+
+    /// <summary>Prepares the way past the eventfd. Without it interrupts arrive all the same.</summary>
+    private void Join(EventSlot? slot, int index, int vector)
+    {
+        if (slot?.Join(_bypass, vector) is { } why && !_bypassRefused)
+        {
+            // Once for each open: how often it happens is up to the user.
+            _bypassRefused = true;
+            Log($"{(index == VfioIrqs.Msi ? "MSI" : "MSI-X")} vector {vector} is signalled by its eventfd only: {why}");
         }
     }
 
@@ -156,6 +170,7 @@ public partial class VfioPciCoreDevice
         switch (was)
         {
             case VfioIrqs.Intx:
+                ListenForUnmask(null);
                 _intx.Disable();
                 break;
             case VfioIrqs.Msi:

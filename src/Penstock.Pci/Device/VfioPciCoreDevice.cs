@@ -22,6 +22,8 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
     private readonly MsixCapability? _msix;
     private readonly Action<string>? _log;
     private readonly ResourceLedger? _ledger;
+    private readonly IrqBypassManager _bypass;
+    private readonly EventWatcher _events;
     private volatile bool _isMaster;
 
     /// <summary>Makes a device of a function and plugs the function in.</summary>
@@ -58,6 +60,8 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
         _function = function;
         _log = LogSink.Contain(log) ?? host.Options.Log;
         _ledger = host.Ledger;
+        _bypass = host.IrqBypass;
+        _events = host.Events;
         _strand = new Strand(name, _ledger, _log);
         _config = new PciConfigSpace(function.Description, new Effects(this));
         _intx = new IntxLine(_config);

@@ -1,4 +1,5 @@
 using Penstock.Interop;
+using Penstock.Vfio;
 
 namespace Penstock.Pci;
 
@@ -10,7 +11,27 @@ internal sealed class EventSlot(EventDescriptor descriptor)
 {
     private const int Retired = 1 << 30;
     private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(20);
+    private IrqBypassManager? _manager;
+    private IrqBypassProducer? _producer;
     private int _state;
+
+    /// <summary>Lets a consumer of the eventfd be reached without it. Called once, after the slot has its place.</summary>
+    /// <returns>Why that cannot be; null when it is prepared. The eventfd works in both cases.</returns>
+    public string? Join(IrqBypassManager manager, int irq)
+    {
+        try
+        {
+            var producer = new IrqBypassProducer(descriptor.Identity, irq);
+            manager.Register(producer);
+            _manager = manager;
+            _producer = producer;
+            return null;
+        }
+        catch (Exception e) when (e is VfioException or SystemCallException)
+        {
+            return e.Message;
+        }
+    }
 
     /// <summary>Begins a signal; after true the caller must call <see cref="SignalAndLeave"/>.</summary>
     public bool TryEnter()
@@ -26,7 +47,11 @@ internal sealed class EventSlot(EventDescriptor descriptor)
 
     public void SignalAndLeave()
     {
-        _ = descriptor.Signal();
+        if (_producer is not { } producer || !producer.TryDeliver())
+        {
+            _ = descriptor.Signal();
+        }
+
         Leave();
     }
 
@@ -36,6 +61,11 @@ internal sealed class EventSlot(EventDescriptor descriptor)
     /// </summary>
     public void Retire()
     {
+        if (_producer is { } producer)
+        {
+            _manager!.Unregister(producer);
+        }
+
         if (Interlocked.Add(ref _state, Retired) == Retired)
         {
             Close();

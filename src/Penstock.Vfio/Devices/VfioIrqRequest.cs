@@ -47,7 +47,7 @@ public readonly ref struct VfioIrqRequest
 
         try
         {
-            return given.Duplicate(ledger);
+            return given.Hold(ledger);
         }
         catch (SystemCallException e)
         {

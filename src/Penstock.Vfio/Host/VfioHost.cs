@@ -22,6 +22,7 @@ public sealed partial class VfioHost : IDisposable
     public VfioHost(VfioHostOptions? options = null)
     {
         Options = options ?? new VfioHostOptions();
+        Events = new EventWatcher("eventfds", Ledger, Options.Log);
         Mappings = new MappingCache(Options.Mappings, Options.Time, Ledger);
         _emulated = EmulatedUnit();
     }

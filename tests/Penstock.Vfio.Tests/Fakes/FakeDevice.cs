@@ -20,6 +20,10 @@ internal sealed class FakeDevice(string name, Strand? strand = null) : VfioDevic
 
     public Exception? AccessFailure { get; set; }
 
+    public Action? OnOpen { get; set; }
+
+    public Action? OnClose { get; set; }
+
     public Action<uint>? OnRequest { get; set; }
 
     public Action? OnWrite { get; set; }
@@ -33,10 +37,15 @@ internal sealed class FakeDevice(string name, Strand? strand = null) : VfioDevic
             throw new VfioException(OpenError, "opening the fake", "the test wants it");
         }
 
+        OnOpen?.Invoke();
         Opens++;
     }
 
-    protected internal override void Close() => Closes++;
+    protected internal override void Close()
+    {
+        OnClose?.Invoke();
+        Closes++;
+    }
 
     protected internal override VfioDeviceInfo GetInfo() => new(VfioDeviceFlags.Reset, 1, 2);
 

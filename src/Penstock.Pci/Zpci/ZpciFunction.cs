@@ -1,0 +1,77 @@
+using Penstock.Specs.Zpci;
+
+namespace Penstock.Pci;
+
+/// <summary>
+/// The zPCI side of a function (zPCI architecture, function handle): its handle, which changes each time it is enabled, and the machine whose
+/// interrupts firmware may deliver by itself. All members may be called from any thread.
+/// </summary>
+public sealed class ZpciFunction
+{
+    private readonly Lock _gate = new();
+    private uint _handle;
+    private uint _designation;
+
+    /// <summary>Creates an enabled function.</summary>
+    /// <param name="id">Function id, which never changes.</param>
+    /// <param name="index">Index in its handle.</param>
+    public ZpciFunction(uint id, ushort index)
+    {
+        Id = id;
+        _handle = ZpciHandle.Enabled | index;
+    }
+
+    /// <summary>Function id.</summary>
+    public uint Id { get; }
+
+    /// <summary>The handle as of now.</summary>
+    public uint Handle
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _handle;
+            }
+        }
+    }
+
+    /// <summary>Whether it is enabled.</summary>
+    public bool IsEnabled => (Handle & ZpciHandle.Enabled) != 0;
+
+    /// <summary>Designation of the machine that firmware serves directly; 0 when the host serves it.</summary>
+    public uint Designation
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _designation;
+            }
+        }
+    }
+
+    /// <summary>Disables it; without effect when it is.</summary>
+    public void Disable()
+    {
+        lock (_gate)
+        {
+            _handle &= ~ZpciHandle.Enabled;
+            _designation = 0;
+        }
+    }
+
+    /// <summary>Enables it under a new handle.</summary>
+    /// <param name="designation">The machine that firmware serves; 0 for none.</param>
+    /// <returns>The handle.</returns>
+    public uint Enable(uint designation)
+    {
+        lock (_gate)
+        {
+            uint instance = (_handle & ZpciHandle.InstanceMask) + ZpciHandle.InstanceStep;
+            _handle = ZpciHandle.Enabled | (instance & ZpciHandle.InstanceMask) | (_handle & ZpciHandle.IndexMask);
+            _designation = designation;
+            return _handle;
+        }
+    }
+}

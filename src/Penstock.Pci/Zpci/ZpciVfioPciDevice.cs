@@ -1,0 +1,86 @@
+using Penstock.Interop;
+using Penstock.Vfio;
+
+namespace Penstock.Pci;
+
+/// <summary>
+/// A PCI function of an s390 machine. Opened by the user of a virtual machine, it is registered with the hypervisor part for as long as it
+/// is open; opened by anybody else it works without one.
+/// </summary>
+public sealed class ZpciVfioPciDevice : VfioPciCoreDevice
+{
+    private readonly bool _registers;
+    private HookUse<IZpciVmHook>? _use;
+
+    /// <summary>Makes a device of a function.</summary>
+    /// <param name="name">Name by which users open it: <c>dddd:bb:dd.f</c>.</param>
+    /// <param name="function">The hardware.</param>
+    /// <param name="group">The IOMMU group that the function's DMA goes through.</param>
+    /// <param name="zpci">The zPCI side of the function; null when it has none.</param>
+    /// <param name="registersWithMachines">
+    /// Whether it is tied to machines at all; without, it opens as on a platform whose hypervisor part was never built.
+    /// </param>
+    /// <param name="log">As for <see cref="VfioPciCoreDevice"/>.</param>
+    public ZpciVfioPciDevice(
+        string name,
+        IPciFunction function,
+        IommuGroup group,
+        ZpciFunction? zpci,
+        bool registersWithMachines = true,
+        Action<string>? log = null)
+        : base(name, function, group, log)
+    {
+        Zpci = zpci;
+        _registers = registersWithMachines;
+    }
+
+    /// <summary>The zPCI side of the function; null when it has none.</summary>
+    public ZpciFunction? Zpci { get; }
+
+    /// <summary>Whether it is registered with a machine.</summary>
+    public bool IsRegistered => Volatile.Read(ref _use) is not null;
+
+    /// <inheritdoc/>
+    protected override void EnablePlatform()
+    {
+        if (!_registers)
+        {
+            return;
+        }
+
+        string what = $"opening {Name}";
+        if (Zpci is null)
+        {
+            throw new VfioException(Errno.ENODEV, what, "the function is no zPCI function");
+        }
+
+        if (Hypervisor is not { } machine)
+        {
+            return;
+        }
+
+        HookUse<IZpciVmHook> use = Group!.Unit.Host.Slot<IZpciVmHook>().TryUse()
+            ?? throw new VfioException(Errno.ENOENT, what, "it has a machine, but no hypervisor part for zPCI is installed");
+        try
+        {
+            use.Hook.Register(this, machine);
+        }
+        catch
+        {
+            use.Dispose();
+            throw;
+        }
+
+        Volatile.Write(ref _use, use);
+    }
+
+    /// <inheritdoc/>
+    protected override void DisablePlatform()
+    {
+        if (Interlocked.Exchange(ref _use, null) is { } use)
+        {
+            use.Hook.Unregister(this);
+            use.Dispose();
+        }
+    }
+}
