@@ -15,6 +15,8 @@ internal sealed class FakeFunction : IPciFunction
 
     public List<int> Widths { get; } = [];
 
+    public Action? OnReset { get; set; }
+
     public bool KeepsWidths { get; set; }
 
     public bool Fails { get; set; }
@@ -45,6 +47,7 @@ internal sealed class FakeFunction : IPciFunction
         }
 
         Resets.Add(kind);
+        OnReset?.Invoke();
     }
 
     private void Look(int width)
