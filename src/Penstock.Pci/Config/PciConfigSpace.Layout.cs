@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Numerics;
 using Penstock.Specs.Pci;
+using Penstock.Vfio;
 
 namespace Penstock.Pci;
 
@@ -68,6 +69,7 @@ public sealed partial class PciConfigSpace
 
             taken |= registers;
             CheckSize(bar);
+            CheckMemory(bar);
             _bars[bar.Index] = bar;
             int at = PciConfigOffsets.Bar0 + (4 * bar.Index);
             ulong mask = ~(bar.Size - 1);
@@ -100,6 +102,30 @@ public sealed partial class PciConfigSpace
         {
             throw new ArgumentException(
                 $"BAR {bar.Index}: a size of 0x{bar.Size:x} is not possible; {bar.Kind} takes a power of two from 0x{least:x} to 0x{most:x}.");
+        }
+    }
+
+    private static void CheckMemory(PciBar bar)
+    {
+        if (bar.Memory is not { } memory)
+        {
+            return;
+        }
+
+        if (bar.Kind == PciBarKind.Io || bar.Size < PciBar.PageSize || memory.Length < bar.Size)
+        {
+            throw new ArgumentException($"BAR {bar.Index}: only memory of at least a page can be mapped, and all of it has to be there.");
+        }
+
+        ulong end = 0;
+        foreach (VfioRegionArea area in bar.MappableAreas ?? [])
+        {
+            if (area.Size == 0 || ((area.Offset | area.Size) & (PciBar.PageSize - 1)) != 0 || area.Offset < end || area.Offset > bar.Size || area.Size > bar.Size - area.Offset)
+            {
+                throw new ArgumentException($"BAR {bar.Index}: mappable areas are whole pages inside it, in ascending order and without overlaps.");
+            }
+
+            end = area.Offset + area.Size;
         }
     }
 

@@ -46,6 +46,20 @@ public partial class VfioPciCoreDevice
         _isMaster = master;
         _port.Dma.BusMasterEnabled = master;
         _intx.SetPinDisabled((command & PciCommand.InterruptDisable) != 0);
+        ApplyMemory();
+    }
+
+    /// <summary>Users' mappings work while memory answers, and not while the function resets.</summary>
+    private void ApplyMemory()
+    {
+        if (IsMemoryEnabled && !_isResetting)
+        {
+            RestoreMappings();
+        }
+        else
+        {
+            RevokeMappings();
+        }
     }
 
     private sealed class Effects(VfioPciCoreDevice device) : IConfigEffects

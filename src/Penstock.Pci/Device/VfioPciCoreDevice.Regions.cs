@@ -21,7 +21,11 @@ public partial class VfioPciCoreDevice
         {
             case <= VfioRegions.Bar5:
                 return _config.Bar((int)index) is { } bar
-                    ? new VfioRegionInfo((int)index, ReadWrite, bar.Size)
+                    ? new VfioRegionInfo((int)index, ReadWrite | (bar.IsMappable ? VfioRegionFlags.Mmap : 0), bar.Size)
+                    {
+                        MappableAreas = bar.IsMappable ? bar.MappableAreas : null,
+                        IsMsixMappable = bar.IsMappable && _msix is { } msix && msix.TableBar == (int)index,
+                    }
                     : new VfioRegionInfo((int)index, VfioRegionFlags.None, 0);
             case VfioRegions.Rom:
                 return new VfioRegionInfo((int)index, VfioRegionFlags.None, 0);
@@ -72,6 +76,15 @@ public partial class VfioPciCoreDevice
         }
     }
 
+    /// <inheritdoc/>
+    protected override UserMemory Map(uint region, ulong offset, ulong length, out ulong start)
+    {
+        start = offset;
+        return region <= VfioRegions.Bar5 && _config.Bar((int)region)?.Memory is { } memory
+            ? memory
+            : throw new VfioException(Errno.EINVAL, $"mapping region {region} of {Name}", "there is no memory behind it");
+    }
+
     private Errno ReadBar(int index, ulong offset, Span<byte> data, out int transferred)
     {
         transferred = 0;
@@ -100,7 +113,7 @@ public partial class VfioPciCoreDevice
                     _msix!.ReadPending(at - _msix.PbaOffset, step);
                     break;
                 default:
-                    Errno errno = ReadFunction(index, at, step);
+                    Errno errno = bar.Covers(at, width) ? bar.Memory!.Read(at, step) : ReadFunction(index, at, step);
                     if (errno != Errno.None)
                     {
                         return errno;
@@ -135,7 +148,8 @@ public partial class VfioPciCoreDevice
             int width = StepAt(bar, at, length - transferred);
             if (AreaAt(index, at) == Area.Function)
             {
-                Errno errno = WriteFunction(index, at, data.Slice(transferred, width));
+                ReadOnlySpan<byte> step = data.Slice(transferred, width);
+                Errno errno = bar.Covers(at, width) ? bar.Memory!.Write(at, step) : WriteFunction(index, at, step);
                 if (errno != Errno.None)
                 {
                     return errno;

@@ -5,6 +5,8 @@ namespace Penstock.Pci;
 
 public partial class VfioPciCoreDevice
 {
+    private bool _isResetting;
+
     /// <summary>Whether users may reset the device; the function's own reset makes it so.</summary>
     protected virtual bool CanReset => true;
 
@@ -38,7 +40,6 @@ public partial class VfioPciCoreDevice
             ResetFunction(PciResetKind.Bus);
             Replace(ref _error, null);
             Replace(ref _request, null);
-            _migration?.Close();
         }
     }
 
@@ -82,6 +83,7 @@ public partial class VfioPciCoreDevice
     /// </summary>
     private bool ResetFunction(PciResetKind kind)
     {
+        _isResetting = true;
         _config.ResetRestored();
         ApplyCommand();
         bool done = true;
@@ -98,6 +100,8 @@ public partial class VfioPciCoreDevice
         SetIntx(false);
         RestoreInterrupts();
         _migration?.Reset();
+        _isResetting = false;
+        ApplyMemory();
         return done;
     }
 

@@ -211,7 +211,11 @@ public partial class VfioDeviceFile : VfioFile
     /// <summary>The device is open for this file from now on.</summary>
     private protected void Grant() => _granted = true;
 
-    private protected override void Revoke() => _granted = false;
+    private protected override void Revoke()
+    {
+        _granted = false;
+        _device.Mappings.Close(this);
+    }
 
     private protected override void Closed() => _group!.CloseDevice(_device);
 

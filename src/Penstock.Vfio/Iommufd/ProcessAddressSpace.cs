@@ -9,6 +9,32 @@ namespace Penstock.Vfio;
 /// </summary>
 public sealed class ProcessAddressSpace : IUserAddressSpace
 {
+    private readonly Lock _gate = new();
+    private readonly List<VfioRegionMapping> _mappings = [];
+
+    /// <summary>
+    /// Gives a mapping of a device's memory its address, as mmap(2) does: structures that name it then mean the device's memory.
+    /// </summary>
+    /// <param name="mapping">The mapping; forgotten when it is disposed.</param>
+    /// <returns>Address of its first byte.</returns>
+    /// <exception cref="VfioException">EINVAL: its memory cannot be touched directly, so it has no address.</exception>
+    public ulong Map(VfioRegionMapping mapping)
+    {
+        ArgumentNullException.ThrowIfNull(mapping);
+        if (mapping.Memory.DirectAddress == 0)
+        {
+            throw new VfioException(Errno.EINVAL, $"mapping region {mapping.Region}", "its memory has no address in this process");
+        }
+
+        lock (_gate)
+        {
+            _mappings.RemoveAll(static m => m.IsClosed);
+            _mappings.Add(mapping);
+        }
+
+        return (ulong)mapping.Memory.DirectAddress;
+    }
+
     /// <inheritdoc/>
     public Errno Read(ulong address, Span<byte> destination) => AddressCopy.Read(address, destination);
 
@@ -24,7 +50,24 @@ public sealed class ProcessAddressSpace : IUserAddressSpace
             throw new VfioException(Errno.EFAULT, what, $"this process has not mapped all of it for {access}");
         }
 
-        return ProcessMemory.Over((nint)address, length, access | DmaAccess.Read);
+        return (UserMemory?)DeviceMemory(address, length) ?? ProcessMemory.Over((nint)address, length, access | DmaAccess.Read);
+    }
+
+    private RegionMemory? DeviceMemory(ulong address, ulong length)
+    {
+        lock (_gate)
+        {
+            foreach (VfioRegionMapping mapping in _mappings)
+            {
+                ulong into = address - (ulong)mapping.Memory.DirectAddress;
+                if (!mapping.IsClosed && into < mapping.Length && length <= mapping.Length - into)
+                {
+                    return new RegionMemory(mapping.Memory, into, length);
+                }
+            }
+        }
+
+        return null;
     }
 
     private static bool Covers(ulong first, ulong last, DmaAccess access)

@@ -1,0 +1,36 @@
+using Penstock.Interop;
+
+namespace Penstock.Vfio;
+
+/// <summary>Part of the memory behind a device's region.</summary>
+internal sealed class RegionMemory : UserMemory
+{
+    private readonly UserMemory _source;
+    private readonly ulong _start;
+
+    internal RegionMemory(UserMemory source, ulong start, ulong length)
+        : base(length)
+    {
+        source.Hold();
+        _source = source;
+        _start = start;
+    }
+
+    public override bool IsReserved => true;
+
+    public override bool NeedsMessages => _source.NeedsMessages;
+
+    public override DmaAccess Allowed => _source.Allowed;
+
+    public override nint DirectAddress => _source.DirectAddress == 0 ? 0 : (nint)((ulong)_source.DirectAddress + _start);
+
+    public override Errno Read(ulong offset, Span<byte> destination) =>
+        IsInside(offset, destination.Length) ? _source.Read(_start + offset, destination) : Errno.EFAULT;
+
+    public override Errno Write(ulong offset, ReadOnlySpan<byte> source) =>
+        IsInside(offset, source.Length) ? _source.Write(_start + offset, source) : Errno.EFAULT;
+
+    protected override void Free() => _source.Release();
+
+    private bool IsInside(ulong offset, int length) => offset <= Length && (ulong)length <= Length - offset;
+}
