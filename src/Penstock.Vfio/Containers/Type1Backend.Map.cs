@@ -184,8 +184,12 @@ internal sealed partial class Type1Backend
             return;
         }
 
-        _host.LockedMemory.Charge(account, mapping.Charged, LimitOf(caller));
-        _host.LockedMemory.Uncharge(mapping.Account, mapping.Charged);
+        if (mapping.Charged != 0)
+        {
+            _host.LockedMemory.Charge(account, mapping.Charged, LimitOf(caller));
+            _host.LockedMemory.Uncharge(mapping.Account, mapping.Charged);
+        }
+
         mapping.Account = account;
         mapping.Limit = LimitOf(caller);
     }

@@ -72,8 +72,15 @@ public sealed partial class VfioHost : IDisposable
         }
     }
 
-    /// <summary>What users of iommufds have locked.</summary>
+    /// <summary>What users have locked, through containers and iommufds.</summary>
     internal LockedMemoryAccounts LockedMemory { get; } = new();
+
+    /// <summary>
+    /// One line for people: what is pinned and charged now, <c>nothing</c> when all is given back. After any order of closing it must be that.
+    /// </summary>
+    internal string MemoryBalance => (Ledger.Outstanding(ResourceKind.Pin), LockedMemory.ToString()) is (0, var charged)
+        ? charged
+        : $"{Ledger.Outstanding(ResourceKind.Pin)} pins, charged {LockedMemory}";
 
     internal IReadOnlyList<IommuBackendDriver> BackendDrivers
     {

@@ -19,6 +19,15 @@ internal sealed class LockedMemoryAccounts
         }
     }
 
+    /// <summary>One line for people: who is charged for how many pages.</summary>
+    public override string ToString()
+    {
+        lock (_gate)
+        {
+            return _pages.Count == 0 ? "nothing" : string.Join(", ", _pages.Select(static p => $"{p.Key}: {p.Value} pages"));
+        }
+    }
+
     internal void Charge(LockedMemoryAccount account, ulong pages, ulong limitInBytes)
     {
         lock (_gate)

@@ -10,6 +10,14 @@ internal sealed class FakeUser(ulong address, ulong length) : IUserAddressSpace,
     /// <summary>First address that cannot be written.</summary>
     public ulong ReadOnlyFrom { get; set; } = ulong.MaxValue;
 
+    /// <summary>A page that is not there.</summary>
+    public ulong? Hole { get; set; }
+
+    /// <summary>Whether it is a device's registers.</summary>
+    public bool IsReserved { get; set; }
+
+    public bool IsGone { get; set; }
+
     /// <summary>How often the memory is in use by others.</summary>
     public int Holds { get; private set; }
 
@@ -25,7 +33,7 @@ internal sealed class FakeUser(ulong address, ulong length) : IUserAddressSpace,
     public UserMemory Resolve(ulong at, ulong count, DmaAccess access)
     {
         if (at < address || at - address > length || count > length - (at - address)
-            || ((access & DmaAccess.Write) != 0 && at + count > ReadOnlyFrom) || Budget-- <= 0)
+            || ((access & DmaAccess.Write) != 0 && at + count > ReadOnlyFrom) || (Hole >= at && Hole < at + count) || Budget-- <= 0)
         {
             throw new VfioException(Errno.EFAULT, "the fake's memory", "there is none");
         }
@@ -38,6 +46,8 @@ internal sealed class FakeUser(ulong address, ulong length) : IUserAddressSpace,
 
     private sealed class Part(FakeUser owner, ulong offset, ulong count) : UserMemory(count)
     {
+        public override bool IsReserved => owner.IsReserved;
+
         public override nint DirectAddress => owner._memory.DirectAddress + (nint)offset;
 
         public override Errno Read(ulong at, Span<byte> destination) => owner._memory.Read(offset + at, destination);
