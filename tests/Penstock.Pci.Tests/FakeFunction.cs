@@ -21,8 +21,6 @@ internal sealed class FakeFunction : IPciFunction
 
     public bool Fails { get; set; }
 
-    public Action? OnReset { get; set; }
-
     public void Attach(PciFunctionPort port) => Port = port;
 
     public Span<byte> Memory(int bar) => _memory[bar];
