@@ -2,10 +2,15 @@ namespace Penstock.Cli.Tests;
 
 public sealed class DemoTests
 {
-    private static readonly string[] Steps =
+    private static readonly string[] CardSteps =
         ["serve", "connect", "identify", "outputs", "inputs", "interrupts", "memory", "timing", "reset", "leave"];
 
     private static readonly string[] GuestSteps = ["lab", "boot", "lspci", "outputs", "inputs", "interrupts", "leave"];
+
+    private static readonly string[] EduSteps =
+        ["serve", "connect", "identify", "registers", "factorial", "interrupts", "dma", "read-only", "unmapped", "reset", "leave"];
+
+    private static readonly string[] EduGuestSteps = ["lab", "boot", "lspci", "interrupts", "maps", "dma", "refused", "unmaps", "leave"];
 
     /// <summary>The first time QEMU and a kernel are fetched.</summary>
     private static readonly TimeSpan GuestPatience = TimeSpan.FromMinutes(10);
@@ -17,8 +22,20 @@ public sealed class DemoTests
 
         Assert.Equal(0, result.Status);
         Assert.Empty(result.Errors);
-        Assert.Equal(Steps, Shown(result));
+        Assert.Equal(CardSteps, Shown(result));
         Assert.StartsWith("10 steps verified in ", result.Output[^1], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Demo_OfEdu_ShowsEveryStep(bool json)
+    {
+        ToolResult result = await ToolProcess.RunAsync(["demo", "edu", .. json ? (string[])["--json"] : []]);
+
+        Assert.Equal(0, result.Status);
+        Assert.Empty(result.Errors);
+        Assert.Equal(EduSteps, json ? Steps(result) : Shown(result).Where(word => word != "|"));
     }
 
     [Fact]
@@ -27,7 +44,7 @@ public sealed class DemoTests
         ToolResult result = await ToolProcess.RunAsync("demo", "idio16", "--json");
 
         Assert.Equal(0, result.Status);
-        Assert.Equal(Steps, result.Objects[..^1].Select(o => o.GetProperty("step").GetString()));
+        Assert.Equal(CardSteps, result.Objects[..^1].Select(o => o.GetProperty("step").GetString()));
         Assert.All(result.Objects, o => Assert.True(o.GetProperty("ok").GetBoolean()));
         Assert.Equal("done", result.Objects[^1].GetProperty("event").GetString());
         Assert.True(result.Objects[^1].GetProperty("seconds").GetDouble() > 0);
@@ -163,28 +180,34 @@ public sealed class DemoTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
+    [InlineData("idio16", false)]
+    [InlineData("idio16", true)]
+    [InlineData("edu", false)]
+    [InlineData("edu", true)]
     [Trait("Category", "VM")]
-    public async Task GuestDemo_RealGuest_ShowsEveryStep(bool json)
+    public async Task GuestDemo_RealGuest_ShowsEveryStep(string device, bool json)
     {
-        var tool = new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64", .. json ? (string[])["--json"] : []]);
+        string[] steps = device == "edu" ? EduGuestSteps : GuestSteps;
+        var tool = new ToolProcess(Repository.Program, ["demo", device, "--guest", "x86_64", .. json ? (string[])["--json"] : []]);
         ToolResult result = await ToolProcess.EndAsync(tool, GuestPatience);
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));
         if (json)
         {
-            Assert.Equal(GuestSteps, result.Objects.Where(o => o.TryGetProperty("step", out _)).Select(o => o.GetProperty("step").GetString()));
+            Assert.Equal(steps, Steps(result));
             Assert.Equal("done", result.Objects[^1].GetProperty("event").GetString());
             Assert.True(result.Objects[^1].GetProperty("ok").GetBoolean());
-            Assert.Equal(GuestSteps.Length, result.Objects[^1].GetProperty("steps").GetInt32());
+            Assert.Equal(steps.Length, result.Objects[^1].GetProperty("steps").GetInt32());
         }
         else
         {
-            Assert.Equal(GuestSteps, Shown(result).Where(word => word != "|"));
-            Assert.StartsWith("7 steps verified in ", result.Output[^1], StringComparison.Ordinal);
+            Assert.Equal(steps, Shown(result).Where(word => word != "|"));
+            Assert.StartsWith($"{steps.Length} steps verified in ", result.Output[^1], StringComparison.Ordinal);
         }
     }
+
+    private static IEnumerable<string?> Steps(ToolResult result) =>
+        result.Objects.Where(o => o.TryGetProperty("step", out _)).Select(o => o.GetProperty("step").GetString());
 
     private static IEnumerable<string> Shown(ToolResult result) => result.Output
         .Where(l => l.StartsWith("  ", StringComparison.Ordinal))

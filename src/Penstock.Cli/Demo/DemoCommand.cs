@@ -27,7 +27,7 @@ internal static class DemoCommand
         command.SetAction((parsed, cancellation) =>
         {
             string name = parsed.GetValue(device)!;
-            RequireDemo(catalog, name);
+            DeviceDemo demo = FindDemo(catalog, name);
             if (parsed.GetValue(verbose) && parsed.GetValue(guest) is null)
             {
                 throw new UsageException("--console shows a guest's console and there is no guest; add --guest x86_64, or leave it out");
@@ -35,30 +35,29 @@ internal static class DemoCommand
 
             var report = new DemoReport(new Output(parsed.GetValue(json)));
             return parsed.GetValue(guest) is string architecture
-                ? new Idio16GuestDemo(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, name), cancellation)
-                : new Idio16WireDemo(report).RunAsync(cancellation);
+                ? demo.InGuest(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, name), cancellation)
+                : demo.WithoutVm(report).RunAsync(cancellation);
         });
         return command;
     }
 
-    private static void RequireDemo(DeviceCatalog catalog, string name)
+    private static DeviceDemo FindDemo(DeviceCatalog catalog, string name)
     {
+        string names = string.Join(" or ", DeviceDemo.All.Select(d => d.Device));
         if (catalog.Entries.All(e => e.Name != name))
         {
-            throw new UsageException($"there is no device '{name}' that can be shown; choose {DefaultDevice}");
+            throw new UsageException($"there is no device '{name}' that can be shown; choose {names}");
         }
 
-        if (name != DefaultDevice)
-        {
-            throw new UsageException($"'{name}' has no demonstration; choose {DefaultDevice}, or use 'penstock serve {name}'");
-        }
+        return DeviceDemo.All.FirstOrDefault(d => d.Device == name)
+            ?? throw new UsageException($"'{name}' has no demonstration; choose {names}, or use 'penstock serve {name}'");
     }
 
     private static GuestArchitecture ParseArchitecture(string text, string device) => text switch
     {
         "x86_64" => GuestArchitecture.X86_64,
         "s390x" => throw new UsageException($"{device} has no MSI-X, which PCI on s390x cannot do without; choose x86_64"),
-        "ppc64le" => throw new UsageException($"Debian's ppc64le kernel has no driver for {device}; choose x86_64"),
+        "ppc64le" => throw new UsageException($"{device} cannot be shown in a ppc64le guest; choose x86_64"),
         _ => throw new UsageException($"there is no guest architecture '{text}'; choose x86_64"),
     };
 }

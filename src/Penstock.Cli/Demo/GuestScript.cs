@@ -1,82 +1,24 @@
 namespace Penstock.Cli.Demo;
 
-/// <summary>
-/// What the guest does in the IDIO-16 demonstration. It says <c>demo: WORD</c> when it has come to a point and waits for a line, so that both
-/// sides can look at the card at the same moment.
-/// </summary>
+/// <summary>Parts of the shell scripts that guests of demonstrations run.</summary>
 internal static class GuestScript
 {
-    /// <summary>Outputs that the guest sets, as the card shows them.</summary>
-    public const ushort Outputs = 0x8a05;
-
-    /// <summary>Inputs that are set from outside, as the guest must read them.</summary>
-    public const ushort Inputs = 0x13c7;
-
-    /// <summary>The input whose changes the guest counts; the guest calls it line 16 + 3.</summary>
-    public const int WatchedInput = 3;
-
-    /// <summary>How many changes it waits for.</summary>
-    public const int Changes = 40;
-
-    /// <summary>The script; with <paramref name="lspci"/> for a guest that has Debian's pciutils.</summary>
-    public static string Text(bool lspci) => $$"""
+    /// <summary>Sets <c>device</c> and <c>slot</c>, and makes <c>fail TEXT</c>.</summary>
+    public static string Find(string vendor, string device) => $$"""
         fail() { echo "demo: fail $*"; exit 1; }
         device=
         for d in /sys/bus/pci/devices/*; do
-          [ "$(cat $d/vendor)$(cat $d/device)" = 0x494f0x0dc8 ] && device=$d
+          [ "$(cat $d/vendor)$(cat $d/device)" = 0x{{vendor}}0x{{device}} ] && device=$d
         done
-        [ -n "$device" ] || fail "the guest has no device 494f:0dc8"
-        modprobe gpio-pci-idio-16 || fail "the driver does not load"
+        [ -n "$device" ] || fail "the guest has no device {{vendor}}:{{device}}"
         slot=$(basename $device)
-        dmesg | sed 's/^\[[^]]*\] *//' | grep -i -e "$slot" -e idio | while read line; do echo "demo: quote kernel: $line"; done
-        echo "demo: quote sysfs: $slot driver $(basename $(readlink $device/driver)) irq $(cat $device/irq)"
-        [ "$(basename $(readlink $device/driver))" = pci-idio-16 ] || fail "the driver is not bound"
-        echo "demo: bound"
-        {{(lspci ? Lspci : "")}}
-        chip=
-        for c in $device/gpiochip*; do chip=/dev/$(basename $c); done
-        gpio-lines info $chip | while read line; do echo "demo: quote gpio: $line"; done
-
-        gpio-lines set $chip {{Settings()}} || fail "outputs cannot be set"
-        echo "demo: outputs"
-        read answer
-        got=$(gpio-lines get $chip {{InputLines()}} | tr '\n' ' ')
-        want="{{InputLevels()}} "
-        [ "$got" = "$want" ] || fail "inputs read $got, not $want"
-        echo "demo: inputs"
-        read answer
-        gpio-lines watch $chip {{16 * Changes + 1}} 60000 {{InputLines()}} > /tmp/events &
-        watch=$!
-        until grep -q ready /tmp/events; do sleep 0.1; done
-        echo "demo: watching"
-        n=0
-        while [ $n -lt {{Changes}} ]; do
-          n=$((n + 1))
-          until [ $(grep -c "^line {{16 + WatchedInput}} " /tmp/events) = $n ]; do :; done
-          echo "demo: change $n"
-        done
-        until [ $(grep -c 'ing$' /tmp/events) -ge {{16 * Changes}} ]; do sleep 0.1; done
-        cat /proc/interrupts > /tmp/interrupts
-        kill $watch
-        echo "demo: quote gpio: $(grep -c 'ing$' /tmp/events) events, 16 lines for each change"
-        # The count of the line, not that of the pin: QEMU may interrupt in vain when its main loop comes late.
-        line=$(awk -v slot=$slot '$3 == slot && $4 == {{16 + WatchedInput}}' /tmp/interrupts | tr -s ' ')
-        echo "demo: quote interrupts:$line"
-        count=$(echo $line | cut -d' ' -f2)
-        [ "$count" = {{Changes}} ] || fail "{{Changes}} changes, but the kernel counted $count interrupts"
-        echo "demo: watched $count"
         """;
 
-    private const string Lspci = """
+    /// <summary>Shows the device with lspci, which must report its driver.</summary>
+    public static string Lspci(string driver) => $$"""
         lspci -nn -k -s "$slot" > /tmp/lspci || fail "lspci does not run"
         while read -r line; do echo "demo: quote lspci: $line"; done < /tmp/lspci
-        grep -q "Kernel driver in use: pci-idio-16" /tmp/lspci || fail "lspci does not report the driver"
+        grep -q "Kernel driver in use: {{driver}}" /tmp/lspci || fail "lspci does not report the driver"
         echo "demo: lspci"
         """;
-
-    private static string Settings() => string.Join(' ', Enumerable.Range(0, 16).Select(i => $"{i}={Outputs >> i & 1}"));
-
-    private static string InputLines() => string.Join(' ', Enumerable.Range(16, 16));
-
-    private static string InputLevels() => string.Join(' ', Enumerable.Range(0, 16).Select(i => Inputs >> i & 1));
 }

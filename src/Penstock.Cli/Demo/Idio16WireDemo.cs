@@ -1,97 +1,58 @@
-using System.Buffers.Binary;
 using System.Diagnostics;
 using Penstock.Devices;
 using Penstock.Interop;
+using Penstock.Pci;
+using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 using Penstock.VfioUser;
 
 namespace Penstock.Cli.Demo;
 
-/// <summary>The IDIO-16 card without a VM: served on a real socket, driven from the other end of the wire.</summary>
-internal sealed class Idio16WireDemo(DemoReport report)
+/// <summary>The IDIO-16 card without a VM.</summary>
+internal sealed class Idio16WireDemo(DemoReport report) : WireDemo(report)
 {
     private const uint Ports = VfioRegions.Bar0 + 2;
-    private const ushort IoEnable = 1;
     private const int Changes = 200;
     private const int Accesses = 20_000;
 
-    private static readonly TimeSpan InterruptTime = TimeSpan.FromSeconds(2);
+    private readonly Idio16Function _card = new();
 
-    public Task<int> RunAsync(CancellationToken cancellation) => report.RunAsync(() => Task.Run(() => Run(cancellation), cancellation));
+    protected override string Name => "idio16";
 
-    private void Run(CancellationToken cancellation)
+    protected override string Title => "the ACCES PCI-IDIO-16 digital I/O card";
+
+    protected override IPciFunction Device => _card;
+
+    protected override void Drive(VfioUserClient user, CancellationToken cancellation)
     {
-        report.Title("Penstock demo: the ACCES PCI-IDIO-16 digital I/O card, every register in C#, without a VM.");
-        using var folder = new TemporaryFolder();
-        var card = new Idio16Function();
-        SessionEnd? ending = null;
-        using var ended = new ManualResetEventSlim();
-        var options = new VfioUserServerOptions
-        {
-            ClientEnded = end =>
-            {
-                ending = end;
-                ended.Set();
-            },
-        };
-        using var server = PciFunctionServer.Serve(card, folder.File("idio16.sock"), options);
-        long before = OfClients(server.Host.Ledger);
-        report.Done("serve", $"vfio-user on {server.Path}");
-
-        using (var user = VfioUserClient.Connect(server.Path))
-        {
-            report.Done("connect", $"protocol {user.Version}, up to {user.ServerLimits.MaximumTransfer >> 10} KiB and {user.ServerLimits.MaximumDescriptors} descriptors a message");
-            Identify(user);
-            Outputs(user, card);
-            Inputs(user, card);
-            Interrupts(user, card, cancellation);
-            Memory(user);
-            Timing(user, cancellation);
-            user.Write(Ports, 0, [0xff]);
-            user.Reset();
-            DemoReport.Verify(card.Outputs == 0, $"outputs after a reset are 0x{card.Outputs:x4}, not 0");
-            report.Done("reset", "all outputs low again");
-        }
-
-        DemoReport.Verify(ended.Wait(InterruptTime, cancellation), "the server did not notice that its client has gone");
-        DemoReport.Verify(OfClients(server.Host.Ledger) == before, $"still owned after the client has gone: {server.Host.Ledger}");
-        report.Done("leave", $"{ending!.Value.Reason}; descriptors, maps and interrupts are all given back");
+        Identify(user, PciCommand.Io, $"BAR2 with {user.GetRegionInfo(Ports).Size} I/O ports");
+        Outputs(user);
+        Inputs(user);
+        Interrupts(user, cancellation);
+        Memory(user);
+        Timing(user, cancellation);
+        user.Write(Ports, 0, [0xff]);
+        user.Reset();
+        DemoReport.Verify(_card.Outputs == 0, $"outputs after a reset are 0x{_card.Outputs:x4}, not 0");
+        Report.Done("reset", "all outputs low again");
     }
 
-    private void Identify(VfioUserClient user)
-    {
-        VfioDeviceInfo info = user.GetInfo();
-        Span<byte> header = stackalloc byte[64];
-        user.Read(VfioRegions.Config, 0, header);
-        ushort vendor = BinaryPrimitives.ReadUInt16LittleEndian(header);
-        ushort device = BinaryPrimitives.ReadUInt16LittleEndian(header[2..]);
-        VfioRegionInfo ports = user.GetRegionInfo(Ports);
-        VfioIrqInfo pin = user.GetIrqInfo(VfioIrqs.Intx);
-        DemoReport.Verify((vendor, device) == (0x494f, 0x0dc8), $"the ids read {vendor:x4}:{device:x4}");
-        DemoReport.Verify(pin.Count == 1, "the card has no interrupt pin");
-        report.Done("identify", $"{vendor:x4}:{device:x4}, {info.RegionCount} regions, BAR2 with {ports.Size} I/O ports, {pin.Count} interrupt pin");
-
-        Span<byte> command = stackalloc byte[2];
-        BinaryPrimitives.WriteUInt16LittleEndian(command, IoEnable);
-        user.Write(VfioRegions.Config, 4, command);
-    }
-
-    private void Outputs(VfioUserClient user, Idio16Function card)
+    private void Outputs(VfioUserClient user)
     {
         int patterns = 0;
         foreach (ushort pattern in WalkingOnes())
         {
             user.Write(Ports, 0, [(byte)pattern]);
             user.Write(Ports, 4, [(byte)(pattern >> 8)]);
-            DemoReport.Verify(card.Outputs == pattern, $"wrote 0x{pattern:x4}, the card drives 0x{card.Outputs:x4}");
+            DemoReport.Verify(_card.Outputs == pattern, $"wrote 0x{pattern:x4}, the card drives 0x{_card.Outputs:x4}");
             patterns++;
         }
 
-        report.Done("outputs", $"{patterns} patterns written through ports 0 and 4, all 16 lines follow");
+        Report.Done("outputs", $"{patterns} patterns written through ports 0 and 4, all 16 lines follow");
     }
 
-    private void Inputs(VfioUserClient user, Idio16Function card)
+    private void Inputs(VfioUserClient user)
     {
         int patterns = 0;
         Span<byte> low = stackalloc byte[1];
@@ -100,7 +61,7 @@ internal sealed class Idio16WireDemo(DemoReport report)
         {
             for (int line = 0; line < Idio16Function.InputCount; line++)
             {
-                card.SetInput(line, (pattern >> line & 1) != 0);
+                _card.SetInput(line, (pattern >> line & 1) != 0);
             }
 
             user.Read(Ports, 1, low);
@@ -110,37 +71,35 @@ internal sealed class Idio16WireDemo(DemoReport report)
             patterns++;
         }
 
-        report.Done("inputs", $"{patterns} patterns set from outside, read back through ports 1 and 5");
+        Report.Done("inputs", $"{patterns} patterns set from outside, read back through ports 1 and 5");
     }
 
-    private void Interrupts(VfioUserClient user, Idio16Function card, CancellationToken cancellation)
+    private void Interrupts(VfioUserClient user, CancellationToken cancellation)
     {
         using var pin = EventDescriptor.Create();
         user.SetIrqs(VfioIrqs.Intx, VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionTrigger, 0, 1, pin);
         Span<byte> port = stackalloc byte[1];
         user.Read(Ports, 2, port);
-        long raisedBefore = card.InterruptsRaised;
+        long raisedBefore = _card.InterruptsRaised;
         ulong signals = 0;
         var times = new double[Changes];
         for (int i = 0; i < Changes; i++)
         {
             cancellation.ThrowIfCancellationRequested();
             long start = Stopwatch.GetTimestamp();
-            card.SetInput(3, i % 2 == 0);
-            Poll.Wait(pin.Descriptor.Value, PollEvents.In, InterruptTime);
+            _card.SetInput(3, i % 2 == 0);
+            signals += WaitFor(pin, "a change of input 3");
             times[i] = Stopwatch.GetElapsedTime(start).TotalMicroseconds;
-            DemoReport.Verify(pin.TryDrain(out ulong count), $"change {i} of input 3 brought no interrupt");
-            signals += count;
             user.Write(Ports, 1, [0]);
             user.SetIrqs(VfioIrqs.Intx, VfioIrqSetFlags.DataNone | VfioIrqSetFlags.ActionUnmask, 0, 1);
         }
 
-        long raised = card.InterruptsRaised - raisedBefore;
+        long raised = _card.InterruptsRaised - raisedBefore;
         DemoReport.Verify(signals == Changes && raised == Changes, $"{Changes} changes, {raised} interrupts raised, {signals} eventfd signals");
         Array.Sort(times);
         user.Write(Ports, 2, [0]);
         user.SetIrqs(VfioIrqs.Intx, VfioIrqSetFlags.DataNone | VfioIrqSetFlags.ActionTrigger, 0, 0);
-        report.Done("interrupts", $"{Changes} changes of input 3, {raised} interrupts, {signals} eventfd signals, median {Micro(times[Changes / 2])} to the eventfd");
+        Report.Done("interrupts", $"{Changes} changes of input 3, {raised} interrupts, {signals} eventfd signals, median {Micro(times[Changes / 2])} to the eventfd");
     }
 
     private void Memory(VfioUserClient user)
@@ -160,7 +119,7 @@ internal sealed class Idio16WireDemo(DemoReport report)
 
         DemoReport.Verify(refused, "a second map over the first one was not refused with EEXIST");
         user.UnmapDma(0, Size);
-        report.Done("memory", "1 MiB of memory mapped, an overlapping map refused, unmapped");
+        Report.Done("memory", "1 MiB of memory mapped, an overlapping map refused, unmapped");
     }
 
     private void Timing(VfioUserClient user, CancellationToken cancellation)
@@ -186,11 +145,8 @@ internal sealed class Idio16WireDemo(DemoReport report)
 
         Array.Sort(reads);
         Array.Sort(writes);
-        report.Done("timing", $"{2 * Accesses} port accesses, median {Micro(reads[Accesses / 2])} for a read, {Micro(writes[Accesses / 2])} for a write");
+        Report.Done("timing", $"{2 * Accesses} port accesses, median {Micro(reads[Accesses / 2])} for a read, {Micro(writes[Accesses / 2])} for a write");
     }
-
-    private static long OfClients(ResourceLedger ledger) =>
-        ledger.Outstanding(ResourceKind.Descriptor) + ledger.Outstanding(ResourceKind.Mapping) + ledger.Outstanding(ResourceKind.Pin);
 
     private static IEnumerable<ushort> WalkingOnes()
     {
@@ -203,6 +159,4 @@ internal sealed class Idio16WireDemo(DemoReport report)
         yield return 0xa55a;
         yield return 0;
     }
-
-    private static string Micro(double microseconds) => FormattableString.Invariant($"{microseconds:F1} µs");
 }
