@@ -90,6 +90,30 @@ public sealed class DeviceFileTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "S0-18")]
+    public void Close_OfTheLastFile_ErrorsAndRequestsReachNobodyAndNothingIsKept()
+    {
+        long before = _host.Ledger.Outstanding(ResourceKind.Descriptor);
+        VfioDeviceFile second = _group.OpenDevice("0000:01:00.0");
+        Bind(VfioIrqs.Err, _events[0]);
+        Bind(VfioIrqs.Req, _events[1]);
+        Bind(VfioIrqs.Msix, _events[2], _events[3]);
+        _file.Dispose();
+
+        // Not the last file yet.
+        Assert.True(_device.SignalError());
+        Assert.Equal([1u, 0u, 0u, 0u], _events.Counts());
+        second.Dispose();
+        Assert.False(_device.SignalError());
+        _function.Port.SignalVector(0);
+        _function.Port.SignalVector(1);
+        _host.Unregister(_device);
+        Assert.All(_events.Counts(), static n => Assert.Equal(0u, n));
+        Assert.Equal(before, _host.Ledger.Outstanding(ResourceKind.Descriptor));
+        _host.Register(_device, _host.Groups[0]);
+    }
+
+    [Fact]
     [Trait("Row", "I4")]
     public void SetIrqs_FiveOfFourVectors_IsEinval() =>
         Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => Bind(VfioIrqs.Msix, [.. _events, _events[0]])));
