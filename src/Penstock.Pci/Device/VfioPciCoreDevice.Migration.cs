@@ -11,6 +11,10 @@ public partial class VfioPciCoreDevice
     /// <inheritdoc/>
     protected override MigrationOperations? Migration => _migration?.Operations;
 
+    /// <inheritdoc/>
+    /// <remarks>Every function can be logged: its port is its only way to memory.</remarks>
+    protected override LoggingOperations? Logging => _port.Dma.Logging;
+
     /// <summary>What configuration space and interrupts have beside the function's own tables.</summary>
     private DeviceStateTable DeclareCore()
     {

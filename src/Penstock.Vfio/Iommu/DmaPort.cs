@@ -77,9 +77,17 @@ public sealed partial class DmaPort
     public Errno Write(ulong iova, ReadOnlySpan<byte> source)
     {
         Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None ? domain!.Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand)
-            : errno == Errno.EFAULT && Access is { } access ? access.CopyDma(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand)
-            : errno;
+        if (errno == Errno.None)
+        {
+            errno = domain!.Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand);
+        }
+        else if (errno == Errno.EFAULT && Access is { } access)
+        {
+            errno = access.CopyDma(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand);
+        }
+
+        Written(iova, (ulong)source.Length);
+        return errno;
     }
 
     /// <summary>
@@ -108,15 +116,16 @@ public sealed partial class DmaPort
     {
         Errno errno = Find(out SoftwareDomain? domain);
         return errno == Errno.None
-            ? domain!.CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation)
+            ? Logged(domain!.CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation), iova, source.Length)
             : errno == Errno.EBUSY ? WriteLater(iova, source, cancellation)
-            : errno == Errno.EFAULT && Access is { } access ? access.CopyDmaAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation)
+            : errno == Errno.EFAULT && Access is { } access
+            ? Logged(access.CopyDmaAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation), iova, source.Length)
             : new(errno);
     }
 
     /// <summary>Enters a scope in which memory can be borrowed. While DMA is blocked nothing can.</summary>
     /// <returns>The scope; dispose it soon.</returns>
-    public DmaScope Enter() => Find(out SoftwareDomain? domain) == Errno.None ? new DmaScope(domain!) : default;
+    public DmaScope Enter() => Find(out SoftwareDomain? domain) == Errno.None ? new DmaScope(domain!, this) : default;
 
     /// <summary>Runs work on the strand, after the reply of the register call in progress has gone out.</summary>
     /// <param name="work">The work.</param>

@@ -10,15 +10,19 @@ namespace Penstock.Vfio;
 public readonly ref struct DmaScope
 {
     private readonly SoftwareDomain? _domain;
+    private readonly DmaPort? _port;
     private readonly ref long _slot;
     private readonly nint _table;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal DmaScope(SoftwareDomain domain)
+    internal DmaScope(SoftwareDomain domain, DmaPort? port = null)
     {
         _domain = domain;
+        _port = port;
         _slot = ref domain.Slots.Enter();
-        _table = domain.Table;
+
+        // Looked at inside: whoever starts logging waits for scopes from before. Without a table nothing is lent.
+        _table = port is { IsLogging: true } ? 0 : domain.Table;
     }
 
     /// <summary>Finds memory that may be touched directly. Thread rule: only on the thread that entered.</summary>
@@ -59,13 +63,14 @@ public readonly ref struct DmaScope
     public unsafe Errno TryHold(ulong iova, ulong length, DmaAccess access, out HeldMemory held)
     {
         held = default;
-        if (_table == 0 || length == 0)
+        nint table = _table != 0 ? _table : _domain?.Table ?? 0;
+        if (table == 0 || length == 0)
         {
             return Errno.EFAULT;
         }
 
         // SAFETY: as in TryBorrow.
-        TableEntry* entry = TranslationTable.Find((byte*)_table, iova);
+        TableEntry* entry = TranslationTable.Find((byte*)table, iova);
         ulong offset = iova - entry->Start;
         if (offset >= entry->Length)
         {
@@ -80,8 +85,14 @@ public readonly ref struct DmaScope
         UserMemory memory = _domain!.MemoryAt(entry->Memory);
         memory.Hold();
         ulong start = (entry->Flags & TableEntry.Direct) != 0 ? entry->Target - (ulong)memory.DirectAddress : entry->Target;
-        DirtyLog? log = (access & DmaAccess.Write) != 0 ? _domain.LogAt(entry->Memory) : null;
-        held = new HeldMemory(memory, start + offset, Math.Min(length, entry->Length - offset), log, offset);
+        bool writes = (access & DmaAccess.Write) != 0;
+        held = new HeldMemory(memory, start + offset, Math.Min(length, entry->Length - offset))
+        {
+            Log = writes ? _domain.LogAt(entry->Memory) : null,
+            LogOffset = offset,
+            Port = writes ? _port : null,
+            Iova = iova,
+        };
         return Errno.None;
     }
 
