@@ -49,10 +49,10 @@ public partial class VfioPciCoreDevice
         ApplyMemory();
     }
 
-    /// <summary>Users' mappings work while memory answers, and not while the function resets.</summary>
+    /// <summary>Users' mappings work while memory answers, and not while the function resets or may sleep.</summary>
     private void ApplyMemory()
     {
-        if (IsMemoryEnabled && !_isResetting)
+        if (IsMemoryEnabled && !_isResetting && !_maySleep)
         {
             RestoreMappings();
         }

@@ -7,6 +7,8 @@ namespace Penstock.Pci;
 public partial class VfioPciCoreDevice
 {
     private readonly VfioMigration? _migration;
+    private DeviceActivity _migrationAllows = DeviceActivity.Running;
+    private DeviceActivity _activity = DeviceActivity.Running;
 
     /// <inheritdoc/>
     protected override MigrationOperations? Migration => _migration?.Operations;
@@ -40,27 +42,40 @@ public partial class VfioPciCoreDevice
         return new VfioMigration(Name, new Moved(this, function, state), _log);
     }
 
-    private void SetActivity(IMigratableFunction function, DeviceActivity activity)
+    private void SetActivity(DeviceActivity activity) => _strand.RunOn(() =>
     {
+        _migrationAllows = activity;
+        ApplyActivity();
+    });
+
+    /// <summary>What the function may do: as much as its migration state allows, and nothing while it sleeps. On the strand.</summary>
+    private void ApplyActivity()
+    {
+        DeviceActivity activity = _sleeps ? DeviceActivity.Stopped : _migrationAllows;
         if (activity == DeviceActivity.Running)
         {
             ResumeInterrupts();
             _port.Dma.Resume();
-            _strand.RunOn(() => function.ActivityChanged(activity));
             _strand.Thaw();
-            return;
-        }
-
-        _strand.Freeze();
-        _strand.RunOn(() => function.ActivityChanged(activity));
-        _port.Dma.Suspend();
-        if (activity == DeviceActivity.Stopped)
-        {
-            SuspendInterrupts();
         }
         else
         {
-            ResumeInterrupts();
+            _strand.Freeze();
+            _port.Dma.Suspend();
+            if (activity == DeviceActivity.Stopped)
+            {
+                SuspendInterrupts();
+            }
+            else
+            {
+                ResumeInterrupts();
+            }
+        }
+
+        if (activity != _activity)
+        {
+            _activity = activity;
+            (_function as IMigratableFunction)?.ActivityChanged(activity);
         }
     }
 
@@ -70,7 +85,7 @@ public partial class VfioPciCoreDevice
 
         public ulong EstimatedSize => state.EstimatedSize;
 
-        public void SetActivity(DeviceActivity activity) => device.SetActivity(function, activity);
+        public void SetActivity(DeviceActivity activity) => device.SetActivity(activity);
 
         public MigrationSource Save(bool stopped) => state.Save(stopped);
 

@@ -47,12 +47,7 @@ public partial class VfioPciCoreDevice
 
         using (_strand.EnterRegisterCall())
         {
-            return region switch
-            {
-                <= VfioRegions.Bar5 => ReadBar((int)region, offset, data, out transferred),
-                VfioRegions.Config => ReadConfig(offset, data, out transferred),
-                _ => Errno.EINVAL,
-            };
+            return _maySleep ? ReadAwake(region, offset, data, out transferred) : ReadRegion(region, offset, data, out transferred);
         }
     }
 
@@ -67,12 +62,7 @@ public partial class VfioPciCoreDevice
 
         using (_strand.EnterRegisterCall())
         {
-            return region switch
-            {
-                <= VfioRegions.Bar5 => WriteBar((int)region, offset, data, out transferred),
-                VfioRegions.Config => WriteConfig(offset, data, out transferred),
-                _ => Errno.EINVAL,
-            };
+            return _maySleep ? WriteAwake(region, offset, data, out transferred) : WriteRegion(region, offset, data, out transferred);
         }
     }
 
@@ -83,6 +73,28 @@ public partial class VfioPciCoreDevice
         return region <= VfioRegions.Bar5 && _config.Bar((int)region)?.Memory is { } memory
             ? memory
             : throw new VfioException(Errno.EINVAL, $"mapping region {region} of {Name}", "there is no memory behind it");
+    }
+
+    private Errno ReadRegion(uint region, ulong offset, Span<byte> data, out int transferred)
+    {
+        transferred = 0;
+        return region switch
+        {
+            <= VfioRegions.Bar5 => ReadBar((int)region, offset, data, out transferred),
+            VfioRegions.Config => ReadConfig(offset, data, out transferred),
+            _ => Errno.EINVAL,
+        };
+    }
+
+    private Errno WriteRegion(uint region, ulong offset, ReadOnlySpan<byte> data, out int transferred)
+    {
+        transferred = 0;
+        return region switch
+        {
+            <= VfioRegions.Bar5 => WriteBar((int)region, offset, data, out transferred),
+            VfioRegions.Config => WriteConfig(offset, data, out transferred),
+            _ => Errno.EINVAL,
+        };
     }
 
     private Errno ReadBar(int index, ulong offset, Span<byte> data, out int transferred)

@@ -40,6 +40,9 @@ public partial class VfioPciCoreDevice
             ResetFunction(PciResetKind.Bus);
             Replace(ref _error, null);
             Replace(ref _request, null);
+            LeaveLowPower();
+            _migration?.Close();
+            _port.Dma.Logging.Stop!();
         }
     }
 
