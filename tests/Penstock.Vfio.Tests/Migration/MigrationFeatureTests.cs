@@ -1,0 +1,403 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.Vfio;
+
+namespace Penstock.Vfio.Tests;
+
+public sealed class MigrationFeatureTests
+{
+    [Fact]
+    public void Migration_Flags_AreTheDevices()
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration(MigrationFlags.StopCopy | MigrationFlags.P2P));
+        VfioFeatureMigration flags = default;
+        Assert.Equal(Errno.None, rig.File.Call(VfioFeature.Migration, Feature.Get, ref flags));
+        Assert.Equal(MigrationFlags.StopCopy | MigrationFlags.P2P, flags.Flags);
+        VfioFeatureMigrationDataSize size = default;
+        Assert.Equal(Errno.None, rig.File.Call(VfioFeature.MigrationDataSize, Feature.Get, ref size));
+        Assert.Equal(1234ul, size.StopCopyLength);
+    }
+
+    [Theory]
+    [Trait("Row", "M2")]
+    [InlineData(0, MigrationFlags.All)]
+    [InlineData(8, MigrationFlags.All)]
+    [InlineData(uint.MaxValue, MigrationFlags.All)]
+    [InlineData(5, MigrationFlags.StopCopy | MigrationFlags.PreCopy)]
+    [InlineData(6, MigrationFlags.StopCopy | MigrationFlags.P2P)]
+    [InlineData(7, MigrationFlags.StopCopy | MigrationFlags.PreCopy)]
+    public void Set_StateThatIsNone_EINVALAndNothingChanges(uint state, MigrationFlags flags)
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration(flags));
+        Assert.Equal(Errno.EINVAL, rig.File.SetState((MigrationState)state, out int descriptor));
+        Assert.Equal(-1, descriptor);
+        Assert.Equal(MigrationState.Running, rig.File.GetState());
+    }
+
+    [Theory]
+    [Trait("Row", "M3")]
+    [InlineData(MigrationState.Running)]
+    [InlineData(MigrationState.RunningP2P)]
+    [InlineData(MigrationState.Stop)]
+    [InlineData(MigrationState.StopCopy)]
+    [InlineData(MigrationState.Resuming)]
+    [InlineData(MigrationState.PreCopy)]
+    [InlineData(MigrationState.PreCopyP2P)]
+    public void Set_StateThatItHas_NothingAndNoFile(MigrationState state)
+    {
+        var script = new ScriptedMigration();
+        using MovableRig rig = MovableRig.With(script);
+        Assert.Equal(Errno.None, rig.File.SetState(state, out int first));
+        script.Activities.Clear();
+        Assert.Equal(Errno.None, rig.File.SetState(state, out int descriptor));
+        Assert.Equal(-1, descriptor);
+        Assert.Empty(script.Activities);
+        Assert.True(first == -1 || !rig.Data(first).IsDead);
+    }
+
+    [Fact]
+    [Trait("Row", "M4")]
+    public void Set_PreCopyFromStopCopy_EINVALAndStateKept()
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration());
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.StopCopy, out int data));
+        Assert.Equal(Errno.EINVAL, rig.File.SetState(MigrationState.PreCopy, out int descriptor));
+        Assert.Equal(-1, descriptor);
+        Assert.Equal(MigrationState.StopCopy, rig.File.GetState());
+        Assert.False(rig.Data(data).IsDead);
+    }
+
+    [Fact]
+    [Trait("Row", "M5")]
+    public void Set_FromPreCopyToStopCopy_OneFileForAll()
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration());
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.PreCopy, out int data));
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.PreCopyP2P, out int none));
+        Assert.Equal(-1, none);
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.StopCopy, out none));
+        Assert.Equal(-1, none);
+        Span<byte> bytes = stackalloc byte[100];
+        Assert.Equal(Errno.None, rig.Data(data).Read(bytes, out int read));
+        Assert.Equal(10, read);
+        Assert.Equal(Errno.None, rig.Data(data).Read(bytes, out read));
+        Assert.Equal(3, read);
+    }
+
+    [Fact]
+    [Trait("Row", "M6")]
+    public void Set_DriverFailsInTheMiddle_ErrorNoFileAndReachedState()
+    {
+        var script = new ScriptedMigration
+        {
+            OnActivity = static a =>
+            {
+                if (a == DeviceActivity.Stopped)
+                {
+                    throw new VfioException(Errno.EBUSY, "stopping", "the test wants it");
+                }
+            },
+        };
+        using MovableRig rig = MovableRig.With(script);
+        Assert.Equal(Errno.EBUSY, rig.File.SetState(MigrationState.StopCopy, out int descriptor));
+        Assert.Equal(-1, descriptor);
+        Assert.Equal(MigrationState.RunningP2P, rig.File.GetState());
+    }
+
+    [Fact]
+    public void Set_DriverThrowsAnything_EIO()
+    {
+        var script = new ScriptedMigration { OnActivity = static _ => throw new InvalidOperationException("a bug") };
+        using MovableRig rig = MovableRig.With(script);
+        Assert.Equal(Errno.EIO, rig.File.SetState(MigrationState.Stop, out _));
+    }
+
+    [Fact]
+    [Trait("Row", "M7")]
+    public void Error_OnlyResetLeadsOut()
+    {
+        var script = new ScriptedMigration { OnFinish = static () => throw new VfioException(Errno.EINVAL, "loading", "rubbish") };
+        using MovableRig rig = MovableRig.With(script);
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.Resuming, out _));
+        Assert.Equal(Errno.EINVAL, rig.File.SetState(MigrationState.Stop, out _));
+        Assert.Equal(MigrationState.Error, rig.File.GetState());
+        for (uint state = 0; state < 9; state++)
+        {
+            Assert.Equal(Errno.EINVAL, rig.File.SetState((MigrationState)state, out int descriptor));
+            Assert.Equal(-1, descriptor);
+        }
+
+        Assert.Equal(Errno.None, rig.Reset());
+        Assert.Equal(MigrationState.Running, rig.File.GetState());
+        Assert.Equal(DeviceActivity.Running, script.Activities[^1]);
+    }
+
+    [Theory]
+    [Trait("Row", "M8")]
+    [InlineData(MigrationState.StopCopy)]
+    [InlineData(MigrationState.PreCopy)]
+    [InlineData(MigrationState.Resuming)]
+    public void Data_SessionLeft_ENODEV(MigrationState state)
+    {
+        foreach (bool byReset in (bool[])[false, true])
+        {
+            using MovableRig rig = MovableRig.With(new ScriptedMigration());
+            Assert.Equal(Errno.None, rig.File.SetState(state, out int descriptor));
+            MigrationDataFile data = rig.Data(descriptor);
+            Assert.Equal(Errno.None, byReset ? rig.Reset() : rig.File.SetState(MigrationState.Running, out _));
+            byte[] bytes = new byte[8];
+            Errno errno = state == MigrationState.Resuming ? data.Write(bytes, out _) : data.Read(bytes, out _);
+            Assert.Equal(Errno.ENODEV, errno);
+            if (state != MigrationState.Resuming)
+            {
+                Assert.Equal(Errno.ENODEV, Assert.Throws<VfioException>(() => data.Ioctl(VfioPrecopyInfo.Request, Info(24))).Errno);
+            }
+
+            // The next session is another file.
+            Assert.Equal(Errno.None, rig.File.SetState(state, out int next));
+            Assert.NotEqual(descriptor, next);
+            Assert.True(data.IsDead);
+        }
+    }
+
+    [Fact]
+    [Trait("Row", "M9")]
+    public void Data_Drained_ENOMSGWhileItWorksThenEnd()
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration());
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.PreCopy, out int descriptor));
+        MigrationDataFile data = rig.Data(descriptor);
+        byte[] bytes = new byte[10];
+        Assert.Equal(Errno.None, data.Read(bytes, out int read));
+        Assert.Equal(10, read);
+        Assert.Equal(Errno.ENOMSG, data.Read(bytes, out read));
+        Assert.Equal(0, read);
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.StopCopy, out _));
+        Assert.Equal(Errno.None, data.Read(bytes, out read));
+        Assert.Equal(3, read);
+        Assert.Equal(Errno.None, data.Read(bytes, out read));
+        Assert.Equal(0, read);
+    }
+
+    [Fact]
+    public async Task Data_NothingYet_WaitsUnlessNonBlocking()
+    {
+        var script = new ScriptedMigration();
+        using MovableRig rig = MovableRig.With(script);
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.PreCopy, out int descriptor));
+        MigrationDataFile data = rig.Data(descriptor);
+        byte[] bytes = new byte[10];
+        Assert.Equal(Errno.None, data.Read(bytes, out _));
+        script.Source!.Later = true;
+        data.NonBlocking = true;
+        Assert.Equal(Errno.EAGAIN, data.Read(bytes, out _));
+        data.NonBlocking = false;
+        int read = 0;
+        Task<Errno> reading = Task.Run(() => data.Read(bytes, out read));
+        script.Source.Dirty = 4;
+        Assert.Equal(Errno.None, await reading.WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(4, read);
+        reading = Task.Run(() => data.Read(bytes, out _));
+        Assert.Equal(Errno.None, rig.Reset());
+        Assert.Equal(Errno.ENODEV, await reading.WaitAsync(TimeSpan.FromSeconds(30)));
+    }
+
+    [Fact]
+    [Trait("Row", "M10")]
+    public void Data_Positional_ESPIPE()
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration());
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.StopCopy, out int descriptor));
+        byte[] bytes = new byte[8];
+        Assert.Equal(Errno.ESPIPE, rig.Data(descriptor).Read(bytes, 0));
+        Assert.Equal(Errno.ESPIPE, rig.Data(descriptor).Write(bytes, 4096));
+        Assert.Equal(Errno.EBADF, rig.Data(descriptor).Write(bytes, out _));
+        Assert.Equal(Errno.None, rig.Data(descriptor).Read(bytes, out int read));
+        Assert.Equal(8, read);
+    }
+
+    [Fact]
+    [Trait("Row", "M11")]
+    public void PrecopyInfo_OtherRequestShortOrStopped_Refused()
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration());
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.PreCopy, out int descriptor));
+        MigrationDataFile data = rig.Data(descriptor);
+        byte[] info = Info(24);
+        Assert.Equal(Errno.ENOTTY, Assert.Throws<VfioException>(() => data.Ioctl((uint)VfioDeviceRequest.GetInfo, info)).Errno);
+        Assert.Equal(Errno.EINVAL, Assert.Throws<VfioException>(() => data.Ioctl(VfioPrecopyInfo.Request, Info(23))).Errno);
+        Assert.Equal(0, data.Ioctl(VfioPrecopyInfo.Request, info));
+        Assert.Equal((10ul, 0ul), Counts(info));
+        Assert.Equal(Errno.None, data.Read(new byte[6], out _));
+        Assert.Equal(0, data.Ioctl(VfioPrecopyInfo.Request, info));
+        Assert.Equal((4ul, 0ul), Counts(info));
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.PreCopyP2P, out _));
+        Assert.Equal(0, data.Ioctl(VfioPrecopyInfo.Request, info));
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.StopCopy, out _));
+        Assert.Equal(Errno.EINVAL, Assert.Throws<VfioException>(() => data.Ioctl(VfioPrecopyInfo.Request, info)).Errno);
+    }
+
+    [Fact]
+    [Trait("Row", "M12")]
+    public void PrecopyInfo_Flags_OnlyForUsersThatSetFeature12()
+    {
+        var script = new ScriptedMigration();
+        using MovableRig rig = MovableRig.With(script);
+        Assert.Equal(Errno.None, rig.File.SetState(MigrationState.PreCopy, out int descriptor));
+        MigrationDataFile data = rig.Data(descriptor);
+        script.Source!.Restart = true;
+        byte[] info = Info(24, flags: 0xdead);
+        Assert.Equal(0, data.Ioctl(VfioPrecopyInfo.Request, info));
+        Assert.Equal(0xdeadu, (uint)MemoryMarshal.Read<VfioPrecopyInfo>(info).Flags);
+        Assert.Equal((10ul, 0ul), Counts(info));
+
+        Assert.Equal(Errno.None, rig.File.Call(VfioFeature.MigrationPrecopyInfo2, Feature.Set));
+        script.Source.Dirty = 5;
+        Assert.Equal(0, data.Ioctl(VfioPrecopyInfo.Request, info));
+        Assert.Equal(VfioPrecopyFlags.Restart, MemoryMarshal.Read<VfioPrecopyInfo>(info).Flags);
+        Assert.Equal((20ul, 0ul), Counts(info));
+        Assert.Equal(0, data.Ioctl(VfioPrecopyInfo.Request, info));
+        Assert.Equal(VfioPrecopyFlags.None, MemoryMarshal.Read<VfioPrecopyInfo>(info).Flags);
+    }
+
+    [Fact]
+    public void Feature12_NextUser_StartsWithoutIt()
+    {
+        var script = new ScriptedMigration();
+        var device = new MovableDevice { Machine = new VfioMigration("movable", script) };
+        var host = new VfioHost();
+        IommuGroup group = host.AddIommuUnit("unit").CreateGroup();
+        host.Register(device, group);
+        for (int user = 0; user < 2; user++)
+        {
+            using VfioGroup file = host.OpenGroup(group.Number, Caller.Current);
+            using VfioContainer container = host.OpenContainer(Caller.Current);
+            file.SetContainer(container);
+            container.SetIommu(VfioIommuType.Type1V2);
+            using VfioDeviceFile opened = file.OpenDevice(device.Name);
+            using MigrationDataFile data = opened.SetMigrationState(MigrationState.PreCopy)!;
+            var flags = (VfioPrecopyFlags)0xdead;
+            data.GetPrecopyInfo(ref flags);
+            Assert.Equal(0xdeadu, (uint)flags);
+            opened.AllowMigrationRestarts();
+            data.GetPrecopyInfo(ref flags);
+            Assert.Equal(VfioPrecopyFlags.None, flags);
+        }
+
+        Assert.Equal(MigrationState.Running, device.Machine.State);
+    }
+
+    [Fact]
+    [Trait("Row", "M16")]
+    public async Task Reset_DuringSet_IsDoneAtItsEndWithoutDeadlock()
+    {
+        using var stopping = new ManualResetEventSlim();
+        using var goOn = new ManualResetEventSlim();
+        var script = new ScriptedMigration
+        {
+            OnActivity = a =>
+            {
+                if (a == DeviceActivity.Stopped)
+                {
+                    stopping.Set();
+                    Assert.True(goOn.Wait(TimeSpan.FromSeconds(30)));
+                }
+            },
+        };
+        using MovableRig rig = MovableRig.With(script);
+        int descriptor = 0;
+        Task<Errno> setting = Task.Run(() => rig.File.SetState(MigrationState.StopCopy, out descriptor));
+        Assert.True(stopping.Wait(TimeSpan.FromSeconds(30)));
+
+        // The reset does not wait for what waits here.
+        Assert.Equal(Errno.None, rig.Reset());
+        Assert.False(setting.IsCompleted);
+        goOn.Set();
+        Assert.Equal(Errno.None, await setting.WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(MigrationState.Running, rig.File.GetState());
+        Assert.Equal(DeviceActivity.Running, script.Activities[^1]);
+        Assert.Equal(Errno.ENODEV, rig.Data(descriptor).Read(new byte[1], out _));
+    }
+
+    [Fact]
+    public async Task Reset_AgainstSets_NeverStuckAndConsistent()
+    {
+        using MovableRig rig = MovableRig.With(new ScriptedMigration());
+        MigrationState[] states = [MigrationState.Stop, MigrationState.StopCopy, MigrationState.PreCopy, MigrationState.Resuming, MigrationState.Running];
+        Task setting = Task.Run(() =>
+        {
+            for (int i = 0; i < 3000; i++)
+            {
+                rig.File.SetState(states[i % states.Length], out _);
+            }
+        });
+        Task resetting = Task.Run(() =>
+        {
+            while (!setting.IsCompleted)
+            {
+                Assert.Equal(Errno.None, rig.Reset());
+            }
+        });
+        await Task.WhenAll(setting, resetting).WaitAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal(Errno.None, rig.Reset());
+        Assert.Equal(MigrationState.Running, rig.File.GetState());
+    }
+
+    [Theory]
+    [Trait("Row", "M17")]
+    [InlineData(true, false, false, MigrationFlags.All)]
+    [InlineData(false, true, false, MigrationFlags.All)]
+    [InlineData(false, false, true, MigrationFlags.All)]
+    [InlineData(false, false, false, MigrationFlags.P2P | MigrationFlags.PreCopy)]
+    public void Register_IncompleteMigration_EINVAL(bool noSet, bool noGet, bool noSize, MigrationFlags flags)
+    {
+        var device = new MovableDevice
+        {
+            Moves = new MigrationOperations
+            {
+                Flags = flags,
+                SetState = noSet ? null : static _ => null,
+                GetState = noGet ? null : static () => MigrationState.Running,
+                GetDataSize = noSize ? null : static () => 0,
+            },
+        };
+        AssertNotRegistered(device);
+    }
+
+    [Theory]
+    [Trait("Row", "M17")]
+    [InlineData(true, false, false)]
+    [InlineData(false, true, false)]
+    [InlineData(false, false, true)]
+    public void Register_IncompleteLogging_EINVAL(bool noStart, bool noStop, bool noReport) => AssertNotRegistered(new MovableDevice
+    {
+        Logs = new LoggingOperations
+        {
+            Start = noStart ? null : static (_, page) => page,
+            Stop = noStop ? null : static () => { },
+            Report = noReport ? null : static (_, _) => { },
+        },
+    });
+
+    private static void AssertNotRegistered(MovableDevice device)
+    {
+        using var host = new VfioHost();
+        IommuGroup group = host.AddIommuUnit("unit").CreateGroup();
+        Assert.Equal(Errno.EINVAL, Assert.Throws<VfioException>(() => host.Register(device, group)).Errno);
+        Assert.Empty(host.Devices);
+        Assert.Equal(Errno.ENODEV, Assert.Throws<VfioException>(() => host.OpenGroup(group.Number, Caller.Current)).Errno);
+    }
+
+    private static byte[] Info(uint size, uint flags = 0)
+    {
+        byte[] bytes = new byte[24];
+        MemoryMarshal.Write(bytes, new VfioPrecopyInfo { ArgumentSize = size, Flags = (VfioPrecopyFlags)flags });
+        return bytes;
+    }
+
+    private static (ulong Initial, ulong Dirty) Counts(byte[] info)
+    {
+        VfioPrecopyInfo read = MemoryMarshal.Read<VfioPrecopyInfo>(info);
+        return (read.InitialBytes, read.DirtyBytes);
+    }
+}
