@@ -120,6 +120,7 @@ public partial class VfioPciCoreDevice
                 _maySleep = true;
                 _wakeup = wakeup;
                 entered = true;
+                ApplyMemory();
             }
         });
         if (!entered)
@@ -135,6 +136,7 @@ public partial class VfioPciCoreDevice
         _wakeup?.Dispose();
         _wakeup = null;
         WakeUp();
+        ApplyMemory();
     }
 
     private void FallAsleep()
@@ -167,6 +169,7 @@ public partial class VfioPciCoreDevice
         {
             _maySleep = false;
             _wakeup = null;
+            ApplyMemory();
             _ = wakeup.Signal();
             wakeup.Dispose();
         }
