@@ -10,12 +10,45 @@ public sealed class DeviceCatalogTests
     [Fact]
     public void BuiltIn_EachEntry_MakesAFunctionWithTheListedIds()
     {
-        Assert.Equal(["idio16", "edu", "bench"], DeviceCatalog.BuiltIn.Entries.Select(entry => entry.Name));
-        foreach (var entry in DeviceCatalog.BuiltIn.Entries)
+        Assert.Equal(["idio16", "edu", "bench", "gpio-mdev"], DeviceCatalog.BuiltIn.Entries.Select(entry => entry.Name));
+        foreach (var entry in DeviceCatalog.BuiltIn.Entries.Where(entry => entry.ParentFactory is null))
         {
             using var device = DeviceCatalog.BuiltIn.Create(entry.Name, None);
             Assert.Equal(entry.Ids, $"{device.Function.Description.VendorId:x4}:{device.Function.Description.DeviceId:x4}");
         }
+    }
+
+    [Fact]
+    public void CreateParent_GpioBank_HasTheInstancesAskedFor()
+    {
+        ServedParent parent = DeviceCatalog.BuiltIn.CreateParent("gpio-mdev", new Dictionary<string, string> { ["instances"] = "3" });
+        Assert.Equal(3, parent.Instances.Distinct().Count());
+        Assert.Equal(3, parent.Driver.MaxInstances);
+        string uuid = parent.Instances[0].ToString();
+        Assert.Equal(
+            [parent.Instances[0]],
+            DeviceCatalog.BuiltIn.CreateParent("gpio-mdev", new Dictionary<string, string> { ["instances"] = "1", ["uuids"] = uuid }).Instances);
+    }
+
+    [Theory]
+    [InlineData("instances", "0", "0 is out of range; allowed are 1 to 64")]
+    [InlineData("uuids", "83b8f4f2", "'83b8f4f2' is not a UUID")]
+    [InlineData("uuids", "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "2 different UUIDs are needed")]
+    [InlineData("uuids", "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001,83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "2 different UUIDs are needed")]
+    public void CreateParent_BadOption_SaysWhatIsRight(string name, string value, string expected)
+    {
+        var error = Assert.Throws<VfioException>(
+            () => DeviceCatalog.BuiltIn.CreateParent("gpio-mdev", new Dictionary<string, string> { [name] = value }));
+        Assert.Equal(Errno.EINVAL, error.Errno);
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Create_ParentForDeviceOrTheOtherWayRound_EINVAL()
+    {
+        Assert.Equal(Errno.EINVAL, Assert.Throws<VfioException>(() => DeviceCatalog.BuiltIn.Create("gpio-mdev", None)).Errno);
+        Assert.Equal(Errno.EINVAL, Assert.Throws<VfioException>(() => DeviceCatalog.BuiltIn.CreateParent("idio16", None)).Errno);
+        Assert.Throws<ArgumentException>(() => new DeviceCatalog([new DeviceEntry { Name = "x", Summary = "x", VendorId = 1, DeviceId = 1 }]));
     }
 
     [Fact]
@@ -24,7 +57,7 @@ public sealed class DeviceCatalogTests
         var error = Assert.Throws<VfioException>(() => DeviceCatalog.BuiltIn.Create("floppy", None));
         Assert.Equal(Errno.ENODEV, error.Errno);
         Assert.Contains("floppy", error.Message, StringComparison.Ordinal);
-        Assert.Contains("idio16, edu, bench", error.Message, StringComparison.Ordinal);
+        Assert.Contains("idio16, edu, bench, gpio-mdev", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]

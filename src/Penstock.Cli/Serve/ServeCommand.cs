@@ -14,7 +14,7 @@ internal static class ServeCommand
         Required = true,
         Recursive = true,
         HelpName = "PATH",
-        Description = "The Unix socket to listen on, at most 107 bytes.",
+        Description = "The Unix socket to listen on, at most 107 bytes; for several devices a folder, or a path with %n or %u in it.",
     };
 
     private static readonly Option<bool> Once = new("--once") { Recursive = true, Description = "End when the first client has gone." };

@@ -9,17 +9,30 @@ namespace Penstock.Cli.Serve;
 /// <summary>One run of <c>penstock serve</c>.</summary>
 internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Output output)
 {
-    private SessionEnd? _lastEnd;
+    private readonly Lock _gate = new();
+    private readonly Dictionary<int, SessionEnd> _lastEnds = [];
 
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
         DeviceEntry entry = catalog.Find(options.Device);
-        SocketPath.Check(options.Socket);
-        using ServedDevice device = CreateDevice();
+        using IServing serving = Create(entry);
+        foreach (ServedSocket socket in serving.Sockets)
+        {
+            SocketPath.Check(socket.Path);
+        }
+
         using MessageRecorder? recorder = options.RecordFile is string file ? StartRecording(file) : null;
-        using PciFunctionServer server = Listen(device, recorder);
-        Announce(entry, device);
-        if (device.Console is IDeviceConsole console)
+        Listen(serving, recorder);
+        if (serving.Sockets is [{ Uuid: null } only])
+        {
+            Announce(entry, serving, only);
+        }
+        else
+        {
+            AnnounceParent(entry, serving);
+        }
+
+        if (serving.Console is IDeviceConsole console)
         {
             console.Notice += Say;
             new StandardInputConsole(console, Answer).Start();
@@ -29,23 +42,40 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         var stopped = new TaskCompletionSource();
         using (cancellation.Register(stopped.SetResult))
         {
-            Task ended = Task.Factory.StartNew(
-                () => server.Wait(Timeout.InfiniteTimeSpan), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            Task ended = Task.Factory.StartNew(serving.Wait, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             await Task.WhenAny(ended, stopped.Task);
         }
 
-        return stopped.Task.IsCompleted || (options.Once && _lastEnd is { Kind: SessionEndKind.ClientClosed or SessionEndKind.ClientVanished })
-            ? ExitStatus.Done
-            : throw new IOException(_lastEnd is { } end && options.Once
-                ? $"the client was not served to its end: {end.Reason}"
-                : "the server ended by itself; the line above says why");
+        if (stopped.Task.IsCompleted)
+        {
+            return ExitStatus.Done;
+        }
+
+        lock (_gate)
+        {
+            bool served = _lastEnds.Count == serving.Sockets.Count;
+            SessionEnd[] bad = [.. _lastEnds.Values.Where(e => e.Kind is not (SessionEndKind.ClientClosed or SessionEndKind.ClientVanished))];
+            return options.Once && served && bad.Length == 0
+                ? ExitStatus.Done
+                : throw new IOException(options.Once && bad.Length != 0
+                    ? $"the client was not served to its end: {bad[0].Reason}"
+                    : "the server ended by itself; the line above says why");
+        }
     }
 
-    private ServedDevice CreateDevice()
+    private IServing Create(DeviceEntry entry)
     {
         try
         {
-            return catalog.Create(options.Device, options.DeviceOptions);
+            if (entry.ParentFactory is null)
+            {
+                SocketPath.Check(options.Socket);
+                return new FunctionServing(catalog.Create(options.Device, options.DeviceOptions), options.Socket);
+            }
+
+            return options.RecordFile is null
+                ? new ParentServing(catalog.CreateParent(options.Device, options.DeviceOptions), options.Socket, output.Note)
+                : throw new UsageException("--record takes one device, and this are several; serve one kind of them by itself");
         }
         catch (VfioException wrong) when (wrong.Errno == Errno.EINVAL)
         {
@@ -73,59 +103,107 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         }
     }
 
-    private PciFunctionServer Listen(ServedDevice device, MessageRecorder? recorder)
+    private void Listen(IServing serving, MessageRecorder? recorder)
     {
-        var serverOptions = new VfioUserServerOptions
+        int listening = 0;
+        try
+        {
+            serving.Start(i => OptionsFor(serving, listening = i, recorder));
+        }
+        catch (SystemCallException refused)
+        {
+            string path = serving.Sockets[listening].Path;
+            throw new IOException($"cannot listen on '{path}': {SocketPath.Explain(path, refused)}", refused);
+        }
+    }
+
+    private VfioUserServerOptions OptionsFor(IServing serving, int position, MessageRecorder? recorder)
+    {
+        // Of several devices each line and event says which it is about.
+        int? instance = serving.Sockets[position].Uuid is null ? null : position;
+        string prefix = instance is null ? "" : $"{position}: ";
+        return new VfioUserServerOptions
         {
             Once = options.Once,
             Guard = options.Guard,
             Processor = options.Processor,
             Observer = recorder,
-            Log = output.Note,
-            ClientConnected = Connected,
-            ClientEnded = Ended,
+            Log = line => output.Note(prefix + line),
+            ClientConnected = () => Connected(prefix, instance),
+            ClientEnded = end => Ended(position, instance, end),
         };
-        try
-        {
-            return PciFunctionServer.Serve(device.Function, options.Socket, serverOptions);
-        }
-        catch (SystemCallException refused)
-        {
-            throw new IOException($"cannot listen on '{options.Socket}': {SocketPath.Explain(options.Socket, refused)}", refused);
-        }
     }
 
-    private void Announce(DeviceEntry entry, ServedDevice device)
+    private void Announce(DeviceEntry entry, IServing serving, ServedSocket socket)
     {
-        string[] arguments = QemuArguments.For(options.Socket);
-        string shell = QemuArguments.Shell(arguments);
-        output.Line($"{entry.Name} ({entry.Ids}) is served on {options.Socket}. Arguments for QEMU 11 or newer:");
+        string[] arguments = QemuArguments.For(socket.Path);
+        output.Line($"{entry.Name} ({entry.Ids}) is served on {socket.Path}. Arguments for QEMU 11 or newer:");
         output.Line();
-        output.Line($"  {shell}");
+        output.Line($"  {QemuArguments.Shell(arguments)}");
         output.Line();
         output.Line("For a guest with more memory change both 512M.");
-        output.Line(device.Console is null ? "Ctrl-C ends." : "Commands on standard input: 'help' lists them. Ctrl-C ends.");
-        output.Object(new JsonObject
+        Close(serving);
+        output.Object(Describe(new JsonObject { ["event"] = "serving", ["device"] = entry.Name, ["ids"] = entry.Ids }, socket, arguments));
+    }
+
+    private void AnnounceParent(DeviceEntry entry, IServing serving)
+    {
+        var instances = new JsonArray();
+        output.Line($"{entry.Name} ({entry.Ids}) is served as {serving.Sockets.Count} mediated devices. Arguments for QEMU 11 or newer:");
+        foreach (ServedSocket socket in serving.Sockets)
         {
-            ["event"] = "serving",
-            ["device"] = entry.Name,
-            ["ids"] = entry.Ids,
-            ["socket"] = options.Socket,
-            ["qemu"] = shell,
-            ["qemu_arguments"] = new JsonArray([.. arguments.Select(a => (JsonNode)a)]),
-        });
+            string[] arguments = QemuArguments.For(socket.Path);
+            output.Line();
+            output.Line($"{instances.Count}: {socket.Uuid} on {socket.Path}");
+            output.Line($"  {QemuArguments.Shell(arguments)}");
+            instances.Add((JsonNode)Describe(new JsonObject { ["instance"] = instances.Count, ["uuid"] = socket.Uuid }, socket, arguments));
+        }
+
+        output.Line();
+        output.Line("A guest with several of them takes the arguments of one and only -device of the others. For more memory change both 512M.");
+        Close(serving);
+        output.Object(new JsonObject { ["event"] = "serving", ["device"] = entry.Name, ["ids"] = entry.Ids, ["instances"] = instances });
     }
 
-    private void Connected()
+    private void Close(IServing serving) =>
+        output.Line(serving.Console is null ? "Ctrl-C ends." : "Commands on standard input: 'help' lists them. Ctrl-C ends.");
+
+    private static JsonObject Describe(JsonObject about, ServedSocket socket, string[] arguments)
     {
-        output.Note("client connected");
-        output.Object(new JsonObject { ["event"] = "connected" });
+        about["socket"] = socket.Path;
+        about["qemu"] = QemuArguments.Shell(arguments);
+        about["qemu_arguments"] = new JsonArray([.. arguments.Select(a => (JsonNode)a)]);
+        return about;
     }
 
-    private void Ended(SessionEnd end)
+    private void Connected(string prefix, int? instance)
     {
-        _lastEnd = end;
-        output.Object(new JsonObject { ["event"] = "ended", ["kind"] = end.Kind.ToString(), ["reason"] = end.Reason });
+        output.Note($"{prefix}client connected");
+        output.Object(Event("connected", instance));
+    }
+
+    private void Ended(int position, int? instance, SessionEnd end)
+    {
+        lock (_gate)
+        {
+            _lastEnds[position] = end;
+        }
+
+        JsonObject about = Event("ended", instance);
+        about["kind"] = end.Kind.ToString();
+        about["reason"] = end.Reason;
+        output.Object(about);
+    }
+
+    private static JsonObject Event(string name, int? instance)
+    {
+        var about = new JsonObject { ["event"] = name };
+        if (instance is not null)
+        {
+            about["instance"] = instance;
+        }
+
+        return about;
     }
 
     private void Say(string line)

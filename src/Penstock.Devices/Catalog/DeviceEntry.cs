@@ -20,9 +20,12 @@ public sealed class DeviceEntry
 
     /// <summary>
     /// Makes one device from checked options. Throws <see cref="Penstock.Vfio.VfioException"/> with EINVAL for a value that makes no sense,
-    /// with another errno when something outside (a file, memory) is at fault.
+    /// with another errno when something outside (a file, memory) is at fault. Null for a parent.
     /// </summary>
-    public required Func<DeviceOptions, ServedDevice> Factory { get; init; }
+    public Func<DeviceOptions, ServedDevice>? Factory { get; init; }
+
+    /// <summary>For an entry that is served as several mediated devices: makes their parent, as <see cref="Factory"/> makes a device.</summary>
+    public Func<DeviceOptions, ServedParent>? ParentFactory { get; init; }
 
     /// <summary>Vendor and device id as tools print them, for example <c>494f:0dc8</c>.</summary>
     public string Ids => $"{VendorId:x4}:{DeviceId:x4}";
