@@ -72,7 +72,7 @@ public sealed partial class VfioContainer : IDisposable
         lock (_gate)
         {
             ThrowIfClosed();
-            return _backend?.Reports(extension) ?? Host.BackendDrivers.Any(d => d.Reports(extension));
+            return _backend?.Reports(extension) ?? Host.BackendDrivers.Any(d => d.Reports(extension) && (_groups.Count == 0 || IsAllowed(d)));
         }
     }
 
@@ -99,7 +99,7 @@ public sealed partial class VfioContainer : IDisposable
             }
 
             VfioException? last = null;
-            foreach (IommuBackendDriver driver in Host.BackendDrivers.Where(d => d.Reports(type)))
+            foreach (IommuBackendDriver driver in Host.BackendDrivers.Where(d => d.Reports(type) && IsAllowed(d)))
             {
                 try
                 {
@@ -125,13 +125,24 @@ public sealed partial class VfioContainer : IDisposable
         }
     }
 
-    internal void Attach(IommuGroup group, object owner)
+    internal void Attach(IommuGroup group, object owner, Caller caller)
     {
+        string what = $"putting {group} into a container";
         lock (_gate)
         {
             if (_closed)
             {
-                throw new VfioException(Errno.EBADF, $"putting {group} into a container", "the container is closed");
+                throw new VfioException(Errno.EBADF, what, "the container is closed");
+            }
+
+            if (group.IsNoIommu && !caller.RawIo)
+            {
+                throw new VfioException(Errno.EPERM, what, "it has no IOMMU, and the caller lacks CAP_SYS_RAWIO");
+            }
+
+            if (_groups.Count != 0 && _groups[0].IsNoIommu != group.IsNoIommu)
+            {
+                throw new VfioException(Errno.EPERM, what, "groups with and without an IOMMU do not go together; use another container");
             }
 
             group.ClaimDma(owner);
@@ -181,6 +192,9 @@ public sealed partial class VfioContainer : IDisposable
             _backend?.DeviceClosed(device);
         }
     }
+
+    /// <summary>Groups without an IOMMU get the backend for them and no other; the first group decides for the container.</summary>
+    private bool IsAllowed(IommuBackendDriver driver) => _groups[0].IsNoIommu == driver is NoIommuDriver;
 
     private IommuBackend Start(IommuBackendDriver driver, VfioIommuType type)
     {

@@ -63,7 +63,8 @@ public sealed partial class VfioGroup : VfioFile
     /// <summary>GROUP_SET_CONTAINER: claims the group's DMA and puts the group into a container.</summary>
     /// <param name="container">The container.</param>
     /// <exception cref="VfioException">
-    /// EINVAL: it is in one already, or its ranges do not fit; ENODEV: the group's last device has gone; EPERM: its DMA has another owner;
+    /// EINVAL: it is in one already, or its ranges do not fit; ENODEV: the group's last device has gone; EPERM: its DMA has another
+    /// owner, or groups with and without an IOMMU would come together;
     /// EBADF: this file or the container is closed.
     /// </exception>
     public void SetContainer(VfioContainer container)
@@ -73,7 +74,7 @@ public sealed partial class VfioGroup : VfioFile
         lock (_state.Gate)
         {
             ThrowUnlessContainerCanBeSet(What);
-            container.Attach(_state.Group, _state);
+            container.Attach(_state.Group, _state, _caller);
             _state.Container = container;
         }
     }
@@ -141,10 +142,9 @@ public sealed partial class VfioGroup : VfioFile
                 throw new VfioException(Errno.EINVAL, what, "the container has no backend; set an IOMMU type first");
             }
 
+            ThrowUnlessRawIo(what);
             device.AddUser(this, container, ref ended);
-            _state.ContainerUsers++;
-            _references++;
-            return new VfioDeviceFile(device, this, _memory, _files);
+            return Opened(device);
         }
     }
 
@@ -198,6 +198,14 @@ public sealed partial class VfioGroup : VfioFile
         }
 
         ThrowIfDead(what);
+    }
+
+    private void ThrowUnlessRawIo(string what)
+    {
+        if (_state.Group.IsNoIommu && !_caller.RawIo)
+        {
+            throw new VfioException(Errno.EPERM, what, $"{_state.Group} has no IOMMU, and the caller lacks CAP_SYS_RAWIO");
+        }
     }
 
     private void Unreference()

@@ -25,6 +25,7 @@ public sealed partial class VfioHost : IDisposable
         Events = new EventWatcher("eventfds", Ledger, Options.Log);
         Mappings = new MappingCache(Options.Mappings, Options.Time, Ledger);
         _emulated = EmulatedUnit();
+        NoIommuUnit = MakeNoIommuUnit();
     }
 
     /// <summary>The settings.</summary>
@@ -143,7 +144,10 @@ public sealed partial class VfioHost : IDisposable
     /// <param name="memory">What addresses in its structures mean; null for those of this process.</param>
     /// <param name="files">What descriptors in its structures, and in those of device files opened through it, mean; null for those of this process.</param>
     /// <returns>The group file.</returns>
-    /// <exception cref="VfioException">ENOENT: no such group; ENODEV: it has no registered device; EBUSY: open already, or a device is bound to an iommufd.</exception>
+    /// <exception cref="VfioException">
+    /// ENOENT: no such group; ENODEV: it has no registered device; EPERM: it has no IOMMU, and the caller no raw I/O; EBUSY: open already, or
+    /// a device is bound to an iommufd.
+    /// </exception>
     public VfioGroup OpenGroup(int number, Caller caller, IUserAddressSpace? memory = null, IUserFiles? files = null)
     {
         ArgumentNullException.ThrowIfNull(caller);
@@ -163,6 +167,7 @@ public sealed partial class VfioHost : IDisposable
                 throw new VfioException(Errno.ENODEV, what, "the group's last device has gone");
             }
 
+            CheckRawIo(what, state.Group, caller);
             if (state.CdevUsers != 0)
             {
                 throw new VfioException(Errno.EBUSY, what, "a device of the group is bound to an iommufd; close its file first");
@@ -190,24 +195,25 @@ public sealed partial class VfioHost : IDisposable
     }
 
     /// <summary>Opens a device by itself, to bind it to an iommufd. It can be opened several times, and bound once.</summary>
-    /// <param name="name">Its name.</param>
+    /// <param name="name">Its name, with <c>noiommu-</c> before it when it has no IOMMU.</param>
     /// <param name="caller">Who opens.</param>
     /// <param name="memory">What addresses in its structures mean; null for those of this process.</param>
     /// <param name="files">What descriptors in its structures mean; null for those of this process.</param>
     /// <returns>The file, not bound.</returns>
-    /// <exception cref="VfioException">ENODEV: no such device, or it is being taken back.</exception>
+    /// <exception cref="VfioException">ENODEV: no such device, or it is being taken back; EPERM: it has no IOMMU, and the caller no raw I/O.</exception>
     public VfioCdevFile OpenCdev(string name, Caller caller, IUserAddressSpace? memory = null, IUserFiles? files = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentNullException.ThrowIfNull(caller);
         GroupState? state = null;
-        VfioDevice? device = Devices.FirstOrDefault(d => d.Name == name && (state = d.State) is not null);
+        VfioDevice? device = Devices.FirstOrDefault(d => CdevNameOf(d) == name && (state = d.State) is not null);
         if (device is not null)
         {
             lock (state!.Gate)
             {
                 if (state.Devices.Contains(device))
                 {
+                    CheckRawIo($"opening {name}", state.Group, caller);
                     return new VfioCdevFile(device, state, caller, memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
                 }
             }

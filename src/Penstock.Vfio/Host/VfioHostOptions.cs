@@ -26,6 +26,9 @@ public sealed class VfioHostOptions
     /// <summary>Accept IOMMU units that do not isolate message signalled interrupts.</summary>
     public bool AllowUnsafeInterrupts { get; init; }
 
+    /// <summary>Accept devices without an IOMMU, for users who may do raw I/O.</summary>
+    public bool NoIommu { get; init; }
+
     /// <summary>How many mappings a type1 container may hold; read when the container gets its backend.</summary>
     public int MappingLimit { get; init; } = 65535;
 }

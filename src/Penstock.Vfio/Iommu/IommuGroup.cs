@@ -31,6 +31,9 @@ public sealed class IommuGroup
     /// </summary>
     public bool IsEmulated => Unit.IsEmulated;
 
+    /// <summary>Whether its devices have no IOMMU.</summary>
+    public bool IsNoIommu => Unit.IsNoIommu;
+
     /// <summary>The number by which users open it.</summary>
     public int Number { get; }
 

@@ -28,6 +28,9 @@ public sealed class IommuUnit
     /// </summary>
     public bool IsEmulated { get; internal init; }
 
+    /// <summary>Whether it stands for having no IOMMU at all: its groups are not isolated, and nothing can be attached to a domain.</summary>
+    public bool IsNoIommu { get; internal init; }
+
     /// <summary>The groups as of now.</summary>
     public IReadOnlyList<IommuGroup> Groups
     {

@@ -23,7 +23,9 @@ public sealed partial class IommufdContainer
         switch (extension)
         {
             case VfioIommuType.Type1 or VfioIommuType.Type1V2 or VfioIommuType.UnmapAll:
-                return true;
+                return !_context.IsNoIommu;
+            case VfioIommuType.NoIommu:
+                return _context.Host.Options.NoIommu;
             case VfioIommuType.DmaCacheCoherent:
                 // Devices that are not coherent cannot be bound, so every table is.
                 _ = _context.RequireCompat("CHECK_EXTENSION");
@@ -35,11 +37,21 @@ public sealed partial class IommufdContainer
 
     /// <summary>SET_IOMMU; may be repeated. The first form of type1 gives up large pages, so that unmap can cut mappings.</summary>
     /// <param name="type">The type.</param>
-    /// <exception cref="VfioException">EINVAL: another type, or something is mapped in a page table already; ENODEV: no compat address space.</exception>
+    /// <exception cref="VfioException">EINVAL: another type, or something is mapped in a page table already; ENODEV: no compat address space; EPERM: no IOMMU, and no raw I/O.</exception>
     public void SetIommu(VfioIommuType type)
     {
         string what = $"SET_IOMMU {type}";
-        if (type is not (VfioIommuType.Type1 or VfioIommuType.Type1V2))
+        if (type == VfioIommuType.NoIommu && _context.IsNoIommu)
+        {
+            if (!_context.Caller.RawIo)
+            {
+                throw new VfioException(Errno.EPERM, what, "the caller lacks CAP_SYS_RAWIO");
+            }
+
+            return;
+        }
+
+        if (_context.IsNoIommu || type is not (VfioIommuType.Type1 or VfioIommuType.Type1V2))
         {
             throw new VfioException(Errno.EINVAL, what, "an iommufd is a type1 container only");
         }

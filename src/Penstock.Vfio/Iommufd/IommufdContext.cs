@@ -224,7 +224,7 @@ public sealed partial class IommufdContext : IDisposable
     }
 
     /// <summary>A group uses it as its container: there is an address space for it, and the context stays until <see cref="Put"/>.</summary>
-    internal void BecomeContainer(string what)
+    internal void BecomeContainer(string what, bool withoutIommu)
     {
         lock (Gate)
         {
@@ -233,10 +233,19 @@ public sealed partial class IommufdContext : IDisposable
                 throw new VfioException(Errno.EBADF, what, "the iommufd is closed");
             }
 
-            _compat ??= AllocateIoas();
+            if (withoutIommu ? _compat is not null : IsNoIommu)
+            {
+                throw new VfioException(Errno.EINVAL, what, "groups with and without an IOMMU do not go together; use another iommufd");
+            }
+
+            IsNoIommu = withoutIommu;
+            _compat ??= withoutIommu ? null : AllocateIoas();
             _references++;
         }
     }
+
+    /// <summary>Whether groups without an IOMMU use it as their container; it then has no address space for containers.</summary>
+    internal bool IsNoIommu { get; private set; }
 
     internal void Put()
     {

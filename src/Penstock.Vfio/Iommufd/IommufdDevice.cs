@@ -118,6 +118,11 @@ public sealed class IommufdDevice : IommufdObject, IIommufdBinding
         lock (Context.Gate)
         {
             ThrowIfDestroyed(what);
+            if (Group.IsNoIommu)
+            {
+                throw new VfioException(Errno.EOPNOTSUPP, what, "it has no IOMMU, and no page table for what it reaches");
+            }
+
             switch (Context.Find<IommufdObject>(what, id))
             {
                 case HwPagetable table:
