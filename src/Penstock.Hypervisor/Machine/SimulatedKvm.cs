@@ -1,0 +1,49 @@
+using Penstock.Vfio;
+
+namespace Penstock.Hypervisor;
+
+/// <summary>
+/// A hypervisor without a processor's help, for tests and for guests that run elsewhere: what its machines share. All members may be called
+/// from any thread.
+/// </summary>
+public sealed class SimulatedKvm
+{
+    private readonly Lock _gate = new();
+    private readonly HashSet<ulong> _claimed = [];
+
+    /// <summary>Creates a hypervisor without machines.</summary>
+    /// <param name="host">The host whose devices its machines get.</param>
+    public SimulatedKvm(VfioHost host)
+    {
+        ArgumentNullException.ThrowIfNull(host);
+        Host = host;
+    }
+
+    /// <summary>The host whose devices its machines get.</summary>
+    public VfioHost Host { get; }
+
+    /// <summary>Creates a machine.</summary>
+    /// <param name="options">What it has; null for everything.</param>
+    /// <param name="memory">What addresses in its user's structures mean; null for those of this process.</param>
+    /// <param name="files">What descriptors in its user's structures mean; null for those of this process.</param>
+    /// <returns>The machine's handle.</returns>
+    public SimulatedVm CreateVm(SimulatedVmOptions? options = null, IUserAddressSpace? memory = null, IUserFiles? files = null) =>
+        new(this, options ?? new SimulatedVmOptions(), memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
+
+    /// <summary>An eventfd becomes an interrupt, of one machine only.</summary>
+    internal bool TryClaim(ulong eventfd)
+    {
+        lock (_gate)
+        {
+            return _claimed.Add(eventfd);
+        }
+    }
+
+    internal void Unclaim(ulong eventfd)
+    {
+        lock (_gate)
+        {
+            _claimed.Remove(eventfd);
+        }
+    }
+}
