@@ -17,9 +17,9 @@ internal sealed class Irqfd(IrqfdTable table, ulong key, uint gsi, Resampler? re
 
     public IDisposable? Closing { get; set; }
 
-    public void Signalled()
+    public void Signalled(ulong signals)
     {
-        table.CountEvent();
+        table.CountEvents(signals);
         Inject();
     }
 

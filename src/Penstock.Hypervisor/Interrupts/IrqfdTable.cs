@@ -38,7 +38,7 @@ public sealed class IrqfdTable
         }
     }
 
-    /// <summary>How often an eventfd was drained for an interrupt.</summary>
+    /// <summary>How many signals of eventfds became interrupts; several at once become one.</summary>
     public long DeliveredByEventfd => Interlocked.Read(ref _byEvent);
 
     /// <summary>How many interrupts came straight from their source.</summary>
@@ -151,7 +151,7 @@ public sealed class IrqfdTable
         }
     }
 
-    internal void CountEvent() => Interlocked.Increment(ref _byEvent);
+    internal void CountEvents(ulong signals) => Interlocked.Add(ref _byEvent, (long)signals);
 
     internal void CountBypass() => Interlocked.Increment(ref _byBypass);
 
@@ -203,7 +203,7 @@ public sealed class IrqfdTable
         var irqfd = new Irqfd(this, key, gsi, resampler) { Resample = resample };
         try
         {
-            irqfd.Watch = _kvm.Host.Events.Watch(events, _ => irqfd.Signalled());
+            irqfd.Watch = _kvm.Host.Events.Watch(events, irqfd.Signalled);
         }
         catch (SystemCallException e)
         {
