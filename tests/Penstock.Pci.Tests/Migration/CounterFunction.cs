@@ -56,6 +56,9 @@ internal sealed class CounterFunction : IMigratableFunction
 
     public ulong[] Values => _registers;
 
+    /// <summary>How many steps of a copy are done before it stands still, as if the device were that slow.</summary>
+    public int Steps { get; set; } = int.MaxValue;
+
     public List<DeviceActivity> Activities { get; } = [];
 
     public void Attach(PciFunctionPort port) => Port = port;
@@ -120,7 +123,7 @@ internal sealed class CounterFunction : IMigratableFunction
 
     private void Copy(uint epoch)
     {
-        if (epoch != _epoch || _registers[3] == 0)
+        if (epoch != _epoch || _registers[3] == 0 || Steps-- <= 0)
         {
             return;
         }

@@ -45,6 +45,10 @@ internal sealed class MigrationRig : IDisposable
 
     public MemoryMapping Mapping { get; }
 
+    /// <summary>What the device reaches by DMA.</summary>
+    // SAFETY: the mapping lives as long as the rig.
+    public unsafe Span<byte> Guest => new(Mapping.Pointer, (int)Mapping.Length);
+
     public static byte[] ReadAll(MigrationDataFile file, int chunk = 1000)
     {
         var all = new List<byte>();
