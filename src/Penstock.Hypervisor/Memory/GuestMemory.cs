@@ -6,7 +6,7 @@ namespace Penstock.Hypervisor;
 /// <summary>The memory of a guest, in slots. All members may be called from any thread.</summary>
 public sealed class GuestMemory
 {
-    private const ulong Page = 4096;
+    internal const ulong PageSize = 4096;
 
     private readonly Lock _gate = new();
     private volatile GuestMemorySlot[] _slots = [];
@@ -30,7 +30,7 @@ public sealed class GuestMemory
     {
         ArgumentNullException.ThrowIfNull(slot);
         string what = $"adding slot {slot.Number} at 0x{slot.Address:x}";
-        if (slot.Length == 0 || ((slot.Address | slot.Length | slot.Offset) & (Page - 1)) != 0 || slot.Length - 1 > ulong.MaxValue - slot.Address)
+        if (slot.Length == 0 || ((slot.Address | slot.Length | slot.Offset) & (PageSize - 1)) != 0 || slot.Length - 1 > ulong.MaxValue - slot.Address)
         {
             throw new VfioException(Errno.EINVAL, what, $"0x{slot.Length:x} bytes at offset 0x{slot.Offset:x} are not whole pages");
         }
@@ -133,6 +133,9 @@ public sealed class GuestMemory
         part?.Dispose();
         throw new VfioException(Errno.EFAULT, $"pinning 0x{length:x} bytes at guest address 0x{address:x}", "no slot has all of them, or it is read-only");
     }
+
+    /// <summary>Whether an address is in a slot.</summary>
+    internal bool Has(ulong address) => Array.Exists(_slots, s => s.Address <= address && address <= s.Last);
 
     internal void Clear()
     {
