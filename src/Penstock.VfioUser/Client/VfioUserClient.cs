@@ -10,7 +10,7 @@ namespace Penstock.VfioUser;
 /// The other end of the wire: a user that drives a served device by messages, one command at a time. It offers no memory of its own by
 /// message. For one thread.
 /// </summary>
-public sealed class VfioUserClient : IDisposable
+public sealed partial class VfioUserClient : IDisposable
 {
     private static readonly FrameFormat Format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
 
