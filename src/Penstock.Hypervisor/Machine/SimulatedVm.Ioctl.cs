@@ -31,6 +31,9 @@ public sealed partial class SimulatedVm
             case KvmRequest.IoEventfd:
                 IoctlIoEventfd(Structure<KvmIoEventfd>("KVM_IOEVENTFD", argument));
                 return 0;
+            case KvmRequest.S390ZpciOp:
+                Zpci.Operate(Structure<KvmS390ZpciOp>("KVM_S390_ZPCI_OP", argument));
+                return 0;
             default:
                 throw new VfioException(Errno.ENOTTY, $"request 0x{request:x}", "the machine does not know it");
         }

@@ -21,6 +21,7 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
     internal SimulatedVm(SimulatedKvm kvm, SimulatedVmOptions options, IUserAddressSpace memory, IUserFiles files)
     {
         Kvm = kvm;
+        Options = options;
         _userMemory = memory;
         _files = files;
         Interrupts = new InterruptController();
@@ -31,6 +32,12 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
 
     /// <summary>The hypervisor.</summary>
     public SimulatedKvm Kvm { get; }
+
+    /// <summary>What it has.</summary>
+    public SimulatedVmOptions Options { get; }
+
+    /// <summary>Its zPCI functions.</summary>
+    public ZpciDevices Zpci { get; } = new();
 
     /// <inheritdoc/>
     public GuestMemory Memory { get; }

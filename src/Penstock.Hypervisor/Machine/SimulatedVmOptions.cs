@@ -11,4 +11,9 @@ public sealed class SimulatedVmOptions
 
     /// <summary>Interrupts cannot come straight from their source; the machine refuses to be joined with any.</summary>
     public bool RefusesBypass { get; init; }
+
+    /// <summary>
+    /// By which firmware knows the machine when it serves the guest's zPCI instructions itself (GISA designation); 0 when it serves none.
+    /// </summary>
+    public uint ZpciDesignation { get; init; }
 }

@@ -9,6 +9,9 @@ public enum KvmRequest : uint
     /// <summary>KVM_IOEVENTFD: ties an eventfd to writes of the guest.</summary>
     IoEventfd = 0x4040_ae79,
 
+    /// <summary>KVM_S390_ZPCI_OP.</summary>
+    S390ZpciOp = 0x4048_aed1,
+
     /// <summary>KVM_CREATE_DEVICE.</summary>
     CreateDevice = 0xc00c_aee0,
 
