@@ -83,6 +83,8 @@ public sealed partial class VfioHost : IDisposable
         ? charged
         : $"{Ledger.Outstanding(ResourceKind.Pin)} pins, charged {LockedMemory}";
 
+    internal AllocationGate Allocations { get; } = new();
+
     internal IReadOnlyList<IommuBackendDriver> BackendDrivers
     {
         get
@@ -252,6 +254,11 @@ public sealed partial class VfioHost : IDisposable
         lock (_registration)
         {
             Enter(what, device, group);
+        }
+
+        if (group.IsNoIommu)
+        {
+            Options.Log?.Invoke($"{device.Name}: registered without an IOMMU; whoever opens it is trusted with the whole machine");
         }
     }
 

@@ -9,6 +9,7 @@ public sealed partial class Ioas
     /// <summary>Takes ranges out of use for an owner, all or none.</summary>
     internal void Reserve(string what, IEnumerable<IovaRange> ranges, object owner)
     {
+        Context.Host.Allocations.Ask(what);
         int before = _reserved.Count;
         foreach (IovaRange range in ranges)
         {
@@ -74,6 +75,7 @@ public sealed partial class Ioas
 
     internal void AddAccess(string what, IommufdAccess access)
     {
+        Context.Host.Allocations.Ask(what);
         _accesses.Add(access);
         try
         {

@@ -23,6 +23,7 @@ public sealed partial class Ioas
             throw new VfioException(Errno.EOVERFLOW, what, "the source ends past 2^64");
         }
 
+        Context.Host.Allocations.Ask(what);
         var pieces = new List<AreaPiece>();
         ulong covered = 0;
         foreach ((IoasArea area, ulong start, ulong piece) in _areas.Pieces(new IovaRange(iova, iova + (length - 1))))
@@ -37,7 +38,17 @@ public sealed partial class Ioas
     private ulong Insert(string what, Func<IommufdPages> pages, ulong address, ulong length, DmaAccess access, ulong? iova)
     {
         ulong place = Place(what, address, length, iova);
-        return Insert(what, [new AreaPiece(pages(), 0, length)], place, access);
+        Context.Host.Allocations.Ask(what);
+        IommufdPages made = pages();
+        try
+        {
+            return Insert(what, [new AreaPiece(made, 0, length)], place, access);
+        }
+        catch
+        {
+            made.Discard();
+            throw;
+        }
     }
 
     private ulong Insert(string what, List<AreaPiece> pieces, ulong length, DmaAccess access, ulong? iova)
@@ -54,6 +65,7 @@ public sealed partial class Ioas
             ulong next = iova;
             foreach (AreaPiece piece in pieces)
             {
+                Context.Host.Allocations.Ask(what);
                 var area = new IoasArea { Iova = next, Length = piece.Length, Access = access, Backing = piece.Pages, Offset = piece.Offset };
                 piece.Pages.Add(area);
                 _areas.Add(area);
@@ -204,6 +216,7 @@ public sealed partial class Ioas
             UserMemory memory = area.Pages.Resolve(area.Offset, out ulong offset);
             for (; done < tables.Count; done++)
             {
+                Context.Host.Allocations.Ask("filling a table");
                 MapInto(tables[done].Domain, area, memory, offset);
             }
         }

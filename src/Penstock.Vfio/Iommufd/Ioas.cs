@@ -195,6 +195,7 @@ public sealed partial class Ioas : IommufdObject
         {
             ThrowIfDestroyed(what);
             CheckSource(what, start, length);
+            Context.Host.Allocations.Ask(what);
             MappedMemory memory = MappedMemory.Create(Context.Host.Mappings, file, start, length);
             try
             {

@@ -75,6 +75,8 @@ public sealed partial class IommufdContext : IDisposable
         }
     }
 
+    internal int ObjectCount => _objects.Count(static o => o is not null);
+
     /// <summary>Guards everything in the context. Taken after the gates of groups and devices.</summary>
     internal Lock Gate { get; } = new();
 
@@ -187,15 +189,22 @@ public sealed partial class IommufdContext : IDisposable
             }
 
             group.ClaimDma(this);
-            if (!_groups.TryGetValue(group, out IommufdGroup? known))
+            IommufdGroup known = _groups.GetValueOrDefault(group) ?? new IommufdGroup(group);
+            IommufdDevice bound;
+            try
             {
-                known = new IommufdGroup(group);
-                _groups.Add(group, known);
+                bound = Add(new IommufdDevice(this, name, known));
+            }
+            catch
+            {
+                group.ReleaseDma(this);
+                throw;
             }
 
+            _groups[group] = known;
             known.Bound++;
             _references++;
-            return Add(new IommufdDevice(this, name, known));
+            return bound;
         }
     }
 
@@ -276,6 +285,7 @@ public sealed partial class IommufdContext : IDisposable
         lock (Gate)
         {
             ThrowIfClosed("making an object");
+            Host.Allocations.Ask("making an object");
             int free = _objects.IndexOf(null);
             if (free < 0)
             {
@@ -294,7 +304,16 @@ public sealed partial class IommufdContext : IDisposable
     {
         table.Ioas.AddTable(what, table);
         table.Ioas.Users++;
-        Add(table);
+        try
+        {
+            Add(table);
+        }
+        catch
+        {
+            table.Ioas.Users--;
+            table.Ioas.RemoveTable(table);
+            throw;
+        }
     }
 
     internal void Remove(IommufdObject removed)

@@ -57,7 +57,9 @@ internal sealed class IommufdPages
     {
         _memory ??= _space!.Resolve(Address, Length, Writeable ? DmaAccess.ReadWrite : DmaAccess.Read);
         memoryOffset = _memoryOffset + offset;
-        return _memory;
+        return _memory.IsReserved
+            ? throw new VfioException(Errno.EFAULT, "pinning memory", "it is memory of a device, which has no pages; map a file of the region")
+            : _memory;
     }
 
     internal void Add(IoasArea area) => _areas.Add(area);
@@ -67,6 +69,12 @@ internal sealed class IommufdPages
     {
         _areas.Remove(area);
         Recount();
+        Discard();
+    }
+
+    /// <summary>Lets the memory go unless an area uses it.</summary>
+    internal void Discard()
+    {
         if (_areas.Count == 0)
         {
             _memory?.Release();
@@ -78,6 +86,7 @@ internal sealed class IommufdPages
     /// <exception cref="VfioException">ENOMEM: over the limit; nothing has changed.</exception>
     internal void Fill(IoasArea area)
     {
+        _context.Host.Allocations.Ask("pinning pages for a table");
         area.Filled = true;
         try
         {
@@ -107,6 +116,7 @@ internal sealed class IommufdPages
             fresh += !_pins.ContainsKey(page) && !IsFilled(page) ? 1ul : 0;
         }
 
+        _context.Host.Allocations.Ask("pinning pages for an access");
         Charge(Pinned + fresh);
         for (ulong page = first; page <= last; page++)
         {

@@ -15,6 +15,7 @@ public sealed class PagingHwPagetable : HwPagetable
         Ioas = ioas;
         IsAutomatic = automatic;
         _flags = flags;
+        Context.Host.Allocations.Ask("making a page table");
         _domain = unit.CreateDomain();
     }
 

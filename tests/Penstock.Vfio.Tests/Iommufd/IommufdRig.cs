@@ -26,12 +26,16 @@ internal sealed class IommufdRig : IDisposable
 
     public IommufdContext Context { get; }
 
+    /// <summary>Files opened by the rig.</summary>
+    public List<VfioCdevFile> Opened { get; } = [];
+
     public static Errno ErrnoOf(Action call) => Rig.ErrnoOf(call);
 
     /// <summary>The rig's device, bound.</summary>
     public VfioCdevFile Bind()
     {
         VfioCdevFile file = Rig.Host.OpenCdev(Rig.Device.Name, Rig.User, files: Files);
+        Opened.Add(file);
         file.Bind(Context);
         return file;
     }
