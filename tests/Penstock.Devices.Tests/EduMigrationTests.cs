@@ -101,6 +101,43 @@ public sealed class EduMigrationTests
         Assert.Equal((120u, 1L), (slot.Read32(0x08), slot.Edu.Factorials));
     }
 
+    /// <summary>Stopped and let go at any moment, the device does each thing that its driver asks for once.</summary>
+    [Fact]
+    public async Task StopAndGo_WhileADriverWorks_EachTransferEndsOnceWithOneInterrupt()
+    {
+        const int Transfers = 2000;
+        using var slot = new EduSlot();
+        using var interrupt = EventDescriptor.Create();
+        slot.Map(Iova);
+        slot.Arm(VfioIrqs.Msi, interrupt);
+        int stops = 0;
+        var driver = Task.Factory.StartNew(
+            () =>
+            {
+                for (int i = 0; i < Transfers; i++)
+                {
+                    slot.SetGuestMemory(0, BitConverter.GetBytes(i));
+                    slot.StartTransfer(Iova, Buffer, 4, Interrupt);
+                    Assert.NotEqual(PollEvents.None, Poll.Wait(interrupt.Descriptor.Value, PollEvents.In, TimeSpan.FromSeconds(30)));
+                    Assert.True(interrupt.TryDrain(out ulong signals));
+                    Assert.Equal(1UL, signals);
+                    Assert.Equal((uint)i, slot.Read32(Buffer));
+                    slot.Write32(0x64, 0x100);
+                }
+            },
+            TaskCreationOptions.LongRunning);
+        while (!driver.IsCompleted)
+        {
+            slot.File.SetMigrationState(stops % 2 == 0 ? MigrationState.Stop : MigrationState.StopCopy)?.Dispose();
+            slot.File.SetMigrationState(MigrationState.Running);
+            stops++;
+        }
+
+        await driver;
+        Assert.Equal((Transfers, 0L), (slot.Edu.Transfers, slot.Edu.FailedTransfers));
+        Assert.InRange(stops, 2, int.MaxValue);
+    }
+
     [Fact]
     public void Transfer_ByMessageUnderWay_EndsOnceAtTheTarget()
     {
