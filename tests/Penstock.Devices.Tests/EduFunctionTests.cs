@@ -85,6 +85,14 @@ public sealed class EduFunctionTests : IDisposable
     }
 
     [Fact]
+    public void Status_BitsThatDoNotExist_AreDroppedAndTold()
+    {
+        _slot.Write32(Status, 0x41);
+        Assert.Equal(0u, _slot.Read32(Status));
+        Assert.Contains("unknown bits 0x40 of STATUS", _slot.TakeNotice(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Pin_StaysUpUntilEveryCauseIsAcknowledged()
     {
         _slot.Arm(VfioIrqs.Intx, _interrupt);

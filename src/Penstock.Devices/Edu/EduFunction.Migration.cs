@@ -43,19 +43,13 @@ public sealed partial class EduFunction
         foreach (Register register in _registers.Registers.Where(r => r.Offset != EduRegisters.Identification && !IsWriteOnly(r)))
         {
             int offset = register.Offset;
+            ulong known = ~register.UnknownMask;
             table.Number(
-                register.Name.ToLowerInvariant(), register.Width, () => _registers[offset], value => _registers[offset] = value, LargestOf(register));
+                register.Name.ToLowerInvariant(), register.Width, () => _registers[offset], value => _registers[offset] = value & known);
         }
 
         return table.Memory("buffer", _buffer);
     }
 
     private static bool IsWriteOnly(Register register) => register.Offset is EduRegisters.InterruptRaise or EduRegisters.InterruptAcknowledge;
-
-    private static ulong LargestOf(Register register) => register switch
-    {
-        { Offset: EduRegisters.Status } => EduRegisters.StatusComputing | EduRegisters.StatusInterruptWhenComputed,
-        { Width: sizeof(uint) } => uint.MaxValue,
-        _ => ulong.MaxValue,
-    };
 }

@@ -195,7 +195,11 @@ public sealed partial class EduFunction : IMigratableFunction
         new("IDENTIFICATION", EduRegisters.Identification, sizeof(uint), EduRegisters.IdentificationValue) { ReadOnlyMask = AllOnes },
         new("LIVENESS", EduRegisters.Liveness, sizeof(uint)) { OnWrite = (_, after, _) => _registers[EduRegisters.Liveness] = (uint)~after },
         new("FACTORIAL", EduRegisters.Factorial, sizeof(uint)) { OnWrite = StartFactorial },
-        new("STATUS", EduRegisters.Status, sizeof(uint)) { ReadOnlyMask = AllOnes & ~EduRegisters.StatusInterruptWhenComputed },
+        new("STATUS", EduRegisters.Status, sizeof(uint))
+        {
+            ReadOnlyMask = EduRegisters.StatusComputing,
+            UnknownMask = AllOnes & ~(EduRegisters.StatusComputing | EduRegisters.StatusInterruptWhenComputed),
+        },
         new("INTERRUPT STATUS", EduRegisters.InterruptStatus, sizeof(uint)) { ReadOnlyMask = AllOnes },
         new("INTERRUPT RAISE", EduRegisters.InterruptRaise, sizeof(uint)) { ReadOnlyMask = AllOnes, OnWrite = (_, _, causes) => Raise((uint)causes) },
         new("INTERRUPT ACKNOWLEDGE", EduRegisters.InterruptAcknowledge, sizeof(uint)) { ReadOnlyMask = AllOnes, OnWrite = (_, _, causes) => Acknowledge((uint)causes) },
