@@ -33,7 +33,7 @@ public sealed class MdevStressTests
         private readonly FakeMdevDriver[] _drivers = [.. Enumerable.Range(0, Parents).Select(_ => new FakeMdevDriver(Instances))];
         private readonly MdevType[] _types = [.. Enumerable.Range(0, Parents).Select(i => new MdevType($"type{i}"))];
         private readonly Guid[] _uuids = [.. Enumerable.Range(1, Uuids).Select(i => new Guid(i, 0, 0, new byte[8]))];
-        private readonly int[] _done = new int[5];
+        private readonly int[] _done = new int[6];
         private int _registered;
         private int _unregistered;
 
@@ -67,8 +67,11 @@ public sealed class MdevStressTests
                         case < 65 when mdev is not null:
                             Count(1, mdev.Remove);
                             break;
-                        case < 90 when mdev is not null:
+                        case < 80 when mdev is not null:
                             Count(2, () => OpenAndClose(mdev, random));
+                            break;
+                        case < 90 when mdev is not null:
+                            Count(5, () => BindAndClose(mdev, random));
                             break;
                         case < 96 when mdev is not null:
                             mdev.Hold();
@@ -116,6 +119,17 @@ public sealed class MdevStressTests
         {
             step();
             Interlocked.Increment(ref _done[kind]);
+        }
+
+        private void BindAndClose(MdevDevice mdev, Random random)
+        {
+            using VfioCdevFile file = _host.OpenCdev(mdev.Name, Rig.User);
+            using IommufdContext context = _host.OpenIommufd(Rig.User);
+            file.Bind(context);
+            for (int i = random.Next(4); i > 0; i--)
+            {
+                file.Attach(context.AllocateIoas().Id);
+            }
         }
 
         private void OpenAndClose(MdevDevice mdev, Random random)
