@@ -22,7 +22,7 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
     private readonly MsixCapability? _msix;
     private readonly Action<string>? _log;
     private readonly ResourceLedger? _ledger;
-    private readonly IrqBypassManager _bypass;
+    private readonly IrqBypass _bypass;
     private readonly EventWatcher _events;
     private volatile bool _isMaster;
 

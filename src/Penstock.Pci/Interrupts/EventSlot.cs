@@ -11,13 +11,13 @@ internal sealed class EventSlot(EventDescriptor descriptor)
 {
     private const int Retired = 1 << 30;
     private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(20);
-    private IrqBypassManager? _manager;
+    private IrqBypass? _manager;
     private IrqBypassProducer? _producer;
     private int _state;
 
     /// <summary>Lets a consumer of the eventfd be reached without it. Called once, after the slot has its place.</summary>
     /// <returns>Why that cannot be; null when it is prepared. The eventfd works in both cases.</returns>
-    public string? Join(IrqBypassManager manager, int irq)
+    public string? Join(IrqBypass manager, int irq)
     {
         try
         {

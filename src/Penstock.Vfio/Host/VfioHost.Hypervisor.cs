@@ -9,7 +9,7 @@ public sealed partial class VfioHost
     private readonly ConcurrentDictionary<Type, object> _slots = [];
 
     /// <summary>Joins interrupts of devices with virtual machines.</summary>
-    public IrqBypassManager IrqBypass { get; } = new();
+    public IrqBypass IrqBypass { get; } = new();
 
     /// <summary>Listens to eventfds that users gave for something else than being told.</summary>
     public EventWatcher Events { get; }

@@ -2,7 +2,7 @@ namespace Penstock.Vfio;
 
 /// <summary>
 /// The place where interrupts of an eventfd end up, such as a virtual machine's interrupt controller. Registered with an
-/// <see cref="IrqBypassManager"/> it is joined with the producer of the same eventfd. The manager calls the methods one at a time, with
+/// <see cref="IrqBypass"/> it is joined with the producer of the same eventfd. The manager calls the methods one at a time, with
 /// its lock held: they must not call it.
 /// </summary>
 public abstract class IrqBypassConsumer

@@ -1,7 +1,7 @@
 namespace Penstock.Vfio;
 
 /// <summary>
-/// A source of interrupts that signals an eventfd, such as a vector of a device. Registered with an <see cref="IrqBypassManager"/> it is
+/// A source of interrupts that signals an eventfd, such as a vector of a device. Registered with an <see cref="IrqBypass"/> it is
 /// joined with the consumer of the same eventfd, and from then on reaches it without the eventfd. The manager calls the virtual methods
 /// one at a time, with its lock held: they must not call it.
 /// </summary>

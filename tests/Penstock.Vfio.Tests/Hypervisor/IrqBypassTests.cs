@@ -6,7 +6,7 @@ public sealed class IrqBypassTests
 {
     private const ulong Key = 7;
 
-    private readonly IrqBypassManager _manager = new();
+    private readonly IrqBypass _manager = new();
     private readonly List<string> _trace = [];
 
     [Theory]

@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// order, and the second one connects them. A failure concerns only the second; interrupts then go on through the eventfd. All members
 /// may be called from any thread, but not by a producer's or consumer's own methods.
 /// </summary>
-public sealed class IrqBypassManager
+public sealed class IrqBypass
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<ulong, IrqBypassProducer> _producers = [];
