@@ -8,7 +8,7 @@ internal static class BenchCommand
     private const int MostRounds = 10_000;
     private const int MostOperations = 1_000_000_000;
 
-    public static Command Create() => new CommandGroup("bench", "Measure, beside a C peer in the same run.", "benchmark") { CreateMessages() };
+    public static Command Create() => new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateMaps() };
 
     private static Command CreateMessages()
     {
@@ -34,6 +34,21 @@ internal static class BenchCommand
                 Processor = parsed.GetValue(cpu) is int processor ? Processors.Require(processor) : Processors.Last(),
             },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).RunAsync(cancellation));
+        return command;
+    }
+
+    private static Command CreateMaps()
+    {
+        Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
+        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Maps and unmaps in each round.", 20_000);
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("maps", "Mapping and unmapping in this process, at 1 to 65535 mappings, with and without a thread that translates; pinning. JSON when not on a terminal.")
+        {
+            rounds, operations, json,
+        };
+        command.SetAction((parsed, cancellation) => Task.FromResult(new MapsBench(
+            new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
+            new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
     }
 }

@@ -32,7 +32,7 @@ internal sealed record BenchSummary(double Best, double Median, double? FloorBes
 
     private static double? Rounded(double? value, int digits) => value is double known ? Math.Round(known, digits) : null;
 
-    private static double MedianOf(double[] values)
+    internal static double MedianOf(double[] values)
     {
         double[] sorted = [.. values.Order()];
         int middle = sorted.Length / 2;

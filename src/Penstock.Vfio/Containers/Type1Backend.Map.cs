@@ -6,6 +6,7 @@ namespace Penstock.Vfio;
 internal sealed partial class Type1Backend
 {
     private int _invalidVaddrs;
+    private Type1Payer? _payer;
 
     public override void Map(in DmaMapRequest request)
     {
@@ -102,7 +103,7 @@ internal sealed partial class Type1Backend
         }
     }
 
-    private static Type1Mapping NewMapping(in DmaMapRequest request)
+    private Type1Mapping NewMapping(in DmaMapRequest request)
     {
         DmaSource source = request.Source;
         CheckLength(request);
@@ -112,12 +113,12 @@ internal sealed partial class Type1Backend
             Iova = request.Iova,
             Size = request.Size,
             Access = request.Access,
-            Source = source,
+            Space = source.Space,
+            Address = source.Address,
             Memory = source.Memory ?? new AddressSpaceMemory(source.Space!, source.Address, request.Size),
             MemoryOffset = source.Memory is null ? 0 : source.Address,
             IsUnresolved = source.Memory is null,
-            Account = new LockedMemoryAccount(request.Caller.UserId, request.Caller),
-            Limit = LimitOf(request.Caller),
+            Payer = PayerFor(request.Caller),
         };
     }
 
@@ -129,7 +130,15 @@ internal sealed partial class Type1Backend
         }
     }
 
-    private static ulong LimitOf(Caller caller) => caller.LockMemory ? ulong.MaxValue : caller.MemlockLimit;
+    private Type1Payer PayerFor(Caller caller)
+    {
+        if (_payer?.Caller != caller)
+        {
+            _payer = new Type1Payer(caller);
+        }
+
+        return _payer;
+    }
 
     /// <summary>Looks up the memory behind an address.</summary>
     /// <exception cref="VfioException">EFAULT: it is not there, or cannot be written.</exception>
@@ -137,7 +146,7 @@ internal sealed partial class Type1Backend
     {
         if (mapping.IsUnresolved)
         {
-            mapping.Replace(mapping.Source.Space!.Resolve(mapping.Source.Address, mapping.Size, mapping.Access), 0);
+            mapping.Replace(mapping.Space!.Resolve(mapping.Address, mapping.Size, mapping.Access), 0);
         }
         else if ((mapping.Access & ~mapping.Memory.Allowed) != 0)
         {
@@ -152,11 +161,11 @@ internal sealed partial class Type1Backend
         ulong pages = mapping.Memory.IsReserved ? 0 : mapping.IommuMapped ? mapping.Size / CpuPage : mapping.PinnedPages;
         if (pages > mapping.Charged)
         {
-            _host.LockedMemory.Charge(mapping.Account, pages - mapping.Charged, mapping.Limit);
+            _host.LockedMemory.Charge(mapping.Payer.Account, pages - mapping.Charged, mapping.Payer.Limit);
         }
         else if (pages < mapping.Charged)
         {
-            _host.LockedMemory.Uncharge(mapping.Account, mapping.Charged - pages);
+            _host.LockedMemory.Uncharge(mapping.Payer.Account, mapping.Charged - pages);
         }
 
         mapping.Charged = pages;
@@ -178,20 +187,19 @@ internal sealed partial class Type1Backend
 
     private void ChangeOwner(Type1Mapping mapping, Caller caller)
     {
-        var account = new LockedMemoryAccount(caller.UserId, caller);
-        if (account == mapping.Account)
+        Type1Payer payer = PayerFor(caller);
+        if (payer.Account == mapping.Payer.Account)
         {
             return;
         }
 
         if (mapping.Charged != 0)
         {
-            _host.LockedMemory.Charge(account, mapping.Charged, LimitOf(caller));
-            _host.LockedMemory.Uncharge(mapping.Account, mapping.Charged);
+            _host.LockedMemory.Charge(payer.Account, mapping.Charged, payer.Limit);
+            _host.LockedMemory.Uncharge(mapping.Payer.Account, mapping.Charged);
         }
 
-        mapping.Account = account;
-        mapping.Limit = LimitOf(caller);
+        mapping.Payer = payer;
     }
 
     /// <summary>
@@ -200,7 +208,8 @@ internal sealed partial class Type1Backend
     /// </summary>
     private void Move(Type1Mapping mapping, in DmaSource source)
     {
-        mapping.Source = source;
+        mapping.Space = source.Space;
+        mapping.Address = source.Address;
         UserMemory memory;
         ulong offset = 0;
         if (source.Memory is { } given)

@@ -89,7 +89,7 @@ internal sealed partial class Type1Backend
         }
 
         // The CPU cannot write what it may not read.
-        if ((mapping.Access & (access | DmaAccess.Read)) != (access | DmaAccess.Read) || mapping.Source.Space is { IsGone: true })
+        if ((mapping.Access & (access | DmaAccess.Read)) != (access | DmaAccess.Read) || mapping.Space is { IsGone: true })
         {
             return Errno.EPERM;
         }
@@ -118,7 +118,7 @@ internal sealed partial class Type1Backend
             return Errno.EPERM;
         }
 
-        if (mapping.Source.Space is { IsGone: true })
+        if (mapping.Space is { IsGone: true })
         {
             return Errno.ENODEV;
         }
@@ -160,17 +160,17 @@ internal sealed partial class Type1Backend
             return (access & ~mapping.Memory.Allowed) == 0 ? Errno.None : Errno.EFAULT;
         }
 
-        IUserAddressSpace space = mapping.Source.Space!;
+        IUserAddressSpace space = mapping.Space!;
         try
         {
-            mapping.Replace(space.Resolve(mapping.Source.Address, mapping.Size, mapping.Access), 0);
+            mapping.Replace(space.Resolve(mapping.Address, mapping.Size, mapping.Access), 0);
             return Errno.None;
         }
         catch (VfioException)
         {
             try
             {
-                space.Resolve(mapping.Source.Address + offset, length, access).Release();
+                space.Resolve(mapping.Address + offset, length, access).Release();
                 return Errno.None;
             }
             catch (VfioException part)

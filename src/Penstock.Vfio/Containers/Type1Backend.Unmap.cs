@@ -21,7 +21,7 @@ internal sealed partial class Type1Backend
             return InvalidateVaddr(request, range);
         }
 
-        ThrowIfInScope(Unmapping(request));
+        ThrowIfInScope(request);
         ulong removed = 0;
         Type1Mapping? told = null;
         int notices = 0;
@@ -59,7 +59,7 @@ internal sealed partial class Type1Backend
             }
 
             _leaving.Add(mapping);
-            mapping = _mappings.After(mapping);
+            mapping = mapping.Last >= range.Last ? null : _mappings.After(mapping);
         }
 
         removed += RemoveLeaving();
@@ -228,14 +228,25 @@ internal sealed partial class Type1Backend
         }
     }
 
-    private bool Cuts(IovaRange range) =>
-        (_mappings.At(range.First) is { } first && first.Iova != range.First) || (_mappings.At(range.Last) is { } last && last.Last != range.Last);
+    private bool Cuts(IovaRange range) => _mappings.At(range.First) is { } first && (first.Iova != range.First || first.Last >= range.Last)
+        ? first.Range != range
+        : _mappings.At(range.Last) is { } last && last.Last != range.Last;
+
+    private void ThrowIfInScope(in DmaUnmapRequest request)
+    {
+        if (IsInScope)
+        {
+            ThrowIfInScope(Unmapping(request));
+        }
+    }
 
     private void ThrowIfInScope(string what)
     {
-        if (_domains.Exists(static d => d.Domain.IsEnteredByCaller) || _emulatedDomain is { IsEnteredByCaller: true })
+        if (IsInScope)
         {
             throw new VfioException(Errno.EDEADLK, what, "the calling thread is inside a scope of the address space; leave it first");
         }
     }
+
+    private bool IsInScope => _domains.Exists(static d => d.Domain.IsEnteredByCaller) || _emulatedDomain is { IsEnteredByCaller: true };
 }

@@ -1,9 +1,9 @@
 namespace Penstock.Vfio;
 
-/// <summary>One mapping of a type1 container.</summary>
+/// <summary>One mapping of a type1 container. There may be very many, so what few of them have is kept aside.</summary>
 internal sealed class Type1Mapping
 {
-    private List<UserMemory>? _former;
+    private Rare? _rare;
 
     internal required ulong Iova { get; init; }
 
@@ -11,22 +11,22 @@ internal sealed class Type1Mapping
 
     internal required DmaAccess Access { get; init; }
 
-    /// <summary>What the user named.</summary>
-    internal DmaSource Source { get; set; }
-
     /// <summary>The memory behind it, with a reference of the mapping.</summary>
     internal required UserMemory Memory { get; set; }
 
     internal ulong MemoryOffset { get; set; }
 
+    /// <summary>The user's address space, when an address in it was named.</summary>
+    internal IUserAddressSpace? Space { get; set; }
+
+    /// <summary>The user's address of the first byte, when that was named.</summary>
+    internal ulong Address { get; set; }
+
     /// <summary>Whether the memory is only a name for addresses that nobody has looked up.</summary>
     internal bool IsUnresolved { get; set; }
 
     /// <summary>Who is charged.</summary>
-    internal required LockedMemoryAccount Account { get; set; }
-
-    /// <summary>The limit of who is charged, in bytes; none for those who may lock what they like.</summary>
-    internal ulong Limit { get; set; }
+    internal required Type1Payer Payer { get; set; }
 
     /// <summary>Pages that are charged.</summary>
     internal ulong Charged { get; set; }
@@ -36,23 +36,31 @@ internal sealed class Type1Mapping
 
     internal bool VaddrInvalid { get; set; }
 
-    internal Type1Pins? Pins { get; set; }
+    internal Type1Pins? Pins
+    {
+        get => _rare?.Pins;
+        set => (_rare ??= new Rare()).Pins = value;
+    }
 
     /// <summary>Dirty pages, one bit each; only while tracking is on.</summary>
-    internal ulong[]? Dirty { get; set; }
+    internal ulong[]? Dirty
+    {
+        get => _rare?.Dirty;
+        set => (_rare ??= new Rare()).Dirty = value;
+    }
 
     internal ulong Last => Iova + (Size - 1);
 
     internal IovaRange Range => new(Iova, Last);
 
-    internal ulong PinnedPages => Pins?.Pages ?? 0;
+    internal ulong PinnedPages => _rare?.Pins?.Pages ?? 0;
 
     /// <summary>Takes other memory, with the caller's reference. The old one stays as long as something in it is pinned.</summary>
     internal void Replace(UserMemory memory, ulong offset)
     {
         if (PinnedPages != 0)
         {
-            (_former ??= []).Add(Memory);
+            _rare!.Former.Add(Memory);
         }
         else
         {
@@ -67,8 +75,17 @@ internal sealed class Type1Mapping
     /// <summary>Nothing is pinned any more.</summary>
     internal void Unpinned()
     {
-        Pins = null;
-        _former?.ForEach(static m => m.Release());
-        _former = null;
+        _rare!.Pins = null;
+        _rare.Former.ForEach(static m => m.Release());
+        _rare.Former.Clear();
+    }
+
+    private sealed class Rare
+    {
+        internal Type1Pins? Pins { get; set; }
+
+        internal ulong[]? Dirty { get; set; }
+
+        internal List<UserMemory> Former { get; } = [];
     }
 }

@@ -1,17 +1,21 @@
+using System.Runtime.CompilerServices;
+
 namespace Penstock.Vfio;
 
 /// <summary>
 /// The mappings of a type1 container in order of their addresses; they never overlap. A list of short sorted lists: finding one is two
-/// binary searches, changing one moves a few neighbours.
+/// binary searches, changing one moves a few neighbours. What a search looks at lies together, because with many mappings nearly all of
+/// the time goes to memory that is in no cache.
 /// </summary>
 internal sealed class Type1Mappings
 {
-    private const int Capacity = 64;
+    private const int Capacity = 32;
     private const int Sparse = Capacity / 2;
 
     private ulong[] _firsts = new ulong[4];
-    private Chunk[] _chunks = new Chunk[4];
-    private int _chunkCount;
+    private int[] _counts = new int[4];
+    private Place[][] _lists = new Place[4][];
+    private int _listCount;
 
     internal int Count { get; private set; }
 
@@ -20,11 +24,11 @@ internal sealed class Type1Mappings
     {
         get
         {
-            for (int c = 0; c < _chunkCount; c++)
+            for (int l = 0; l < _listCount; l++)
             {
-                for (int i = 0; i < _chunks[c].Count; i++)
+                for (int i = 0; i < _counts[l]; i++)
                 {
-                    yield return _chunks[c].Items[i];
+                    yield return _lists[l][i].Mapping;
                 }
             }
         }
@@ -33,206 +37,176 @@ internal sealed class Type1Mappings
     internal void Add(Type1Mapping mapping)
     {
         Count++;
-        if (_chunkCount == 0)
+        if (_listCount == 0)
         {
-            InsertChunk(0, new Chunk());
+            InsertList(0, new Place[Capacity], 0);
         }
 
-        int at = ChunkOf(mapping.Iova);
-        Chunk chunk = _chunks[at];
-        int place = chunk.UpTo(mapping.Iova);
-        if (chunk.Count == Capacity)
+        int at = ListOf(mapping.Iova);
+        int place = UpTo(at, mapping.Iova);
+        if (_counts[at] == Capacity)
         {
             // Maps usually arrive in ascending order: then full lists stay full.
-            bool ascending = at == _chunkCount - 1 && place == Capacity;
-            InsertChunk(at + 1, chunk.Split(ascending ? Capacity : Sparse));
+            bool ascending = at == _listCount - 1 && place == Capacity;
+            Split(at, ascending ? Capacity : Sparse);
             if (place > Sparse)
             {
-                place -= chunk.Count;
-                chunk = _chunks[++at];
+                place -= _counts[at];
+                at++;
             }
         }
 
-        chunk.Insert(place, mapping);
-        _firsts[at] = chunk.Starts[0];
+        Place[] list = _lists[at];
+        Array.Copy(list, place, list, place + 1, _counts[at] - place);
+        list[place] = new Place(mapping.Iova, mapping);
+        _counts[at]++;
+        _firsts[at] = list[0].Start;
     }
 
     internal void Remove(Type1Mapping mapping)
     {
         Count--;
-        int at = ChunkOf(mapping.Iova);
-        Chunk chunk = _chunks[at];
-        chunk.RemoveAt(chunk.UpTo(mapping.Iova) - 1);
-        if (chunk.Count == 0)
+        int at = ListOf(mapping.Iova);
+        int place = UpTo(at, mapping.Iova);
+        Place[] list = _lists[at];
+        int count = --_counts[at];
+        Array.Copy(list, place, list, place - 1, count + 1 - place);
+        list[count] = default;
+        if (count == 0)
         {
-            RemoveChunk(at);
+            RemoveList(at);
             return;
         }
 
-        _firsts[at] = chunk.Starts[0];
-        if (at + 1 < _chunkCount && chunk.Count + _chunks[at + 1].Count <= Sparse)
+        _firsts[at] = list[0].Start;
+        if (at + 1 < _listCount && count + _counts[at + 1] <= Sparse)
         {
-            chunk.Append(_chunks[at + 1]);
-            RemoveChunk(at + 1);
+            Join(at);
+        }
+        else if (at != 0 && _counts[at - 1] + count <= Sparse)
+        {
+            Join(at - 1);
         }
     }
 
     internal void Clear()
     {
         Count = 0;
-        _chunkCount = 0;
-        _chunks = new Chunk[4];
+        Array.Clear(_lists, 0, _listCount);
+        _listCount = 0;
     }
 
     /// <summary>The mapping that contains the address.</summary>
-    internal Type1Mapping? At(ulong iova) => UpTo(iova) is { } below && below.Last >= iova ? below : null;
+    internal Type1Mapping? At(ulong iova) => Below(iova) is { } below && below.Last >= iova ? below : null;
 
     /// <summary>Whether something in the range is mapped.</summary>
-    internal bool Touches(IovaRange range) => UpTo(range.Last) is { } below && below.Last >= range.First;
+    internal bool Touches(IovaRange range) => Below(range.Last) is { } below && below.Last >= range.First;
 
     /// <summary>The first mapping that starts at an address or above it.</summary>
     internal Type1Mapping? From(ulong iova)
     {
-        if (_chunkCount == 0)
+        if (_listCount == 0)
         {
             return null;
         }
 
-        int at = ChunkOf(iova);
-        Chunk chunk = _chunks[at];
-        int place = chunk.UpTo(iova);
-        if (place != 0 && chunk.Starts[place - 1] == iova)
-        {
-            return chunk.Items[place - 1];
-        }
-
-        return place < chunk.Count ? chunk.Items[place] : at + 1 < _chunkCount ? _chunks[at + 1].Items[0] : null;
+        int at = ListOf(iova);
+        int place = UpTo(at, iova);
+        return place != 0 && _lists[at][place - 1].Start == iova ? _lists[at][place - 1].Mapping
+            : place < _counts[at] ? _lists[at][place].Mapping
+            : at + 1 < _listCount ? _lists[at + 1][0].Mapping
+            : null;
     }
 
     /// <summary>The mapping after another one.</summary>
     internal Type1Mapping? After(Type1Mapping mapping) => mapping.Last == ulong.MaxValue ? null : From(mapping.Last + 1);
 
-    private Type1Mapping? UpTo(ulong iova)
+    private Type1Mapping? Below(ulong iova)
     {
-        if (_chunkCount == 0)
+        if (_listCount == 0)
         {
             return null;
         }
 
-        Chunk chunk = _chunks[ChunkOf(iova)];
-        int place = chunk.UpTo(iova);
-        return place == 0 ? null : chunk.Items[place - 1];
+        int at = ListOf(iova);
+        int place = UpTo(at, iova);
+        return place == 0 ? null : _lists[at][place - 1].Mapping;
     }
 
-    private int ChunkOf(ulong iova)
+    // Neither search branches on what it finds: nobody could foretell it.
+    private int ListOf(ulong iova)
     {
-        int low = 1;
-        int high = _chunkCount;
-        while (low < high)
+        ReadOnlySpan<ulong> firsts = _firsts.AsSpan(1, _listCount - 1);
+        int low = 0;
+        int count = firsts.Length;
+        while (count > 1)
         {
-            int middle = (low + high) >>> 1;
-            if (_firsts[middle] <= iova)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
+            int half = count >> 1;
+            low += half & -Unsafe.BitCast<bool, byte>(firsts[low + half - 1] <= iova);
+            count -= half;
         }
 
-        return low - 1;
+        return low + (count == 1 ? Unsafe.BitCast<bool, byte>(firsts[low] <= iova) : 0);
     }
 
-    private void InsertChunk(int at, Chunk chunk)
+    /// <summary>How many mappings of a list start at an address or below it.</summary>
+    private int UpTo(int at, ulong iova)
     {
-        if (_chunkCount == _chunks.Length)
+        ReadOnlySpan<Place> list = _lists[at];
+        int low = 0;
+        int count = _counts[at];
+        while (count > 1)
         {
-            Array.Resize(ref _chunks, _chunkCount * 2);
+            int half = count >> 1;
+            low += half & -Unsafe.BitCast<bool, byte>(list[low + half - 1].Start <= iova);
+            count -= half;
         }
 
-        if (_firsts.Length < _chunks.Length)
-        {
-            Array.Resize(ref _firsts, _chunks.Length);
-        }
-
-        Array.Copy(_chunks, at, _chunks, at + 1, _chunkCount - at);
-        Array.Copy(_firsts, at, _firsts, at + 1, _chunkCount - at);
-        _chunks[at] = chunk;
-        _firsts[at] = chunk.Starts[0];
-        _chunkCount++;
+        return low + (count == 1 ? Unsafe.BitCast<bool, byte>(list[low].Start <= iova) : 0);
     }
 
-    private void RemoveChunk(int at)
+    private void Split(int at, int keep)
     {
-        _chunkCount--;
-        Array.Copy(_chunks, at + 1, _chunks, at, _chunkCount - at);
-        Array.Copy(_firsts, at + 1, _firsts, at, _chunkCount - at);
-        _chunks[_chunkCount] = null!;
+        var upper = new Place[Capacity];
+        Array.Copy(_lists[at], keep, upper, 0, Capacity - keep);
+        Array.Clear(_lists[at], keep, Capacity - keep);
+        _counts[at] = keep;
+        InsertList(at + 1, upper, Capacity - keep);
     }
 
-    private sealed class Chunk
+    private void Join(int at)
     {
-        internal ulong[] Starts { get; } = new ulong[Capacity];
-
-        internal Type1Mapping[] Items { get; } = new Type1Mapping[Capacity];
-
-        internal int Count { get; private set; }
-
-        /// <summary>How many start at an address or below it.</summary>
-        internal int UpTo(ulong iova)
-        {
-            int low = 0;
-            int high = Count;
-            while (low < high)
-            {
-                int middle = (low + high) >>> 1;
-                if (Starts[middle] <= iova)
-                {
-                    low = middle + 1;
-                }
-                else
-                {
-                    high = middle;
-                }
-            }
-
-            return low;
-        }
-
-        internal void Insert(int place, Type1Mapping mapping)
-        {
-            Array.Copy(Starts, place, Starts, place + 1, Count - place);
-            Array.Copy(Items, place, Items, place + 1, Count - place);
-            Starts[place] = mapping.Iova;
-            Items[place] = mapping;
-            Count++;
-        }
-
-        internal void RemoveAt(int place)
-        {
-            Count--;
-            Array.Copy(Starts, place + 1, Starts, place, Count - place);
-            Array.Copy(Items, place + 1, Items, place, Count - place);
-            Items[Count] = null!;
-        }
-
-        internal Chunk Split(int at)
-        {
-            var upper = new Chunk();
-            Array.Copy(Starts, at, upper.Starts, 0, Count - at);
-            Array.Copy(Items, at, upper.Items, 0, Count - at);
-            Array.Clear(Items, at, Count - at);
-            upper.Count = Count - at;
-            Count = at;
-            return upper;
-        }
-
-        internal void Append(Chunk next)
-        {
-            Array.Copy(next.Starts, 0, Starts, Count, next.Count);
-            Array.Copy(next.Items, 0, Items, Count, next.Count);
-            Count += next.Count;
-        }
+        Array.Copy(_lists[at + 1], 0, _lists[at], _counts[at], _counts[at + 1]);
+        _counts[at] += _counts[at + 1];
+        RemoveList(at + 1);
     }
+
+    private void InsertList(int at, Place[] list, int count)
+    {
+        if (_listCount == _lists.Length)
+        {
+            Array.Resize(ref _lists, _listCount * 2);
+            Array.Resize(ref _counts, _listCount * 2);
+            Array.Resize(ref _firsts, _listCount * 2);
+        }
+
+        Array.Copy(_lists, at, _lists, at + 1, _listCount - at);
+        Array.Copy(_counts, at, _counts, at + 1, _listCount - at);
+        Array.Copy(_firsts, at, _firsts, at + 1, _listCount - at);
+        _lists[at] = list;
+        _counts[at] = count;
+        _firsts[at] = list[0].Start;
+        _listCount++;
+    }
+
+    private void RemoveList(int at)
+    {
+        _listCount--;
+        Array.Copy(_lists, at + 1, _lists, at, _listCount - at);
+        Array.Copy(_counts, at + 1, _counts, at, _listCount - at);
+        Array.Copy(_firsts, at + 1, _firsts, at, _listCount - at);
+        _lists[_listCount] = null!;
+    }
+
+    private readonly record struct Place(ulong Start, Type1Mapping Mapping);
 }

@@ -76,11 +76,7 @@ internal sealed class Type1Pins
             done += (ulong)length;
             if (_blocks.TryGetValue(block, out List<Holder>? holders) && holders.Find(h => h.Device == device) is { } holder)
             {
-                for (int i = from; i < from + length; i++)
-                {
-                    dropped += Drop(holders, holder, i, 1);
-                }
-
+                dropped += holders.Count == 1 ? DropAlone(holder, from, length) : DropShared(holders, holder, from, length);
                 Forget(block, holders, holder);
             }
         }
@@ -149,6 +145,35 @@ internal sealed class Type1Pins
         }
 
         return false;
+    }
+
+    /// <summary>One pin of each page, when nobody else has any there.</summary>
+    private ulong DropAlone(Holder holder, int from, int length)
+    {
+        int dropped = 0;
+        int gone = 0;
+        foreach (ref int pins in holder.Pins.AsSpan(from, length))
+        {
+            int drop = pins != 0 ? 1 : 0;
+            dropped += drop;
+            gone += pins == 1 ? 1 : 0;
+            pins -= drop;
+        }
+
+        holder.Total -= dropped;
+        Pages -= (ulong)gone;
+        return (ulong)dropped;
+    }
+
+    private ulong DropShared(List<Holder> holders, Holder holder, int from, int length)
+    {
+        ulong dropped = 0;
+        for (int i = from; i < from + length; i++)
+        {
+            dropped += Drop(holders, holder, i, 1);
+        }
+
+        return dropped;
     }
 
     private ulong Drop(List<Holder> holders, Holder holder, int page, int most)

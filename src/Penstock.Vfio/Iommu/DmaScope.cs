@@ -42,10 +42,13 @@ public readonly ref struct DmaScope
             // SAFETY: the table stays allocated while the scope lasts.
             TableEntry* entry = TranslationTable.Find((byte*)_table, iova);
             ulong offset = iova - entry->Start;
+
+            // Read once, and before the rest: it becomes 0 when the mapping goes.
+            ulong mapped = Volatile.Read(ref entry->Length);
             int wanted = (int)access | TableEntry.Direct;
-            if (offset < entry->Length && (entry->Flags & wanted) == wanted && length != 0)
+            if (offset < mapped && (entry->Flags & wanted) == wanted && length != 0)
             {
-                run = new DmaRun((byte*)(entry->Target + offset), Math.Min(length, entry->Length - offset));
+                run = new DmaRun((byte*)(entry->Target + offset), Math.Min(length, mapped - offset));
                 return true;
             }
         }
@@ -72,7 +75,8 @@ public readonly ref struct DmaScope
         // SAFETY: as in TryBorrow.
         TableEntry* entry = TranslationTable.Find((byte*)table, iova);
         ulong offset = iova - entry->Start;
-        if (offset >= entry->Length)
+        ulong mapped = Volatile.Read(ref entry->Length);
+        if (offset >= mapped)
         {
             return Errno.EFAULT;
         }
@@ -86,7 +90,7 @@ public readonly ref struct DmaScope
         memory.Hold();
         ulong start = (entry->Flags & TableEntry.Direct) != 0 ? entry->Target - (ulong)memory.DirectAddress : entry->Target;
         bool writes = (access & DmaAccess.Write) != 0;
-        held = new HeldMemory(memory, start + offset, Math.Min(length, entry->Length - offset))
+        held = new HeldMemory(memory, start + offset, Math.Min(length, mapped - offset))
         {
             Log = writes ? _domain.LogAt(entry->Memory) : null,
             LogOffset = offset,

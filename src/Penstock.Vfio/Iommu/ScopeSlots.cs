@@ -112,7 +112,8 @@ internal sealed class ScopeSlots
         var spin = default(SpinWait);
         while (Volatile.Read(ref slot) == seen)
         {
-            spin.SpinOnce();
+            // Never asleep: a scope is left soon, and a millisecond is a long time for an unmap.
+            spin.SpinOnce(sleep1Threshold: -1);
         }
     }
 

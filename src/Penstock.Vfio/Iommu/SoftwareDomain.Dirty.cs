@@ -32,7 +32,10 @@ public sealed unsafe partial class SoftwareDomain
             {
                 foreach (ref TableEntry entry in TranslationTable.Used(TranslationTable.Chunk(table, i)))
                 {
-                    logs[entry.Memory] = NewLog(entry.Length);
+                    if (entry.Length != 0)
+                    {
+                        logs[entry.Memory] = NewLog(entry.Length);
+                    }
                 }
             }
 
@@ -42,6 +45,11 @@ public sealed unsafe partial class SoftwareDomain
                 TableEntry[] entries = TranslationTable.Used(chunk).ToArray();
                 foreach (ref TableEntry entry in entries.AsSpan())
                 {
+                    if (entry.Length == 0)
+                    {
+                        continue;
+                    }
+
                     UserMemory memory = _memories[entry.Memory]!;
                     ulong offset = entry.Target - ((entry.Flags & TableEntry.Direct) != 0 ? (ulong)memory.DirectAddress : 0);
                     SetTarget(ref entry, memory, offset, direct: !enable);
@@ -84,7 +92,7 @@ public sealed unsafe partial class SoftwareDomain
                 foreach (ref TableEntry entry in TranslationTable.Used(TranslationTable.Chunk(table, i)))
                 {
                     ulong last = entry.Start + (entry.Length - 1);
-                    if (entry.Start <= range.Last && last >= range.First)
+                    if (entry.Length != 0 && entry.Start <= range.Last && last >= range.First)
                     {
                         ulong first = Math.Max(entry.Start, range.First) - entry.Start;
                         _logs[entry.Memory]!.Collect(entry.Start, first, Math.Min(last, range.Last) - entry.Start, keep, runs);

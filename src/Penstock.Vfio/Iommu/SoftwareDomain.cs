@@ -13,8 +13,9 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
 
     private readonly Lock _gate = new();
     private readonly ResourceLedger? _ledger;
-    private readonly List<nint> _retired = [];
+    private readonly List<(nint Block, bool IsChunk)> _retired = [];
     private readonly Stack<int> _freeIndices = new();
+    private readonly List<int> _leaving = [];
     private UserMemory?[] _memories = new UserMemory?[4];
     private nint _table;
     private nint _retiredBytes;
@@ -82,10 +83,11 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
         {
             // SAFETY: as long as the gate is held the table is neither replaced nor freed.
             byte* table = Writable("mapping");
-            TableEntry* below = TranslationTable.Find(table, iova + (size - 1));
-            if (below->Length != 0 && below->Start + (below->Length - 1) >= iova)
+            int index = TranslationTable.ChunkOf(table, iova);
+            int position = TranslationTable.Below(TranslationTable.Chunk(table, index), iova);
+            if (Touches(table, index, position, iova, iova + (size - 1)))
             {
-                throw new VfioException(Errno.EEXIST, Mapping(iova, size), $"overlaps the mapping at 0x{below->Start:x}");
+                throw new VfioException(Errno.EEXIST, Mapping(iova, size), "something in the range is mapped already");
             }
 
             DirtyLog? log = _tracking ? NewLog(size) : null;
@@ -97,7 +99,7 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
                 Track(entry.Memory, log);
             }
 
-            Insert(table, entry);
+            Insert(table, index, position, entry);
             Volatile.Write(ref _count, _count + 1);
             if (_retiredBytes > RetiredLimit)
             {
@@ -119,16 +121,16 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
         lock (_gate)
         {
             byte* table = Writable("unmapping");
-            TableEntry* atStart = TranslationTable.Find(table, iova);
-            TableEntry* atEnd = TranslationTable.Find(table, last);
-            if ((iova != atStart->Start && iova - atStart->Start < atStart->Length)
-                || (last - atEnd->Start < atEnd->Length && last - atEnd->Start != atEnd->Length - 1))
+            int index = TranslationTable.ChunkOf(table, iova);
+            int position = TranslationTable.Below(TranslationTable.Chunk(table, index), iova);
+            if (Cuts(table, index, position, iova, last))
             {
                 throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it would cut a mapping; unmap whole mappings");
             }
 
-            var memories = new List<int>();
-            ulong removed = Remove(table, iova, last, memories);
+            List<int> memories = _leaving;
+            memories.Clear();
+            ulong removed = Remove(table, index, position, iova, last, memories);
             if (memories.Count != 0)
             {
                 Slots.WaitForOthers();
@@ -198,7 +200,10 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
             {
                 foreach (ref TableEntry entry in TranslationTable.Used(TranslationTable.Chunk(table, i)))
                 {
-                    memories.Add(entry.Memory);
+                    if (entry.Length != 0)
+                    {
+                        memories.Add(entry.Memory);
+                    }
                 }
 
                 Retire(TranslationTable.Chunk(table, i), TranslationTable.ChunkSize);
@@ -208,6 +213,7 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
             Volatile.Write(ref _table, 0);
             Slots.WaitForOthers();
             FreeRetired();
+            FreeSpare();
             Forget(memories);
         }
     }

@@ -7,7 +7,8 @@ namespace Penstock.Vfio;
 /// <summary>
 /// The memory layout of a translation table, and how it is searched. A directory holds the first addresses of chunks 1, 2, ... and
 /// pointers to all chunks; a chunk holds up to 64 sorted entries. Both are written once, before they are published; afterwards only
-/// chunk pointers change, each by one store. Addresses are stored with the top bit inverted, so that signed vector comparison orders
+/// chunk pointers change, each by one store, and the lengths of entries: a mapping goes when its length becomes 0, and may come back. Such an
+/// empty entry is still found by addresses above it, so no mapping may reach across one. Addresses are stored with the top bit inverted, so that signed vector comparison orders
 /// them as unsigned; unused places hold the greatest address, and their pointers or entries repeat the last one.
 /// </summary>
 internal static unsafe class TranslationTable
@@ -17,6 +18,7 @@ internal static unsafe class TranslationTable
     private const int KeysPerStep = 2 * KeysPerVector;
     private const int EntriesAt = ChunkCapacity * sizeof(long);
     private const int CountAt = EntriesAt + ((ChunkCapacity + 1) * 32);
+    private const int LiveAt = CountAt + sizeof(int);
     private const int ChunkBytes = CountAt + 32;
     private const int DirectoryHeader = 64;
     private const int LargestFlatSearch = 64;
@@ -60,29 +62,69 @@ internal static unsafe class TranslationTable
 
     internal static byte* Chunk(byte* directory, int index) => (byte*)Pointers(directory)[index];
 
+    /// <summary>Entries of a chunk, empty ones included.</summary>
     internal static int Count(byte* chunk) => *(int*)(chunk + CountAt);
 
-    /// <summary>The entries of a chunk, without the empty one that answers for addresses below all of them.</summary>
+    /// <summary>Entries that are not empty; for writers only.</summary>
+    internal static ref int Live(byte* chunk) => ref *(int*)(chunk + LiveAt);
+
+    /// <summary>The entries of a chunk, without the first, which answers for addresses below all of them.</summary>
     internal static Span<TableEntry> Used(byte* chunk) => new(Entries(chunk) + 1, Count(chunk));
 
-    internal static byte* NewChunk(ReadOnlySpan<TableEntry> entries)
+    /// <summary>A block that a chunk can be made in.</summary>
+    // SAFETY: room for the keys, 65 entries and the count.
+    internal static byte* NewBlock() => (byte*)NativeMemory.AlignedAlloc(ChunkBytes, 64);
+
+    internal static byte* NewChunk(byte* chunk, ReadOnlySpan<TableEntry> entries)
     {
-        // SAFETY: the block has room for the keys, 65 entries and the count.
-        byte* chunk = (byte*)NativeMemory.AlignedAlloc(ChunkBytes, 64);
         *(int*)(chunk + CountAt) = entries.Length;
+        int live = 0;
         var keys = new Span<long>(chunk, ChunkCapacity);
         var places = new Span<TableEntry>(Entries(chunk), ChunkCapacity + 1);
         keys.Fill(long.MaxValue);
         for (int i = 0; i < entries.Length; i++)
         {
             keys[i] = Key(entries[i].Start);
+            live += entries[i].Length != 0 ? 1 : 0;
         }
+
+        Live(chunk) = live;
 
         places[0] = default;
         entries.CopyTo(places[1..]);
         places[(entries.Length + 1)..].Fill(entries.IsEmpty ? default : entries[^1]);
         return chunk;
     }
+
+    /// <summary>Gives an entry, which is empty now, or was in no published table, its contents; or empties it. The address stays.</summary>
+    internal static void Set(byte* chunk, int position, in TableEntry entry)
+    {
+        int count = Count(chunk);
+        Span<TableEntry> places = new(Entries(chunk) + 1, ChunkCapacity);
+        Live(chunk) += (entry.Length != 0 ? 1 : 0) - (places[position].Length != 0 ? 1 : 0);
+
+        // Behind the last entry stand copies of it, for the greatest address.
+        int end = position == count - 1 ? ChunkCapacity : position + 1;
+        foreach (ref TableEntry place in places[position..end])
+        {
+            if (entry.Length != 0)
+            {
+                place.Target = entry.Target;
+                place.Memory = entry.Memory;
+                place.Flags = entry.Flags;
+            }
+
+            Volatile.Write(ref place.Length, entry.Length);
+        }
+    }
+
+    /// <summary>How many entries of a chunk start below an address.</summary>
+    internal static int Below(byte* chunk, ulong iova) =>
+        iova == 0 ? 0 : (int)CountUpTo((long*)chunk, ChunkCapacity, Key(iova - 1));
+
+    /// <summary>The address from which on the chunk after another one is searched; the greatest for the last chunk.</summary>
+    internal static ulong NextFrom(byte* directory, int index) =>
+        index + 1 < ChunkCount(directory) ? (ulong)((long*)(directory + DirectoryHeader))[index] ^ (1ul << 63) : ulong.MaxValue;
 
     /// <summary>Makes a directory of chunks, which are sorted and not empty, unless there is only one.</summary>
     internal static byte* NewDirectory(ReadOnlySpan<nint> chunks)
@@ -120,29 +162,24 @@ internal static unsafe class TranslationTable
     }
 
     /// <summary>Index of the chunk in whose range an address falls.</summary>
-    internal static int ChunkOf(byte* directory, ulong iova)
-    {
-        long key = Key(iova);
-        long* keys = (long*)(directory + DirectoryHeader);
-        int low = 0;
-        int high = ChunkCount(directory) - 1;
-        while (low < high)
-        {
-            int middle = (low + high) >>> 1;
-            if (keys[middle] <= key)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        return low;
-    }
+    internal static int ChunkOf(byte* directory, ulong iova) =>
+        (int)UpTo((long*)(directory + DirectoryHeader), ChunkCount(directory) - 1, Key(iova));
 
     internal static void Free(nint block) => NativeMemory.AlignedFree((void*)block);
+
+    /// <summary>How many of some ascending keys are at most a key. Without branches: nobody can foretell them.</summary>
+    private static long UpTo(long* keys, int count, long key)
+    {
+        long* low = keys;
+        while (count > 1)
+        {
+            int half = count >> 1;
+            low += half & -Unsafe.BitCast<bool, byte>(low[half - 1] <= key);
+            count -= half;
+        }
+
+        return low - keys + (count == 1 ? Unsafe.BitCast<bool, byte>(*low <= key) : 0);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long CountUpTo(long* keys, int count, long key)
