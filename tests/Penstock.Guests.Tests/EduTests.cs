@@ -42,44 +42,19 @@ public sealed class EduTests(GuestLab lab)
     public async Task BehindIntelIommu_DrivenThroughTheGuestsVfio_MapsByTheThousandCopiesAndInterrupts()
     {
         using var bench = new EduBench();
-        await using (Guest guest = await Guest.StartAsync(lab.Lab, Configure(bench.Configuration, Pages)))
-        {
-            await WorkAsync(guest, Pages);
-
-            // Each copy is two transfers, each with its interrupt; the device saw what the program says.
-            Assert.Equal((4L * Copies, 4L * Copies * 4096), (bench.Edu.Transfers, bench.Edu.TransferredBytes));
-            Assert.Equal(PinInterrupts + Messages + (4L * Copies), bench.Edu.InterruptsRaised);
-            Assert.Equal((1L, 0L), (bench.Edu.Factorials, bench.Edu.FailedTransfers));
-            Assert.InRange(bench.LiveMaps, Pages, int.MaxValue);
-            int mapped = bench.Traffic.LiveMaps.Count(map => map.Size == 4096);
-            Assert.InRange(mapped, Pages, int.MaxValue);
-            int readOnly = bench.Traffic.ReadOnlyMaps;
-            await guest.SendLineAsync("go");
-
-            await StepAsync(guest, "refused 1 write to read-only memory");
-            await StepAsync(guest, $"unmapped {Pages + RangePages} pages ?");
-            Assert.InRange(bench.Traffic.ReadOnlyMaps, readOnly + 1, int.MaxValue);
-            Assert.Equal(2, bench.Edu.FailedTransfers);
-            Assert.Collection(
-                bench.Notices,
-                line => Assert.EndsWith("failed: the mapping does not let devices write", line, StringComparison.Ordinal),
-                line => Assert.EndsWith("failed: nothing is mapped there", line, StringComparison.Ordinal));
-            Assert.InRange(bench.LiveMaps, 0, 64);
-            await guest.SendLineAsync("go");
-
-            // What the kernel takes away by itself when the program leaves comes as unmaps of whole stretches.
-            await StepAsync(guest, $"mapped {Pages} pages ?");
-            Assert.InRange(bench.LiveMaps, Pages, int.MaxValue);
-            await guest.SendLineAsync("go");
-            await StepAsync(guest, "left 0");
-            GuestResult result = await guest.WaitForExitAsync();
-            Assert.Equal((0, (string?)null), (result.ExitStatus, result.QemuErrors));
-        }
-
-        Assert.InRange(bench.Traffic.Count(VfioUserCommand.DmaMap), 2 * Pages, int.MaxValue);
+        await VerifyAsync(bench, bench.Configuration, Pages);
+        Assert.InRange(bench.Traffic.MapsWithDescriptor, 2 * Pages, int.MaxValue);
         Assert.InRange(bench.Traffic.LargestUnmap, 1000, int.MaxValue);
-        bench.VerifyNoErrors();
-        bench.VerifyEnds(SessionEndKind.ClientClosed);
+    }
+
+    /// <summary>The guest's memory cannot be mapped: each transfer is a message to QEMU, which looks the address up in the guest's tables.</summary>
+    [Fact]
+    public async Task UnsharedMemoryBehindIntelIommu_SameProgram_CopiesByMessages()
+    {
+        const int FewPages = 512;
+        using var bench = new EduBench();
+        await VerifyAsync(bench, bench.Configuration with { SharedMemory = false }, FewPages);
+        Assert.Equal(0, bench.Traffic.MapsWithDescriptor);
     }
 
     /// <summary>The judge of the program, and so of the model: QEMU's own EDU device in the place of ours.</summary>
@@ -97,6 +72,48 @@ public sealed class EduTests(GuestLab lab)
         await guest.SendLineAsync("go");
         await StepAsync(guest, "left 0");
         Assert.Equal(0, (await guest.WaitForExitAsync()).ExitStatus);
+    }
+
+    /// <summary>Runs the program in a guest and compares what it says with what the device and the server see.</summary>
+    private async Task VerifyAsync(EduBench bench, GuestConfiguration configuration, int pages)
+    {
+        await using (Guest guest = await Guest.StartAsync(lab.Lab, Configure(configuration, pages)))
+        {
+            await WorkAsync(guest, pages);
+
+            // Each copy is two transfers, each with its interrupt; the device saw what the program says.
+            Assert.Equal((4L * Copies, 4L * Copies * 4096), (bench.Edu.Transfers, bench.Edu.TransferredBytes));
+            Assert.Equal(PinInterrupts + Messages + (4L * Copies), bench.Edu.InterruptsRaised);
+            Assert.Equal((1L, 0L), (bench.Edu.Factorials, bench.Edu.FailedTransfers));
+            Assert.InRange(bench.LiveMaps, pages, int.MaxValue);
+            int mapped = bench.Traffic.LiveMaps.Count(map => map.Size == 4096);
+            Assert.InRange(mapped, pages, int.MaxValue);
+            int readOnly = bench.Traffic.ReadOnlyMaps;
+            await guest.SendLineAsync("go");
+
+            await StepAsync(guest, "refused 1 write to read-only memory");
+            await StepAsync(guest, $"unmapped {pages + RangePages} pages ?");
+            Assert.InRange(bench.Traffic.ReadOnlyMaps, readOnly + 1, int.MaxValue);
+            Assert.Equal(2, bench.Edu.FailedTransfers);
+            Assert.Collection(
+                bench.Notices,
+                line => Assert.EndsWith("failed: the mapping does not let devices write", line, StringComparison.Ordinal),
+                line => Assert.EndsWith("failed: nothing is mapped there", line, StringComparison.Ordinal));
+            Assert.InRange(bench.LiveMaps, 0, 64);
+            await guest.SendLineAsync("go");
+
+            // What the kernel takes away by itself when the program leaves comes as unmaps of whole stretches.
+            await StepAsync(guest, $"mapped {pages} pages ?");
+            Assert.InRange(bench.LiveMaps, pages, int.MaxValue);
+            await guest.SendLineAsync("go");
+            await StepAsync(guest, "left 0");
+            GuestResult result = await guest.WaitForExitAsync();
+            Assert.Equal((0, (string?)null), (result.ExitStatus, result.QemuErrors));
+        }
+
+        Assert.InRange(bench.Traffic.Count(VfioUserCommand.DmaMap), 2 * pages, int.MaxValue);
+        bench.VerifyNoErrors();
+        bench.VerifyEnds(SessionEndKind.ClientClosed);
     }
 
     private static GuestConfiguration Configure(GuestConfiguration device, int pages) => device with
