@@ -37,17 +37,20 @@ public sealed partial class VfioCdevFile
         }
     }
 
-    private static void CheckFlags(string what, VfioCdevFlags flags)
+    /// <summary>Whether the call is about a PASID, and has room for it.</summary>
+    private bool IsForPasid(string what, VfioCdevFlags flags, uint size, int needed)
     {
         if ((flags & ~VfioCdevFlags.TokenOrPasid) != 0)
         {
             throw new VfioException(Errno.EINVAL, what, $"unknown flags {flags}");
         }
 
-        if (flags != 0)
+        if (flags != 0 && !Device.TakesPasids)
         {
-            throw new VfioException(Errno.EOPNOTSUPP, what, "the device has no PASIDs");
+            throw new VfioException(Errno.EOPNOTSUPP, what, "the device takes no PASIDs");
         }
+
+        return flags != 0 && (size >= (uint)needed ? true : throw new VfioException(Errno.EINVAL, what, $"{size} bytes have no room for a PASID"));
     }
 
     private void IoctlBind(Span<byte> argument)
@@ -84,8 +87,9 @@ public sealed partial class VfioCdevFile
     {
         const string What = "ATTACH_IOMMUFD_PT";
         VfioDeviceAttachIommufdPt call = Arguments.TakeIgnoringRest<VfioDeviceAttachIommufdPt>(What, argument, VfioDeviceAttachIommufdPt.MinimumLength);
-        CheckFlags(What, call.Flags);
-        call.PtId = Attach(call.PtId);
+        call.PtId = IsForPasid(What, call.Flags, call.ArgumentSize, VfioDeviceAttachIommufdPt.Length)
+            ? AttachPasid(call.PtId, call.Pasid)
+            : Attach(call.PtId);
         Arguments.Put(argument, call);
     }
 
@@ -93,7 +97,13 @@ public sealed partial class VfioCdevFile
     {
         const string What = "DETACH_IOMMUFD_PT";
         VfioDeviceDetachIommufdPt call = Arguments.TakeIgnoringRest<VfioDeviceDetachIommufdPt>(What, argument, VfioDeviceDetachIommufdPt.MinimumLength);
-        CheckFlags(What, call.Flags);
-        Detach();
+        if (IsForPasid(What, call.Flags, call.ArgumentSize, VfioDeviceDetachIommufdPt.Length))
+        {
+            DetachPasid(call.Pasid);
+        }
+        else
+        {
+            Detach();
+        }
     }
 }

@@ -67,6 +67,31 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
         }
     }
 
+    /// <summary>Attaches DMA with a PASID to a page table, or moves it there (ATTACH_IOMMUFD_PT with the flag PASID).</summary>
+    /// <param name="id">Id of a page table that was made for it.</param>
+    /// <param name="pasid">The PASID.</param>
+    /// <returns>The id.</returns>
+    /// <exception cref="VfioException">EOPNOTSUPP: the device takes none; EINVAL: not bound; as <see cref="IommufdDevice.AttachPasid"/>.</exception>
+    public uint AttachPasid(uint id, uint pasid)
+    {
+        lock (_state.Gate)
+        {
+            IommufdDevice bound = RequirePasids("ATTACH_IOMMUFD_PT");
+            return bound.HasPasid(pasid) ? bound.ReplacePasid(pasid, id) : bound.AttachPasid(pasid, id);
+        }
+    }
+
+    /// <summary>Detaches DMA with a PASID; without effect when not attached.</summary>
+    /// <param name="pasid">The PASID.</param>
+    /// <exception cref="VfioException">EOPNOTSUPP: the device takes none; EINVAL: not bound.</exception>
+    public void DetachPasid(uint pasid)
+    {
+        lock (_state.Gate)
+        {
+            RequirePasids("DETACH_IOMMUFD_PT").DetachPasid(pasid);
+        }
+    }
+
     /// <summary>Detaches the device (DETACH_IOMMUFD_PT); without effect when not attached.</summary>
     /// <exception cref="VfioException">EINVAL: not bound.</exception>
     public void Detach()
@@ -177,4 +202,12 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
 
     private IIommufdBinding RequireBound(string what) =>
         _bound ?? throw new VfioException(Errno.EINVAL, what, $"{Device.Name} is not bound to an iommufd");
+
+    private IommufdDevice RequirePasids(string what)
+    {
+        IIommufdBinding bound = RequireBound(what);
+        return Device.TakesPasids && bound is IommufdDevice device
+            ? device
+            : throw new VfioException(Errno.EOPNOTSUPP, what, $"{Device.Name} takes no PASIDs");
+    }
 }

@@ -88,6 +88,9 @@ public abstract partial class VfioDevice
     {
     }
 
+    /// <summary>Whether its DMA can carry process address space ids, so that users may attach them.</summary>
+    protected internal virtual bool TakesPasids => false;
+
     /// <summary>A call that the core does not handle itself, with the kernel's number and structure.</summary>
     /// <param name="request">The number.</param>
     /// <param name="argument">The structure, to be answered in place.</param>

@@ -14,7 +14,7 @@ public sealed partial class DmaPort
     public void Suspend()
     {
         _resumed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        (_group ?? _device!.Group)?.Domain?.Drain();
+        (_group ?? _device!.Group)?.Drain();
     }
 
     /// <summary>Ends <see cref="Suspend"/>.</summary>
@@ -39,7 +39,7 @@ public sealed partial class DmaPort
     {
         try
         {
-            await (_resumed?.Task ?? Task.CompletedTask).WaitAsync(cancellation).ConfigureAwait(false);
+            await ((_function ?? this)._resumed?.Task ?? Task.CompletedTask).WaitAsync(cancellation).ConfigureAwait(false);
             return true;
         }
         catch (OperationCanceledException)

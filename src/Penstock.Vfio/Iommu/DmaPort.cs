@@ -42,7 +42,7 @@ public sealed partial class DmaPort
     /// <summary>The function's line of execution.</summary>
     public Strand Strand { get; }
 
-    private IommufdAccess? Access => (_group ?? _device!.Group)?.Access;
+    private IommufdAccess? Access => _function is not null ? null : (_group ?? _device!.Group)?.Access;
 
     /// <summary>
     /// Whether the function may start DMA: for PCI, Bus Master Enable. The owner of the function's configuration sets it.
@@ -137,7 +137,9 @@ public sealed partial class DmaPort
 
     private Errno Find(out SoftwareDomain? domain)
     {
-        domain = (_group ?? _device!.Group)?.Domain as SoftwareDomain;
-        return _resumed is not null ? Errno.EBUSY : !_busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
+        IommuGroup? group = _group ?? _device!.Group;
+        DmaPort function = _function ?? this;
+        domain = (_function is null ? group?.Domain : group?.GetDomain(_pasid)) as SoftwareDomain;
+        return function._resumed is not null ? Errno.EBUSY : !function._busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
     }
 }

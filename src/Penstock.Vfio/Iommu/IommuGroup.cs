@@ -6,7 +6,7 @@ namespace Penstock.Vfio;
 /// The smallest set of functions that an IOMMU unit can isolate. Its DMA has at most one owner; from the claim on it is blocked until
 /// the owner attaches a domain. All members may be called from any thread.
 /// </summary>
-public sealed class IommuGroup
+public sealed partial class IommuGroup
 {
     private readonly Lock _gate = new();
     private volatile IommuDomain? _domain;

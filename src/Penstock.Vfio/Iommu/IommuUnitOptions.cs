@@ -24,6 +24,9 @@ public sealed class IommuUnitOptions
     /// <summary>Whether page tables can track what devices write.</summary>
     public bool DirtyTracking { get; init; } = true;
 
+    /// <summary>How many bits the process address space ids of its devices have; 0 for none.</summary>
+    public int PasidBits { get; init; }
+
     /// <summary>Kinds of first-stage tables that users may nest on top of their page tables.</summary>
     public IReadOnlyList<NestedTranslation> NestedTranslations { get; init; } = [];
 

@@ -15,6 +15,9 @@ public abstract class HwPagetable : IommufdObject
     /// <summary>Where page faults of attached devices go; null when they are answered as invalid at once.</summary>
     public FaultQueue? Faults { get; internal set; }
 
+    /// <summary>Whether it was made with the flag PASID, so that DMA with a PASID can be attached to it.</summary>
+    public bool IsForPasids { get; internal init; }
+
     /// <summary>The translation that attached groups use.</summary>
     public abstract IommuDomain Domain { get; }
 

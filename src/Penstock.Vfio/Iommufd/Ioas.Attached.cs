@@ -23,6 +23,15 @@ public sealed partial class Ioas
         }
     }
 
+    /// <summary>Gives back what one of several equal reservations of an owner took.</summary>
+    internal void UnreserveOnce(object owner, IEnumerable<IovaRange> ranges)
+    {
+        foreach (IovaRange range in ranges)
+        {
+            _reserved.RemoveAt(_reserved.FindIndex(r => ReferenceEquals(r.Owner, owner) && r.Range == range));
+        }
+    }
+
     internal void Unreserve(object owner) => _reserved.RemoveAll(r => ReferenceEquals(r.Owner, owner));
 
     /// <summary>Puts everything into a new table and keeps it there; all or nothing.</summary>

@@ -69,7 +69,7 @@ public sealed partial class IommufdContext
 
         call.DataLength = (uint)info.Length;
         call.DataType = unit.HardwareInfoType;
-        call.OutMaxPasidLog2 = 0;
+        call.OutMaxPasidLog2 = (byte)unit.PasidBits;
         call.OutCapabilities = unit.DirtyTracking ? IommuHardwareCapabilities.DirtyTracking : IommuHardwareCapabilities.None;
         Arguments.Put(argument, call);
     }

@@ -78,13 +78,13 @@ public sealed partial class IommufdContext
             throw new VfioException(Errno.EOPNOTSUPP, what, "a table below nested ones reports no faults");
         }
 
-        if ((flags & IommuHwptAllocFlags.Pasid) != 0 || request.DataType != IommufdLimits.NoData
+        if (((flags & IommuHwptAllocFlags.Pasid) != 0 && unit.PasidBits == 0) || request.DataType != IommufdLimits.NoData
             || ((flags & IommuHwptAllocFlags.NestParent) != 0 && unit.NestedTranslations.Count == 0))
         {
             throw new VfioException(Errno.EOPNOTSUPP, what, $"{device.Group.Unit} has no PASIDs, no data for paging tables, or no nesting");
         }
 
-        var table = new PagingHwPagetable(ioas, device.Group.Unit, flags, automatic: false);
+        var table = new PagingHwPagetable(ioas, device.Group.Unit, flags, automatic: false) { IsForPasids = (flags & IommuHwptAllocFlags.Pasid) != 0 };
         try
         {
             AddTable(what, table);
@@ -114,7 +114,8 @@ public sealed partial class IommufdContext
         uint type = request.DataType;
         NestedTranslation kind = unit.Options.NestedTranslations.FirstOrDefault(n => n.DataType == type)
             ?? throw new VfioException(Errno.EOPNOTSUPP, what, $"{unit} does not nest data of type 0x{type:x}");
-        if ((request.Flags & IommuHwptAllocFlags.Pasid) != 0)
+        bool forPasids = (request.Flags & IommuHwptAllocFlags.Pasid) != 0;
+        if (forPasids && unit.Options.PasidBits == 0)
         {
             throw new VfioException(Errno.EOPNOTSUPP, what, $"{unit} has no PASIDs");
         }
@@ -124,7 +125,7 @@ public sealed partial class IommufdContext
             throw new VfioException(Errno.EINVAL, what, $"{dataLength} bytes of data, {kind.MinimumDataLength} are needed");
         }
 
-        var table = new NestedHwPagetable(parent, kind.Create(parent, fetch()));
+        var table = new NestedHwPagetable(parent, kind.Create(parent, fetch())) { IsForPasids = forPasids };
         parent.Users++;
         return Add(table);
     }

@@ -225,6 +225,7 @@ public sealed partial class IommufdContext : IDisposable
     {
         lock (Gate)
         {
+            device.DetachPasids();
             device.Detach();
             device.Users--;
             Remove(device);

@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// A device bound to a context, which owns its group's DMA from then on. The devices of a group always use the same page table. All
 /// members may be called from any thread.
 /// </summary>
-public sealed class IommufdDevice : IommufdObject, IIommufdBinding
+public sealed partial class IommufdDevice : IommufdObject, IIommufdBinding
 {
     private readonly IommufdGroup _group;
 
@@ -172,6 +172,7 @@ public sealed class IommufdDevice : IommufdObject, IIommufdBinding
             throw new VfioException(Errno.EBUSY, what, "it is attached already");
         }
 
+        ThrowIfPasidsForbid(what, table);
         if (_group.Table is not null && _group.Table != table)
         {
             throw new VfioException(Errno.EINVAL, what, $"another device of {Group} is attached to {_group.Table}");
@@ -208,6 +209,7 @@ public sealed class IommufdDevice : IommufdObject, IIommufdBinding
         }
 
         ThrowIfForeign(what, table);
+        ThrowIfPasidsForbid(what, table);
         Ioas from = old.Paging.Ioas;
         Ioas to = table.Paging.Ioas;
         int reserved = 0;
@@ -267,6 +269,14 @@ public sealed class IommufdDevice : IommufdObject, IIommufdBinding
             }
 
             throw;
+        }
+    }
+
+    private void ThrowIfPasidsForbid(string what, HwPagetable table)
+    {
+        if (_group.Pasids.Count != 0 && !table.IsForPasids)
+        {
+            throw new VfioException(Errno.EINVAL, what, $"PASIDs of {Group} are attached, and {table} was not made with the flag PASID");
         }
     }
 

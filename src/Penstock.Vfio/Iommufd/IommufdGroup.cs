@@ -13,4 +13,7 @@ internal sealed class IommufdGroup
     internal HwPagetable? Table { get; set; }
 
     internal List<IommufdDevice> Attached { get; } = [];
+
+    /// <summary>Tables of DMA that carries a PASID.</summary>
+    internal Dictionary<uint, IommufdDevice.PasidAttachment> Pasids { get; } = [];
 }

@@ -28,6 +28,10 @@ internal sealed class FakeDevice(string name, Strand? strand = null) : VfioDevic
 
     public Action? OnWrite { get; set; }
 
+    public bool HasPasids { get; set; }
+
+    protected internal override bool TakesPasids => HasPasids;
+
     protected internal override Strand? Strand => strand;
 
     protected internal override void Open()
