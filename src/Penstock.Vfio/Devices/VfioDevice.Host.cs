@@ -116,6 +116,7 @@ public abstract partial class VfioDevice
             finally
             {
                 _users = 0;
+                Mappings.Orphan();
                 container?.DeviceClosed(this);
                 unbind?.Invoke();
                 Pinner = null;

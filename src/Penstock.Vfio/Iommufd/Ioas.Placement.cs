@@ -214,7 +214,7 @@ public sealed partial class Ioas
         try
         {
             UserMemory memory = area.Pages.Resolve(area.Offset, out ulong offset);
-            for (; done < tables.Count; done++)
+            for (; done < tables.Count && !area.Pages.IsHidden; done++)
             {
                 Context.Host.Allocations.Ask("filling a table");
                 MapInto(tables[done].Domain, area, memory, offset);

@@ -110,6 +110,11 @@ public sealed partial class Ioas
             throw new VfioException(Errno.EBUSY, what, $"the mapping at {area.Range} is being unmapped");
         }
 
+        if (area.Pages.IsDmaBuf)
+        {
+            throw new VfioException(Errno.EOPNOTSUPP, what, $"the mapping at {area.Range} is memory of a device, which is not cut");
+        }
+
         ulong first = iova - area.Iova + 1;
         if (((iova + 1) & (_alignment - 1)) != 0 || ((area.Pages.Address + area.Offset + first) & (_alignment - 1)) != 0
             || area.Pins != 0 || (_tables.Count != 0 && _hugePages))

@@ -134,7 +134,7 @@ public sealed partial class IommufdAccess
 
         foreach ((IoasArea area, ulong start, ulong piece) in _ioas.Pieces(new IovaRange(iova, iova + (ulong)(length - 1))))
         {
-            if (area.PreventAccess)
+            if (area.PreventAccess || area.Pages.IsDmaBuf)
             {
                 return Errno.EINVAL;
             }

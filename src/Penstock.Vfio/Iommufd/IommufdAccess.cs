@@ -251,7 +251,7 @@ public sealed partial class IommufdAccess : IommufdObject, IIommufdBinding, IDev
     private static Errno PinPiece(IoasArea area, ulong offset, ulong length, DmaAccess access, Span<PinnedPage> pages, ref int filled)
     {
         ulong page = LockedMemoryAccounts.PageSize;
-        if (area.PreventAccess || !area.IsAligned(page))
+        if (area.PreventAccess || area.Pages.IsDmaBuf || !area.IsAligned(page))
         {
             return Errno.EINVAL;
         }

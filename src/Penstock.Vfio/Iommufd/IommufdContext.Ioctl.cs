@@ -172,8 +172,17 @@ public sealed partial class IommufdContext
         DmaAccess access = AccessOf(What, call.Flags);
         CheckMap(What, access, call.MapLength, call.Iova);
         Ioas ioas = Find<Ioas>(What, call.IoasId);
-        using OwnedDescriptor file = UserFiles.Duplicate(call.FileDescriptor);
-        call.Iova = ioas.MapFile(file, call.Start, call.MapLength, access, Fixed(call.Flags, call.Iova));
+        ulong? place = Fixed(call.Flags, call.Iova);
+        if (UserFiles.Find(call.FileDescriptor) is VfioDmaBuf buffer)
+        {
+            call.Iova = ioas.MapFile(buffer, call.Start, call.MapLength, access, place);
+        }
+        else
+        {
+            using OwnedDescriptor file = UserFiles.Duplicate(call.FileDescriptor);
+            call.Iova = ioas.MapFile(file, call.Start, call.MapLength, access, place);
+        }
+
         Arguments.Put(argument, call);
     }
 

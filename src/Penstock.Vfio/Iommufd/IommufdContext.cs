@@ -329,6 +329,14 @@ public sealed partial class IommufdContext : IDisposable
         removed.Destroyed();
     }
 
+    internal void ForEachIoas(Action<Ioas> action)
+    {
+        foreach (Ioas ioas in _objects.OfType<Ioas>())
+        {
+            action(ioas);
+        }
+    }
+
     internal void Forget(IommufdGroup group) => _groups.Remove(group.Group);
 
     internal void Unreference()

@@ -6,7 +6,7 @@ namespace Penstock.Vfio;
 /// Memory that one or more areas map. A page that several of them, or accesses, need is pinned and charged once. All members are called
 /// under the gate of the context.
 /// </summary>
-internal sealed class IommufdPages
+internal sealed partial class IommufdPages
 {
     private static readonly ulong PageSize = LockedMemoryAccounts.PageSize;
 
@@ -57,7 +57,7 @@ internal sealed class IommufdPages
     {
         _memory ??= _space!.Resolve(Address, Length, Writeable ? DmaAccess.ReadWrite : DmaAccess.Read);
         memoryOffset = _memoryOffset + offset;
-        return _memory.IsReserved
+        return _memory.IsReserved && !IsDmaBuf
             ? throw new VfioException(Errno.EFAULT, "pinning memory", "it is memory of a device, which has no pages; map a file of the region")
             : _memory;
     }
@@ -77,6 +77,7 @@ internal sealed class IommufdPages
     {
         if (_areas.Count == 0)
         {
+            _buffer?.Remove(this);
             _memory?.Release();
             _memory = null;
         }
@@ -204,6 +205,11 @@ internal sealed class IommufdPages
 
     private void Charge(ulong pages)
     {
+        if (IsDmaBuf)
+        {
+            return;
+        }
+
         Caller caller = _context.Caller;
         if (!caller.LockMemory && pages > Pinned)
         {

@@ -8,6 +8,7 @@ internal sealed class RegionMappings
 {
     private readonly Lock _gate = new();
     private readonly List<VfioRegionMapping> _mappings = [];
+    private readonly List<VfioDmaBuf> _buffers = [];
     private volatile bool _revoked;
 
     internal bool AreRevoked => _revoked;
@@ -37,11 +38,39 @@ internal sealed class RegionMappings
         {
             _revoked = true;
             Slots.WaitForOthers();
+            Array.ForEach(Buffers(), static b => b.Revoke());
         }
     }
 
     /// <summary>What has not been closed works again, as if it had faulted and found its page.</summary>
-    internal void Restore() => _revoked = false;
+    internal void Restore()
+    {
+        if (_revoked)
+        {
+            _revoked = false;
+            Array.ForEach(Buffers(), static b => b.Restore());
+        }
+    }
+
+    internal void Add(VfioDmaBuf buffer)
+    {
+        lock (_gate)
+        {
+            _buffers.Add(buffer);
+        }
+    }
+
+    /// <summary>The device is closed by its last user: files of its memory never work again.</summary>
+    internal void Orphan()
+    {
+        VfioDmaBuf[] ended = Buffers();
+        lock (_gate)
+        {
+            _buffers.Clear();
+        }
+
+        Array.ForEach(ended, static b => b.Orphan());
+    }
 
     /// <summary>The file is closed, and what was mapped through it is gone for good.</summary>
     internal void Close(VfioDeviceFile file)
@@ -53,5 +82,13 @@ internal sealed class RegionMappings
         }
 
         Array.ForEach(ended, static m => m.Dispose());
+    }
+
+    private VfioDmaBuf[] Buffers()
+    {
+        lock (_gate)
+        {
+            return [.. _buffers];
+        }
     }
 }

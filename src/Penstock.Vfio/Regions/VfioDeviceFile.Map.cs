@@ -47,4 +47,57 @@ public partial class VfioDeviceFile
 
         return mapping;
     }
+
+    /// <summary>Makes a file of parts of a region, for I/O address spaces to map. It does not keep the device open.</summary>
+    /// <param name="region">Region index.</param>
+    /// <param name="ranges">The parts, each in whole pages.</param>
+    /// <returns>The file, which the caller disposes.</returns>
+    /// <exception cref="VfioException">
+    /// EINVAL: closed or not bound, no ranges, or one that is empty, not aligned or not in the region; EOVERFLOW: one wraps; ENODEV: there is no
+    /// memory behind the region.
+    /// </exception>
+    public VfioDmaBuf ExportDmaBuf(uint region, params ReadOnlySpan<VfioRegionArea> ranges)
+    {
+        string what = $"exporting region {region} of {Name}";
+        ThrowIfClosed(what);
+        if (ranges.IsEmpty)
+        {
+            throw new VfioException(Errno.EINVAL, what, "no range is given");
+        }
+
+        VfioRegionInfo info = _device.GetRegionInfo(region);
+        if ((info.Flags & VfioRegionFlags.Mmap) == 0)
+        {
+            throw new VfioException(Errno.ENODEV, what, "there is no memory behind it");
+        }
+
+        foreach (VfioRegionArea range in ranges)
+        {
+            if (range.Size == 0 || ((range.Offset | range.Size) & PageMask) != 0)
+            {
+                throw new VfioException(Errno.EINVAL, what, $"{range} is empty or not whole pages");
+            }
+
+            if (range.Size > ulong.MaxValue - range.Offset)
+            {
+                throw new VfioException(Errno.EOVERFLOW, what, $"{range} wraps");
+            }
+
+            if (range.Offset > info.Size || range.Size > info.Size - range.Offset)
+            {
+                throw new VfioException(Errno.EINVAL, what, $"{range} is not inside the region of 0x{info.Size:x} bytes");
+            }
+        }
+
+        var parts = new RegionMemory[ranges.Length];
+        for (int i = 0; i < parts.Length; i++)
+        {
+            UserMemory source = _device.Map(region, ranges[i].Offset, ranges[i].Size, out ulong start);
+            parts[i] = new RegionMemory(source, start, ranges[i].Size);
+        }
+
+        var buffer = new VfioDmaBuf(_device, parts);
+        _device.Mappings.Add(buffer);
+        return buffer;
+    }
 }
