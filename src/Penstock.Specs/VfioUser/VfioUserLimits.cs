@@ -18,6 +18,9 @@ public static class VfioUserLimits
     /// <summary>Maps when a peer does not say.</summary>
     public const int DefaultMaximumDmaMaps = 65535;
 
+    /// <summary>Longest dirty bitmap in bytes when a peer does not say.</summary>
+    public const ulong DefaultMaximumBitmap = 256 << 20;
+
     /// <summary>Page sizes when a peer does not say, as a mask.</summary>
     public const ulong DefaultPageSizes = 4096;
 

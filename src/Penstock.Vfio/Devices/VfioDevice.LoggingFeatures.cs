@@ -7,6 +7,17 @@ namespace Penstock.Vfio;
 /// <content>DEVICE_FEATURE: what a device writes.</content>
 public abstract partial class VfioDevice
 {
+    /// <summary>Checks how many ranges are to be logged.</summary>
+    /// <exception cref="VfioException">EINVAL: none; E2BIG: too many.</exception>
+    internal static void CheckRangeCount(string what, uint count)
+    {
+        if (count is 0 or > VfioFeatureDmaLoggingControl.MaximumRanges)
+        {
+            throw new VfioException(
+                count == 0 ? Errno.EINVAL : Errno.E2BIG, what, $"{count} ranges; 1 to {VfioFeatureDmaLoggingControl.MaximumRanges} are possible");
+        }
+    }
+
     /// <summary>Checks ranges to be logged, each in its turn.</summary>
     /// <exception cref="VfioException">EINVAL: not aligned, empty or overlapping an earlier one; EOVERFLOW: past the address space.</exception>
     internal static void AddLoggedRange(string what, List<IovaRange> ranges, ulong iova, ulong length, ulong pageSize)
@@ -58,16 +69,7 @@ public abstract partial class VfioDevice
         }
 
         VfioFeatureDmaLoggingControl control = request.Take<VfioFeatureDmaLoggingControl>();
-        if (control.RangeCount == 0)
-        {
-            throw new VfioException(Errno.EINVAL, request.What, "no range is given");
-        }
-
-        if (control.RangeCount > VfioFeatureDmaLoggingControl.MaximumRanges)
-        {
-            throw new VfioException(Errno.E2BIG, request.What, $"{control.RangeCount} ranges, {VfioFeatureDmaLoggingControl.MaximumRanges} are possible");
-        }
-
+        CheckRangeCount(request.What, control.RangeCount);
         var ranges = new List<IovaRange>((int)control.RangeCount);
         for (uint i = 0; i < control.RangeCount; i++)
         {

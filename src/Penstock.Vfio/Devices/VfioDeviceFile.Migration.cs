@@ -22,7 +22,13 @@ public partial class VfioDeviceFile
     /// <exception cref="VfioException">
     /// EINVAL: no such state, or no way there; the device's errors, after which it is in the state that it reached or in ERROR.
     /// </exception>
-    public MigrationDataFile? SetMigrationState(MigrationState state) => RequireMigration("the migration state").SetState!(state);
+    public MigrationDataFile? SetMigrationState(MigrationState state)
+    {
+        using (Enter("the migration state"))
+        {
+            return RequireMigration("the migration state").SetState!(state);
+        }
+    }
 
     /// <summary>About how many bytes the device would have to save if it were stopped now (feature 9).</summary>
     /// <returns>Bytes.</returns>

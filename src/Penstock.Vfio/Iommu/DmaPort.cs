@@ -85,7 +85,12 @@ public sealed partial class DmaPort
         {
             errno = access.CopyDma(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand);
         }
+        else
+        {
+            return errno;
+        }
 
+        // Also after an error: part of it may be written.
         Written(iova, (ulong)source.Length);
         return errno;
     }

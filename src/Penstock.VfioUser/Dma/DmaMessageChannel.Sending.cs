@@ -7,14 +7,36 @@ namespace Penstock.VfioUser;
 /// <content>The way out: one message at a time, and what to do when the peer does not read.</content>
 internal sealed partial class DmaMessageChannel
 {
+    private static readonly TimeSpan s_stoppedPoll = TimeSpan.FromMilliseconds(2);
+
     /// <summary>Called when the peer has read nothing for too long: the stream then ends inside a message and is of no use.</summary>
     public Action? PeerStoppedReading { get; set; }
 
+    /// <summary>Whether the device is stopped for migration: then nothing may go out, and what would waits.</summary>
+    public Func<bool> IsDeviceStopped { get; set; } = static () => false;
+
     private Errno Send(DmaExchange exchange, ReadOnlySpan<byte> data)
     {
-        if (!_sender.Gate.Enter(_replyTime))
+        while (true)
         {
-            return Errno.ETIMEDOUT;
+            if (!_sender.Gate.Enter(_replyTime))
+            {
+                return Errno.ETIMEDOUT;
+            }
+
+            // Looked at behind the gate, through which the reply that says "stopped" goes too.
+            if (!IsDeviceStopped())
+            {
+                break;
+            }
+
+            _sender.Gate.Exit();
+            if (_closed)
+            {
+                return Errno.ENOTCONN;
+            }
+
+            Thread.Sleep(s_stoppedPoll);
         }
 
         Errno errno = SendAndExit(exchange, data);
@@ -23,6 +45,11 @@ internal sealed partial class DmaMessageChannel
 
     private async ValueTask<Errno> SendAsync(DmaExchange exchange, ReadOnlyMemory<byte> source)
     {
+        while (IsDeviceStopped() && !_closed)
+        {
+            await Task.Delay(s_stoppedPoll).ConfigureAwait(false);
+        }
+
         if (!_sender.Gate.TryEnter())
         {
             // The access that holds the gate may be this very call, or wait for the strand that the caller is on: never wait here.
@@ -32,6 +59,12 @@ internal sealed partial class DmaMessageChannel
             {
                 return Errno.ETIMEDOUT;
             }
+        }
+
+        if (IsDeviceStopped())
+        {
+            _sender.Gate.Exit();
+            return _closed ? Errno.ENOTCONN : await SendAsync(exchange, source).ConfigureAwait(false);
         }
 
         Errno errno = SendAndExit(exchange, source);

@@ -22,6 +22,12 @@ public readonly record struct PeerLimits
     /// <summary>Page sizes of its I/O address space, as a mask.</summary>
     public ulong PageSizes { get; init; } = VfioUserLimits.DefaultPageSizes;
 
+    /// <summary>Page size of its dirty bitmaps; 0 when it did not speak of migration.</summary>
+    public ulong MigrationPageSize { get; init; }
+
+    /// <summary>Longest dirty bitmap that it takes, in bytes.</summary>
+    public ulong MaximumBitmap { get; init; } = VfioUserLimits.DefaultMaximumBitmap;
+
     /// <summary>Whether it takes several short writes in one message.</summary>
     public bool WriteMultiple { get; init; }
 }

@@ -68,7 +68,8 @@ internal static class VersionMessage
     public static int Write(Span<byte> destination, ushort minor, in PeerLimits limits)
     {
         MemoryMarshal.Write(destination, new VfioUserVersion { Major = VfioUserLimits.Major, Minor = minor });
-        string json = $$$"""{"capabilities":{"max_msg_fds":{{{limits.MaximumDescriptors}}},"max_data_xfer_size":{{{limits.MaximumTransfer}}},"max_dma_maps":{{{limits.MaximumDmaMaps}}},"pgsizes":{{{limits.PageSizes}}}}}""";
+        string json = $$$"""{"capabilities":{"max_msg_fds":{{{limits.MaximumDescriptors}}},"max_data_xfer_size":{{{limits.MaximumTransfer}}},"max_dma_maps":{{{limits.MaximumDmaMaps}}},"pgsizes":{{{limits.PageSizes}}}""";
+        json += limits.MigrationPageSize != 0 ? $$""","migration":{"pgsize":{{limits.MigrationPageSize}}""" + "}}}" : "}}";
         int length = Encoding.ASCII.GetBytes(json, destination[VfioUserVersion.Length..]);
         destination[VfioUserVersion.Length + length] = 0;
         return VfioUserVersion.Length + length + 1;
@@ -118,11 +119,40 @@ internal static class VersionMessage
             {
                 limits = limits with { PageSizes = Number(ref reader, "pgsizes", 1, ulong.MaxValue) };
             }
+            else if (reader.ValueTextEquals("migration"u8))
+            {
+                reader.Read();
+                Expect(reader.TokenType == JsonTokenType.StartObject, "'migration' is not an object");
+                limits = ReadMigration(ref reader, limits);
+            }
             else if (reader.ValueTextEquals("write_multiple"u8))
             {
                 reader.Read();
                 Expect(reader.TokenType is JsonTokenType.True or JsonTokenType.False, "'write_multiple' is not a boolean");
                 limits = limits with { WriteMultiple = reader.GetBoolean() };
+            }
+            else
+            {
+                reader.Skip();
+            }
+        }
+
+        return limits;
+    }
+
+    private static PeerLimits ReadMigration(ref Utf8JsonReader reader, PeerLimits limits)
+    {
+        limits = limits with { MigrationPageSize = VfioUserLimits.DefaultPageSizes };
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            if (reader.ValueTextEquals("pgsize"u8))
+            {
+                limits = limits with { MigrationPageSize = Number(ref reader, "pgsize", 1, ulong.MaxValue) };
+                Expect(ulong.IsPow2(limits.MigrationPageSize), "'pgsize' of 'migration' is not a power of two");
+            }
+            else if (reader.ValueTextEquals("max_bitmap_size"u8))
+            {
+                limits = limits with { MaximumBitmap = Number(ref reader, "max_bitmap_size", 1, ulong.MaxValue) };
             }
             else
             {

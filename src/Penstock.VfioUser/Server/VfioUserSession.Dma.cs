@@ -78,7 +78,12 @@ internal sealed unsafe partial class VfioUserSession
             return Errno.EINVAL;
         }
 
-        // Dirty bitmaps come with migration; the container's own check would take any other flag for nothing.
+        if (unmap.Flags == VfioUserDmaUnmapFlags.GetDirtyBitmap)
+        {
+            return DmaUnmapDirty(unmap, body[VfioUserDmaUnmap.Length..], out length);
+        }
+
+        // The container's own check would take any other flag for nothing.
         if ((unmap.Flags & ~VfioUserDmaUnmapFlags.All) != 0)
         {
             return Errno.EINVAL;

@@ -42,6 +42,7 @@ internal sealed unsafe partial class VfioUserSession
         _group.SetContainer(_container);
         _container.SetIommu(Specs.Vfio.VfioIommuType.Type1V2);
         _file = _group.OpenDevice(_endpoint.DeviceName);
+        OpenMigration();
         _regionSizes = new ulong[_file.GetInfo().RegionCount];
         for (int i = 0; i < _regionSizes.Length; i++)
         {
@@ -84,11 +85,13 @@ internal sealed unsafe partial class VfioUserSession
         }
 
         ushort minor = Math.Min(version.Minor, VfioUserLimits.Minor);
+        bool tellsMigration = _migrates && _limits.MigrationPageSize != 0;
         var own = new PeerLimits
         {
             MaximumDescriptors = VfioUserLimits.MaximumDescriptors,
             PageSizes = 1ul << System.Numerics.BitOperations.TrailingZeroCount(_container!.PageSizes),
             MaximumDmaMaps = Math.Min(_endpoint.Host.Options.MappingLimit, VfioUserLimits.DefaultMaximumDmaMaps),
+            MigrationPageSize = tellsMigration ? VfioUserLimits.DefaultPageSizes : 0,
         };
         int length = VersionMessage.Write(Payload(256), minor, own);
         _dmaChannel.PeerLimit = _limits.MaximumTransfer;

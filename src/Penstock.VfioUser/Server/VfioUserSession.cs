@@ -102,6 +102,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _watch.Enter();
         _socket.Shutdown();
         _dmaChannel.Close();
+        _migrationData?.Dispose();
         _file?.Dispose();
         _watch.Dispose();
         _group?.Dispose();
@@ -297,6 +298,12 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             case VfioUserCommand.DeviceReset:
                 _file!.Reset();
                 return Errno.None;
+            case VfioUserCommand.DeviceFeature:
+                return DeviceFeature(body, out length);
+            case VfioUserCommand.MigDataRead:
+                return MigrationDataRead(body, out length);
+            case VfioUserCommand.MigDataWrite:
+                return MigrationDataWrite(body);
             default:
                 return Errno.EINVAL;
         }

@@ -17,6 +17,14 @@ internal static class Cmd
     public const ushort DmaWrite = 12;
     public const ushort Reset = 13;
 
+    public const ushort Feature = 16;
+    public const ushort MigRead = 17;
+    public const ushort MigWrite = 18;
+
+    public const uint Get = 0x10000;
+    public const uint Set = 0x20000;
+    public const uint Probe = 0x40000;
+
     public const uint TypeReply = 1;
     public const uint NoReply = 0x10;
     public const uint ErrorFlag = 0x20;
