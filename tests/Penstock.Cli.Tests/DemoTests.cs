@@ -8,7 +8,7 @@ public sealed class DemoTests
     private static readonly string[] GuestSteps = ["lab", "boot", "lspci", "outputs", "inputs", "interrupts", "leave"];
 
     private static readonly string[] EduSteps =
-        ["serve", "connect", "identify", "registers", "factorial", "interrupts", "dma", "read-only", "unmapped", "reset", "leave"];
+        ["serve", "connect", "identify", "registers", "factorial", "interrupts", "dma", "read-only", "unmapped", "migrate", "reset", "leave"];
 
     private static readonly string[] EduGuestSteps = ["lab", "boot", "lspci", "interrupts", "maps", "dma", "refused", "unmaps", "leave"];
 

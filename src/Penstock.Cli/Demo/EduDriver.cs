@@ -20,6 +20,7 @@ internal sealed class EduDriver(VfioUserClient user)
     public const ulong Buffer = 0x40000;
     public const int BufferSize = 4096;
 
+    private const uint Computing = 0x01;
     private const uint Causes = 0x24;
     private const uint Acknowledge = 0x64;
     private const uint DmaSource = 0x80;
@@ -50,6 +51,13 @@ internal sealed class EduDriver(VfioUserClient user)
         byte[] bytes = new byte[BufferSize];
         user.Read(Bar, Buffer, bytes);
         return bytes;
+    }
+
+    /// <summary>Asks until the factorial is there.</summary>
+    public uint WaitForFactorial()
+    {
+        DemoReport.Verify(SpinWait.SpinUntil(() => (Read32(Status) & Computing) == 0, Patience), "a factorial does not end");
+        return Read32(Factorial);
     }
 
     /// <summary>Reads why the device interrupts and acknowledges it.</summary>

@@ -40,6 +40,7 @@ internal sealed class EduWireDemo(DemoReport report) : WireDemo(report)
         Pin(user, driver, cancellation);
         Transfers(user, driver, cancellation);
         Refusals(user, driver);
+        new EduMigration(Report).Show(user, cancellation);
         user.Reset();
         DemoReport.Verify(driver.Read32(EduDriver.Factorial) == 0 && driver.ReadBuffer().All(b => b == 0), "a reset leaves something behind");
         Report.Done("reset", "registers and buffer are empty again");
