@@ -24,6 +24,18 @@ public sealed class ZpciFunction
     /// <summary>Function id.</summary>
     public uint Id { get; }
 
+    /// <summary>What the function's query says.</summary>
+    public ZpciBaseInfo Base { get; init; } = new() { EndDma = ulong.MaxValue };
+
+    /// <summary>What the query of its group says.</summary>
+    public ZpciGroupInfo Group { get; init; } = new() { Flags = ZpciGroupInfo.Refresh };
+
+    /// <summary>A text about the function in EBCDIC, 64 bytes; empty when there is none.</summary>
+    public ReadOnlyMemory<byte> Util { get; init; }
+
+    /// <summary>Path to the function in the machine, 4 bytes.</summary>
+    public ReadOnlyMemory<byte> Path { get; init; } = new byte[4];
+
     /// <summary>The handle as of now.</summary>
     public uint Handle
     {

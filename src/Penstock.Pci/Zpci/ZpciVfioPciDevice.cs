@@ -41,6 +41,10 @@ public sealed class ZpciVfioPciDevice : VfioPciCoreDevice
     public bool IsRegistered => Volatile.Read(ref _use) is not null;
 
     /// <inheritdoc/>
+    protected override VfioDeviceInfo GetInfo() =>
+        Zpci is { } function ? base.GetInfo() with { Capabilities = ZpciInfo.CapabilitiesOf(function) } : base.GetInfo();
+
+    /// <inheritdoc/>
     protected override void EnablePlatform()
     {
         if (!_registers)

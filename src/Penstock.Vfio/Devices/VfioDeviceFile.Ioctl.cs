@@ -83,6 +83,27 @@ public partial class VfioDeviceFile
         call.RegionCount = (uint)info.RegionCount;
         call.IrqCount = (uint)info.IrqCount;
         call.CapabilityOffset = 0;
+        var chain = new CapabilityChain();
+        foreach (VfioInfoCapability capability in info.Capabilities ?? [])
+        {
+            chain.Add(capability.Id, capability.Version, capability.Payload.Span);
+        }
+
+        if (chain.Length != 0)
+        {
+            call.Flags |= VfioDeviceFlags.Caps;
+            uint needed = VfioDeviceGetInfo.Length + (uint)chain.Length;
+            if (call.ArgumentSize >= needed)
+            {
+                call.CapabilityOffset = VfioDeviceGetInfo.Length;
+                chain.Write(argument, VfioDeviceGetInfo.Length);
+            }
+
+            // Put goes by the size that the structure says, which must still be the caller's.
+            Arguments.Put(argument, call with { ArgumentSize = Math.Max(call.ArgumentSize, needed) });
+            return;
+        }
+
         Arguments.Put(argument, call);
     }
 
