@@ -16,6 +16,18 @@ public sealed class BenchTests
     }
 
     [Fact]
+    public async Task BenchMaps_ShortRun_PrintsAnObjectForEachMeasure()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "maps", "--rounds", "1", "--operations", "64");
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(22, result.Objects.Length);
+        Assert.Equal([1, 64, 1024, 16384, 65535], result.Objects.Where(o => o.GetProperty("measure").GetString() == "unmap" && o.GetProperty("reader").GetBoolean()).Select(o => o.GetProperty("maps").GetInt32()));
+        Assert.Contains(result.Objects, o => o.GetProperty("measure").GetString() == "pin" && o.GetProperty("pages").GetInt32() == 512);
+        Assert.All(result.Objects, o => Assert.True(o.GetProperty("median_ns").GetDouble() > 0));
+    }
+
+    [Fact]
     public async Task Bench_ClientThatIsNoProgram_IsRefused()
     {
         using var folder = new TemporaryFolder();
