@@ -30,7 +30,7 @@ public sealed partial class VfioGroup
                 UnsetContainer();
                 return 0;
             case VfioGroupRequest.GetDeviceFd:
-                return _files.Install(OpenDevice(DeviceName(argument)));
+                return _files.InstallOrClose(OpenDevice(DeviceName(argument)));
             default:
                 throw new VfioException(Errno.ENOTTY, $"request 0x{request:x}", "a group does not know it");
         }

@@ -151,6 +151,7 @@ public sealed partial class VfioCdevFile : VfioDeviceFile
         }
         finally
         {
+            Device.RemoveNode();
             ended?.Release();
         }
     }

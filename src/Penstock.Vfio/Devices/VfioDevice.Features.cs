@@ -118,7 +118,7 @@ public abstract partial class VfioDevice
         request.Put(state);
         if (migration.SetState!(state.DeviceState) is { } file)
         {
-            state.DataDescriptor = request.Files.Install(file);
+            state.DataDescriptor = request.Files.InstallOrClose(file);
             request.Put(state);
         }
     }

@@ -8,6 +8,7 @@ public abstract partial class VfioDevice
     private readonly object _gate = new();
     private TaskCompletionSource? _closed;
     private int _users;
+    private int _nodes;
 
     /// <summary>The group in which the device is registered; null before and after.</summary>
     public IommuGroup? Group => State?.Group;
@@ -109,20 +110,38 @@ public abstract partial class VfioDevice
                 return;
             }
 
+            CloseDriver();
             try
             {
-                Close();
+                container?.DeviceClosed(this);
+                unbind?.Invoke();
             }
             finally
             {
                 _users = 0;
                 Mappings.Orphan();
-                container?.DeviceClosed(this);
-                unbind?.Invoke();
                 Pinner = null;
                 EndLease(ref ended);
-                _closed?.TrySetResult();
+                SignalIfUnused();
             }
+        }
+    }
+
+    /// <summary>A file of the device by itself is open, bound or not: unregistration waits for it.</summary>
+    internal void AddNode()
+    {
+        lock (_gate)
+        {
+            _nodes++;
+        }
+    }
+
+    internal void RemoveNode()
+    {
+        lock (_gate)
+        {
+            _nodes--;
+            SignalIfUnused();
         }
     }
 
@@ -132,7 +151,7 @@ public abstract partial class VfioDevice
         Task closed;
         lock (_gate)
         {
-            if (_users == 0)
+            if (_users == 0 && _nodes == 0)
             {
                 return;
             }
@@ -181,7 +200,7 @@ public abstract partial class VfioDevice
                 }
                 catch
                 {
-                    Close();
+                    CloseDriver();
                     throw;
                 }
             }
@@ -196,6 +215,27 @@ public abstract partial class VfioDevice
             Pinner = null;
             EndLease(ref ended);
             throw;
+        }
+    }
+
+    /// <summary>A driver that fails to close must not keep what its user held.</summary>
+    private void CloseDriver()
+    {
+        try
+        {
+            Close();
+        }
+        catch (Exception e)
+        {
+            Log?.Invoke($"{Name}: the driver failed to close: {e}");
+        }
+    }
+
+    private void SignalIfUnused()
+    {
+        if (_users == 0 && _nodes == 0)
+        {
+            _closed?.TrySetResult();
         }
     }
 

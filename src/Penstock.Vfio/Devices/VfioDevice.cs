@@ -107,8 +107,9 @@ public abstract partial class VfioDevice
 
     /// <summary>
     /// A mapping in which something is pinned goes away: every pin of the device inside must be dropped before this returns. A driver that
-    /// does not replace it cannot pin. Called without locks held, on the thread that unmaps; it may be called again for the same mapping, and
-    /// also while the device is being opened or closed.
+    /// does not replace it cannot pin. Called on the thread that unmaps, without locks held; when the device is detached, moved or closed,
+    /// with those of its group and itself: never wait in it for a call on a file. It may be called again for the same mapping, and also
+    /// while the device is being opened or closed.
     /// </summary>
     /// <param name="iova">First address.</param>
     /// <param name="length">Length in bytes.</param>

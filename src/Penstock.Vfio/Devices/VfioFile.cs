@@ -58,8 +58,16 @@ public abstract partial class VfioFile : IDisposable
     }
 
     /// <summary>Closes the file for its user. It takes effect with the last that holds it.</summary>
+    /// <exception cref="VfioException">
+    /// EDEADLK: the calling thread is inside a scope of the group's domain, and closing would wait for it; the file stays open.
+    /// </exception>
     public void Dispose()
     {
+        if (!IsClosed && Group?.Domain is { IsEnteredByCaller: true })
+        {
+            throw new VfioException(Errno.EDEADLK, "closing a file", "the calling thread is inside a scope of its group's domain; leave it first");
+        }
+
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
             Revoke();

@@ -216,6 +216,7 @@ public sealed partial class VfioHost : IDisposable
                 if (state.Devices.Contains(device))
                 {
                     CheckRawIo($"opening {name}", state.Group, caller);
+                    device.AddNode();
                     return new VfioCdevFile(device, state, caller, memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
                 }
             }

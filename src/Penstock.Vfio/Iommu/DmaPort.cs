@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 
@@ -64,10 +65,7 @@ public sealed partial class DmaPort
     /// </returns>
     public Errno Read(ulong iova, Span<byte> destination)
     {
-        Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None ? domain!.Copy(iova, destination, DmaAccess.Read, Strand)
-            : errno == Errno.EFAULT && Access is { } access ? access.CopyDma(iova, destination, DmaAccess.Read, Strand)
-            : errno;
+        return Copy(iova, destination, DmaAccess.Read);
     }
 
     /// <summary>Copies into the user's memory; as <see cref="Read"/>.</summary>
@@ -76,22 +74,13 @@ public sealed partial class DmaPort
     /// <returns>As <see cref="Read"/>; EPERM: a mapping does not let devices write.</returns>
     public Errno Write(ulong iova, ReadOnlySpan<byte> source)
     {
-        Errno errno = Find(out SoftwareDomain? domain);
-        if (errno == Errno.None)
+        Errno errno = Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
+        if (errno is not (Errno.EBUSY or Errno.EACCES))
         {
-            errno = domain!.Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand);
-        }
-        else if (errno == Errno.EFAULT && Access is { } access)
-        {
-            errno = access.CopyDma(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, Strand);
-        }
-        else
-        {
-            return errno;
+            // Also after an error: part of it may be written.
+            Written(iova, (ulong)source.Length);
         }
 
-        // Also after an error: part of it may be written.
-        Written(iova, (ulong)source.Length);
         return errno;
     }
 
@@ -106,7 +95,7 @@ public sealed partial class DmaPort
     public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default)
     {
         Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None ? domain!.CopyAsync(iova, destination, DmaAccess.Read, cancellation)
+        return errno == Errno.None ? CopyAsync(domain!, iova, destination, DmaAccess.Read, cancellation)
             : errno == Errno.EBUSY ? ReadLater(iova, destination, cancellation)
             : errno == Errno.EFAULT && Access is { } access ? access.CopyDmaAsync(iova, destination, DmaAccess.Read, cancellation)
             : new(errno);
@@ -121,7 +110,7 @@ public sealed partial class DmaPort
     {
         Errno errno = Find(out SoftwareDomain? domain);
         return errno == Errno.None
-            ? Logged(domain!.CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation), iova, source.Length)
+            ? Logged(CopyAsync(domain!, iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation), iova, source.Length)
             : errno == Errno.EBUSY ? WriteLater(iova, source, cancellation)
             : errno == Errno.EFAULT && Access is { } access
             ? Logged(access.CopyDmaAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation), iova, source.Length)
@@ -140,11 +129,55 @@ public sealed partial class DmaPort
     /// <param name="work">The work.</param>
     public void Post(Func<Task> work) => Strand.Post(work);
 
+    /// <summary>
+    /// Whether DMA of the port goes through a domain now. Asked inside a scope of it: whoever blocks the port, or attaches its group to
+    /// another domain, waits for scopes from before.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool LeadsTo(SoftwareDomain domain) => _function is null
+        ? _resumed is null && _busMaster && ReferenceEquals((_group ?? _device!.Group)?.Domain, domain)
+        : Find(out SoftwareDomain? found) == Errno.None && ReferenceEquals(found, domain);
+
     private Errno Find(out SoftwareDomain? domain)
     {
         IommuGroup? group = _group ?? _device!.Group;
         DmaPort function = _function ?? this;
         domain = (_function is null ? group?.Domain : group?.GetDomain(_pasid)) as SoftwareDomain;
         return function._resumed is not null ? Errno.EBUSY : !function._busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
+    }
+
+    /// <summary>Copies through the domain that is in force, and what is left through the next one when it changes meanwhile.</summary>
+    private Errno Copy(ulong iova, Span<byte> data, DmaAccess access)
+    {
+        while (true)
+        {
+            Errno errno = Find(out SoftwareDomain? domain);
+            if (errno != Errno.None)
+            {
+                return errno == Errno.EFAULT && Access is { } through ? through.CopyDma(iova, data, access, Strand) : errno;
+            }
+
+            errno = domain!.Copy(iova, data, access, this, out int copied);
+            if (errno != Errno.EFAULT || LeadsTo(domain))
+            {
+                return errno;
+            }
+
+            data = data[copied..];
+            iova += (ulong)copied;
+        }
+    }
+
+    private async ValueTask<Errno> CopyAsync(SoftwareDomain domain, ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
+    {
+        (Errno errno, int copied) = await domain.CopyAsync(iova, data, access, this, cancellation).ConfigureAwait(false);
+        if (errno != Errno.EFAULT || LeadsTo(domain))
+        {
+            return errno;
+        }
+
+        return access == DmaAccess.Read
+            ? await ReadAsync(iova + (ulong)copied, data[copied..], cancellation).ConfigureAwait(false)
+            : await WriteAsync(iova + (ulong)copied, data[copied..], cancellation).ConfigureAwait(false);
     }
 }

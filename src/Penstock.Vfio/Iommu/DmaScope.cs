@@ -21,8 +21,9 @@ public readonly ref struct DmaScope
         _port = port;
         _slot = ref domain.Slots.Enter();
 
-        // Looked at inside: whoever starts logging waits for scopes from before. Without a table nothing is lent.
-        _table = port is { IsLogging: true } ? 0 : domain.Table;
+        // Looked at inside: whoever starts logging, blocks the port or moves its group waits for scopes from before. Without a table
+        // nothing is lent.
+        _table = port is not null && (port.IsLogging || !port.LeadsTo(domain)) ? 0 : domain.Table;
     }
 
     /// <summary>Finds memory that may be touched directly. Thread rule: only on the thread that entered.</summary>

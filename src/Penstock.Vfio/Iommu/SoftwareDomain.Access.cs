@@ -16,13 +16,13 @@ public sealed partial class SoftwareDomain
     /// <param name="iova">First I/O address.</param>
     /// <param name="destination">Where to copy, and how much.</param>
     /// <returns>None; EFAULT: a hole; EPERM: a mapping does not let devices read; the error of copied or message memory.</returns>
-    public Errno Read(ulong iova, Span<byte> destination) => Copy(iova, destination, DmaAccess.Read, null);
+    public Errno Read(ulong iova, Span<byte> destination) => Copy(iova, destination, DmaAccess.Read, null, out _);
 
     /// <summary>Copies into mapped memory; as <see cref="Read"/>.</summary>
     /// <param name="iova">First I/O address.</param>
     /// <param name="source">What to copy.</param>
     /// <returns>None; EFAULT: a hole; EPERM: a mapping does not let devices write; the error of copied or message memory.</returns>
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, Writeable(source), DmaAccess.Write, null);
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, Writeable(source), DmaAccess.Write, null, out _);
 
     /// <summary>As <see cref="Read"/>, without blocking a thread on messages.</summary>
     /// <param name="iova">First I/O address.</param>
@@ -30,7 +30,7 @@ public sealed partial class SoftwareDomain
     /// <param name="cancellation">Gives up waiting for the peer.</param>
     /// <returns>As <see cref="Read"/>; ECANCELED.</returns>
     public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default) =>
-        CopyAsync(iova, destination, DmaAccess.Read, cancellation);
+        Whole(CopyAsync(iova, destination, DmaAccess.Read, null, cancellation));
 
     /// <summary>As <see cref="Write"/>, without blocking a thread on messages.</summary>
     /// <param name="iova">First I/O address.</param>
@@ -38,102 +38,119 @@ public sealed partial class SoftwareDomain
     /// <param name="cancellation">Gives up waiting for the peer.</param>
     /// <returns>As <see cref="Write"/>; ECANCELED.</returns>
     public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
-        CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation);
+        Whole(CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, null, cancellation));
 
     // The copy only reads such a span; one loop serves both directions.
     internal static Span<byte> Writeable(ReadOnlySpan<byte> source) =>
         MemoryMarshal.CreateSpan(ref MemoryMarshal.GetReference(source), source.Length);
 
-    internal Errno Copy(ulong iova, Span<byte> data, DmaAccess access, Strand? strand)
+    /// <summary>
+    /// Copies piece by piece. A port that copies is looked at inside each piece's scope: once it is blocked or leads elsewhere nothing more
+    /// is touched through this domain, and the answer is EFAULT after what was done.
+    /// </summary>
+    internal Errno Copy(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port, out int copied)
     {
-        if (data.IsEmpty)
-        {
-            return Errno.None;
-        }
-
-        if ((ulong)data.Length - 1 > ulong.MaxValue - iova)
-        {
-            return Errno.EFAULT;
-        }
-
-        while (true)
-        {
-            int done = CopyDirect(iova, data, access);
-            if (done == 0)
-            {
-                Errno errno = CopyThrough(iova, data, access, out done);
-                if (errno == Errno.None && done == 0)
-                {
-                    errno = CopyHeld(iova, data, access, strand, out done);
-                }
-
-                if (errno != Errno.None)
-                {
-                    return errno;
-                }
-            }
-
-            if (done == data.Length)
-            {
-                return Errno.None;
-            }
-
-            data = data[done..];
-            iova += (ulong)done;
-        }
-    }
-
-    internal async ValueTask<Errno> CopyAsync(ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
-    {
+        copied = 0;
         if (!data.IsEmpty && (ulong)data.Length - 1 > ulong.MaxValue - iova)
         {
             return Errno.EFAULT;
         }
 
-        while (!data.IsEmpty)
+        while (copied < data.Length)
         {
-            int done = CopyDirect(iova, data.Span, access);
+            Span<byte> rest = data[copied..];
+            ulong at = iova + (ulong)copied;
+            int done = CopyDirect(at, rest, access, port);
             if (done == 0)
             {
-                Errno through = CopyThrough(iova, data.Span, access, out done);
+                Errno errno = CopyThrough(at, rest, access, port, out done);
+                if (errno == Errno.None && done == 0)
+                {
+                    errno = CopyHeld(at, rest, access, port, out done);
+                }
+
+                if (errno != Errno.None)
+                {
+                    return errno;
+                }
+            }
+
+            copied += done;
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>As <see cref="Copy"/>; gives the error and how much was copied before it.</summary>
+    internal async ValueTask<(Errno Errno, int Copied)> CopyAsync(
+        ulong iova, Memory<byte> data, DmaAccess access, DmaPort? port, CancellationToken cancellation)
+    {
+        int copied = 0;
+        if (!data.IsEmpty && (ulong)data.Length - 1 > ulong.MaxValue - iova)
+        {
+            return (Errno.EFAULT, 0);
+        }
+
+        while (copied < data.Length)
+        {
+            Memory<byte> rest = data[copied..];
+            ulong at = iova + (ulong)copied;
+            int done = CopyDirect(at, rest.Span, access, port);
+            if (done == 0)
+            {
+                Errno through = CopyThrough(at, rest.Span, access, port, out done);
                 if (through != Errno.None)
                 {
-                    return through;
+                    return (through, copied);
                 }
             }
 
             if (done == 0)
             {
-                Errno errno = TryHold(iova, (ulong)data.Length, access, out HeldMemory held);
+                Errno errno = TryHold(at, (ulong)rest.Length, access, port, out HeldMemory held);
                 if (errno != Errno.None)
                 {
-                    return errno;
+                    return (errno, copied);
                 }
 
                 using (held)
                 {
                     done = (int)held.Length;
                     errno = access == DmaAccess.Read
-                        ? await held.Memory.ReadAsync(held.Offset, data[..done], cancellation).ConfigureAwait(false)
-                        : await held.Memory.WriteAsync(held.Offset, data[..done], cancellation).ConfigureAwait(false);
+                        ? await held.Memory.ReadAsync(held.Offset, rest[..done], cancellation).ConfigureAwait(false)
+                        : await held.Memory.WriteAsync(held.Offset, rest[..done], cancellation).ConfigureAwait(false);
                 }
 
                 if (errno != Errno.None)
                 {
-                    return errno;
+                    return (errno, copied);
                 }
             }
 
-            data = data[done..];
-            iova += (ulong)done;
+            copied += done;
         }
 
-        return Errno.None;
+        return (Errno.None, copied);
     }
 
-    private unsafe int CopyDirect(ulong iova, Span<byte> data, DmaAccess access)
+    private static async ValueTask<Errno> Whole(ValueTask<(Errno Errno, int Copied)> copy) => (await copy.ConfigureAwait(false)).Errno;
+
+    /// <summary>Enters a scope for a piece of a copy; an empty one, in which there is nothing, when the port does not lead here any more.</summary>
+    private DmaScope Enter(DmaPort? port)
     {
-        using DmaScope scope = Enter();
+        DmaScope scope = Enter();
+        if (port is null || port.LeadsTo(this))
+        {
+            return scope;
+        }
+
+        scope.Dispose();
+        return default;
+    }
+
+    private unsafe int CopyDirect(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port)
+    {
+        using DmaScope scope = Enter(port);
         if (!scope.TryBorrow(iova, (ulong)Math.Min(data.Length, CopyPerScope), access, out DmaRun run))
         {
             return 0;
@@ -150,6 +167,7 @@ public sealed partial class SoftwareDomain
         else
         {
             data[..length].CopyTo(lent);
+            port?.Written(iova, (ulong)length);
         }
 
         return length;
@@ -159,10 +177,10 @@ public sealed partial class SoftwareDomain
     /// Memory that is copied through its descriptor: a bounded call on a file, made inside the scope, so that an unmap that has returned
     /// has no copy behind it. Nothing is done for memory that needs messages.
     /// </summary>
-    private Errno CopyThrough(ulong iova, Span<byte> data, DmaAccess access, out int done)
+    private Errno CopyThrough(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port, out int done)
     {
         done = 0;
-        using DmaScope scope = Enter();
+        using DmaScope scope = Enter(port);
         Errno errno = scope.TryHold(iova, (ulong)Math.Min(data.Length, CopyPerScope), access, out HeldMemory held);
         if (errno != Errno.None)
         {
@@ -177,27 +195,33 @@ public sealed partial class SoftwareDomain
             }
 
             done = (int)held.Length;
-            return access == DmaAccess.Read
-                ? held.Memory.Read(held.Offset, data[..done])
-                : held.Memory.Write(held.Offset, data[..done]);
+            if (access == DmaAccess.Read)
+            {
+                return held.Memory.Read(held.Offset, data[..done]);
+            }
+
+            errno = held.Memory.Write(held.Offset, data[..done]);
+            port?.Written(iova, (ulong)done);
+            return errno;
         }
     }
 
-    private Errno TryHold(ulong iova, ulong length, DmaAccess access, out HeldMemory held)
+    private Errno TryHold(ulong iova, ulong length, DmaAccess access, DmaPort? port, out HeldMemory held)
     {
-        using DmaScope scope = Enter();
+        using DmaScope scope = Enter(port);
         return scope.TryHold(iova, length, access, out held);
     }
 
-    private Errno CopyHeld(ulong iova, Span<byte> data, DmaAccess access, Strand? strand, out int done)
+    private Errno CopyHeld(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port, out int done)
     {
         done = 0;
-        Errno errno = TryHold(iova, (ulong)data.Length, access, out HeldMemory held);
+        Errno errno = TryHold(iova, (ulong)data.Length, access, port, out HeldMemory held);
         if (errno != Errno.None)
         {
             return errno;
         }
 
+        Strand? strand = port?.Strand;
         using (held)
         {
             bool pause = false;

@@ -154,7 +154,7 @@ public sealed class LifecycleModelTests
             }
         }
 
-        Assert.All(Enum.GetValues<StepKind>().Where(k => k != StepKind.Kill), k => Assert.InRange(succeeded.GetValueOrDefault(k), 50, int.MaxValue));
+        Assert.All(Enum.GetValues<StepKind>().Where(k => k != StepKind.Kill), k => Assert.InRange(succeeded.GetValueOrDefault(k), 30, int.MaxValue));
         Assert.Superset(
             new HashSet<Errno> { Errno.EBADF, Errno.EINVAL, Errno.ENODEV, Errno.EBUSY, Errno.EPERM, Errno.EEXIST, Errno.ENOENT, Errno.EADDRINUSE },
             errors);

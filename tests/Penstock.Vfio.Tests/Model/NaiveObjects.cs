@@ -64,6 +64,7 @@ internal sealed class NaiveDevice
     internal NaiveGroup? Group;
     internal bool IsLeaving;
     internal int Users;
+    internal int Nodes;
     internal NaiveMachine? Lease;
 }
 

@@ -320,7 +320,7 @@ internal sealed partial class NaiveWorld
 
     private void FinishLeaving(NaiveDevice device)
     {
-        if (!device.IsLeaving || device.Users != 0)
+        if (!device.IsLeaving || device.Users != 0 || device.Nodes != 0)
         {
             return;
         }

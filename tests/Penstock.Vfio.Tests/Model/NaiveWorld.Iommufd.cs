@@ -96,6 +96,7 @@ internal sealed partial class NaiveWorld
             return Errno.ENODEV;
         }
 
+        device.Nodes++;
         _cdevs[place] = new NaiveCdev { Device = device, Group = group };
         return Errno.None;
     }
@@ -115,9 +116,10 @@ internal sealed partial class NaiveWorld
             cdev.Group.CdevUsers--;
             int count = _claims[cdev.Group.Number].Count - 1;
             _claims[cdev.Group.Number] = count == 0 ? default : (iommufd, count);
-            FinishLeaving(cdev.Device);
         }
 
+        cdev.Device.Nodes--;
+        FinishLeaving(cdev.Device);
         return Errno.None;
     }
 

@@ -97,51 +97,33 @@ internal partial class RealWorld
         return Errno.None;
     }
 
-    /// <summary>Closes a file of a device, and sees an unregistration that waited for it end.</summary>
+    /// <summary>Closes a file of a device; if that was what an unregistration waited for, it ends.</summary>
     private Outcome CloseOf(IDisposable file, ModelDevice device)
     {
         file.Dispose();
-        if (!_shared && !device.IsOpen)
+        if (!_shared && !IsHeld(device))
         {
-            AwaitLeaving();
+            foreach ((ModelDevice left, Task<Errno> task) in _leaving.Where(l => l.Device == device))
+            {
+                Wait(task, $"the unregistration of {left.Name}");
+            }
         }
 
         return Errno.None;
     }
 
-    private void AwaitLeaving()
-    {
-        while (_leaving.TryDequeue(out (ModelDevice Device, Task<Errno> Task) next))
-        {
-            if (_shared || !next.Device.IsOpen)
-            {
-                Wait(next.Task, $"the unregistration of {next.Device.Name}");
-                continue;
-            }
+    private bool IsHeld(ModelDevice device) => device.IsOpen || _cdevs.Any(c => c?.Device == device);
 
-            _leaving.Enqueue(next);
-            if (_leaving.All(l => l.Device.IsOpen))
-            {
-                return;
-            }
-        }
-    }
-
-    /// <summary>An open device is unregistered beside everything else, from when it has been asked for.</summary>
+    /// <summary>Unregistration runs beside everything else; of a device that somebody holds it goes on until that is let go.</summary>
     private Outcome Unregister(ModelDevice device)
     {
-        if (!device.IsOpen)
-        {
-            _host.Unregister(device);
-            return Errno.None;
-        }
-
         device.Requested.Reset();
         Task<Errno> task = Task.Factory.StartNew(() => TryUnregister(device), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         int ended = WaitHandle.WaitAny([device.Requested.WaitHandle, ((IAsyncResult)task).AsyncWaitHandle], Patience);
         Assert.True(ended != WaitHandle.WaitTimeout, $"{device.Name} was not asked to be given back");
-        if (task.IsCompleted)
+        if (task.IsCompleted || (!_shared && !IsHeld(device)))
         {
+            Wait(task, $"the unregistration of {device.Name}");
             return task.Result;
         }
 

@@ -124,7 +124,10 @@ internal partial class RealWorld : IWorld, IDisposable
             Apply(new Step(StepKind.Unregister, i));
         }
 
-        AwaitLeaving();
+        foreach ((ModelDevice device, Task<Errno> task) in _leaving)
+        {
+            Wait(task, $"the unregistration of {device.Name}");
+        }
     }
 
     public void Dispose()
