@@ -28,7 +28,11 @@ public sealed class LeaseStressTests
         rig.Device.OnOpen = rig.Device.OnClose = Look;
         using var stop = new CancellationTokenSource();
         int machines = 0;
-        Task owner = Task.Run(() =>
+
+        // Opens that overlap are one to the driver; now and then all files are closed, so that there is a first open again.
+        using var closed = new Barrier(4);
+        // Threads of their own: in the pool the owner would wait for the users to finish.
+        Task owner = OnItsOwnThread(() =>
         {
             while (!stop.IsCancellationRequested)
             {
@@ -43,7 +47,7 @@ public sealed class LeaseStressTests
                     },
                 };
                 group.SetHypervisor(machine);
-                Thread.Yield();
+                Thread.Sleep(1);
                 if ((machines & 1) == 0)
                 {
                     group.SetHypervisor(null);
@@ -52,10 +56,15 @@ public sealed class LeaseStressTests
                 machine.Release();
             }
         });
-        Task[] users = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(() =>
+        Task[] users = [.. Enumerable.Range(0, 4).Select(_ => OnItsOwnThread(() =>
         {
             for (int i = 0; i < 3000; i++)
             {
+                if (i % 50 == 0)
+                {
+                    closed.SignalAndWait();
+                }
+
                 using VfioDeviceFile file = group.OpenDevice("fake0");
                 if ((i & 3) == 0)
                 {
@@ -73,4 +82,7 @@ public sealed class LeaseStressTests
         group.Dispose();
         container.Dispose();
     }
+
+    private static Task OnItsOwnThread(Action work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 }
