@@ -37,12 +37,18 @@ internal sealed class GroupState
     internal int ContainerUsers { get; set; }
 
     /// <summary>Takes the group out of its container, if it is in one. The gate is held.</summary>
+    /// <exception cref="VfioException">EDEADLK: the calling thread is inside a scope of its domain, and nothing has changed; otherwise it is out.</exception>
     internal void LeaveContainer()
     {
         if (Container is { } container)
         {
-            container.Detach(Group, this);
+            if (Group.Domain is { IsEnteredByCaller: true })
+            {
+                throw new VfioException(Interop.Errno.EDEADLK, $"taking {Group} out of a container", "the calling thread is inside a scope of its address space; leave it first");
+            }
+
             Container = null;
+            container.Detach(Group, this);
         }
 
         if (Iommufd is { } iommufd)

@@ -11,6 +11,9 @@ namespace Penstock.Vfio;
 internal sealed partial class Type1Backend
 {
     private const int WordBits = 64;
+    private const int WordsPerWrite = 512;
+
+    private const string DirtyPages = "DIRTY_PAGES";
 
     private bool _tracking;
 
@@ -18,9 +21,8 @@ internal sealed partial class Type1Backend
 
     public override void SetDirtyTracking(bool enable)
     {
-        const string What = "DIRTY_PAGES";
-        RequireV2(What);
-        ThrowIfInScope(What);
+        RequireV2(DirtyPages);
+        ThrowIfInScope(DirtyPages);
         if (enable == _tracking)
         {
             return;
@@ -50,28 +52,27 @@ internal sealed partial class Type1Backend
 
     public override void GetDirtyPages(ulong iova, ulong size, in DirtyBitmap bitmap)
     {
-        string what = $"DIRTY_PAGES [0x{iova:x}, +0x{size:x})";
-        RequireV2(what);
+        RequireV2(DirtyPages);
         if (size == 0)
         {
-            throw new VfioException(Errno.EINVAL, what, "the size is 0");
+            throw new VfioException(Errno.EINVAL, DirtyPages, "the size is 0");
         }
 
         if (size - 1 > ulong.MaxValue - iova)
         {
-            throw new VfioException(Errno.EOVERFLOW, what, "it ends past 2^64");
+            throw new VfioException(Errno.EOVERFLOW, DirtyPages, $"[0x{iova:x}, +0x{size:x}) ends past 2^64");
         }
 
-        CheckBitmap(what, size, bitmap);
+        CheckBitmap(DirtyPages, size, bitmap);
         if (bitmap.PageSize != SmallestPage || ((iova | size) & Mask) != 0)
         {
-            throw new VfioException(Errno.EINVAL, what, $"pages, address and size must be those of 0x{SmallestPage:x} bytes, the smallest");
+            throw new VfioException(Errno.EINVAL, DirtyPages, $"pages, address and size must be those of 0x{SmallestPage:x} bytes, the smallest");
         }
 
         var range = new IovaRange(iova, iova + (size - 1));
         if (!_tracking || Cuts(range))
         {
-            throw new VfioException(Errno.EINVAL, what, _tracking ? "it would cut a mapping; ask for whole mappings" : "dirty pages are not tracked; start that first");
+            throw new VfioException(Errno.EINVAL, DirtyPages, _tracking ? $"{range} would cut a mapping; ask for whole mappings" : "dirty pages are not tracked; start that first");
         }
 
         for (Type1Mapping? mapping = _mappings.From(iova); mapping is not null && mapping.Iova <= range.Last; mapping = _mappings.After(mapping))
@@ -79,11 +80,14 @@ internal sealed partial class Type1Backend
             Errno errno = Report(mapping, iova, bitmap);
             if (errno != Errno.None)
             {
-                throw new VfioException(errno, what, $"the bitmap cannot be written for {mapping.Range}");
+                throw new VfioException(errno, DirtyPages, $"the bitmap cannot be written for {mapping.Range}");
             }
 
-            Array.Clear(mapping.Dirty!);
-            MarkPinned(mapping);
+            if (mapping.Dirty is { } bits)
+            {
+                Array.Clear(bits);
+                MarkPinned(mapping);
+            }
         }
     }
 
@@ -100,7 +104,11 @@ internal sealed partial class Type1Backend
 
     private static void Mark(Type1Mapping mapping, ulong first, ulong count)
     {
-        ulong[] bits = mapping.Dirty!;
+        if (mapping.Dirty is not { } bits)
+        {
+            return;
+        }
+
         for (ulong page = first; page < first + count;)
         {
             int bit = (int)(page % WordBits);
@@ -125,24 +133,39 @@ internal sealed partial class Type1Backend
 
         ulong offset = (mapping.Iova - start) >> PageShift;
         int shift = (int)(offset % WordBits);
-        if (shift == 0)
+        if (shift == 0 && mapping.Dirty is { } dirty)
         {
-            return bitmap.Write(offset / WordBits, mapping.Dirty);
+            return bitmap.Write(offset / WordBits, dirty);
         }
 
-        ulong[] shifted = new ulong[BytesFor(pages + (ulong)shift) / sizeof(ulong)];
-        Errno errno = bitmap.Read(offset / WordBits, out ulong below);
-        shifted[0] = below & (ulong.MaxValue >> (WordBits - shift));
-        for (int i = 0; i < mapping.Dirty!.Length; i++)
+        ulong below = 0;
+        Errno errno = shift == 0 ? Errno.None : bitmap.Read(offset / WordBits, out below);
+        below &= (1ul << shift) - 1;
+        ulong words = BytesFor(pages + (ulong)shift) / sizeof(ulong);
+        Span<ulong> some = stackalloc ulong[WordsPerWrite];
+        for (ulong done = 0; done < words && errno == Errno.None; done += (ulong)some.Length)
         {
-            shifted[i] |= mapping.Dirty[i] << shift;
-            if (i + 1 < shifted.Length)
+            some = some[..(int)Math.Min((ulong)some.Length, words - done)];
+            for (int i = 0; i < some.Length; i++)
             {
-                shifted[i + 1] = mapping.Dirty[i] >> (WordBits - shift);
+                ulong word = BitsOf(mapping, pages, done + (ulong)i);
+                some[i] = (word << shift) | below;
+                below = shift == 0 ? 0 : word >> (WordBits - shift);
             }
+
+            errno = bitmap.Write((offset / WordBits) + done, some);
         }
 
-        return errno == Errno.None ? bitmap.Write(offset / WordBits, shifted) : errno;
+        return errno;
+    }
+
+    private static ulong BitsOf(Type1Mapping mapping, ulong pages, ulong word)
+    {
+        ulong first = word * WordBits;
+        return first >= pages ? 0
+            : mapping.Dirty is { } bits ? bits[word]
+            : pages - first >= WordBits ? ulong.MaxValue
+            : (1ul << (int)(pages - first)) - 1;
     }
 
     /// <summary>What emulated devices wrote through their DMA ports.</summary>
@@ -201,6 +224,20 @@ internal sealed partial class Type1Backend
 
         mapping.Dirty = new ulong[bytes / sizeof(ulong)];
         MarkPinned(mapping);
+    }
+
+    /// <summary>A bitmap for pages of another size, if it can be had. Nothing may fail here, for a group is leaving.</summary>
+    private void RenewBitmap(Type1Mapping mapping)
+    {
+        mapping.Dirty = null;
+        try
+        {
+            NewBitmap(mapping);
+        }
+        catch (Exception e) when (e is VfioException or OutOfMemoryException)
+        {
+            _host.Options.Log?.Invoke($"tracking dirty pages: all of {mapping.Range} is dirty from now on: {e.Message}");
+        }
     }
 
     private void DropBitmaps()

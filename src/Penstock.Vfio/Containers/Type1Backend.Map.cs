@@ -85,8 +85,7 @@ internal sealed partial class Type1Backend
 
         CheckLength(request);
         ThrowIfInScope(Mapping(request));
-        ChangeOwner(mapping, request.Caller);
-        Move(mapping, request.Source);
+        Move(mapping, request);
         mapping.VaddrInvalid = false;
         _invalidVaddrs--;
     }
@@ -154,27 +153,40 @@ internal sealed partial class Type1Backend
         }
     }
 
+    private static ulong PagesToPay(Type1Mapping mapping, bool isReserved) =>
+        isReserved ? 0 : mapping.IommuMapped ? mapping.Size / CpuPage : mapping.PinnedPages;
+
     /// <summary>Brings what is charged for a mapping up to date.</summary>
-    /// <exception cref="VfioException">ENOMEM: over the limit; nothing has changed. Never when less is needed than before.</exception>
+    /// <exception cref="VfioException">ENOMEM: over the limit; nothing has changed.</exception>
     private void Charge(Type1Mapping mapping)
     {
-        ulong pages = mapping.Memory.IsReserved ? 0 : mapping.IommuMapped ? mapping.Size / CpuPage : mapping.PinnedPages;
+        ulong pages = PagesToPay(mapping, mapping.Memory.IsReserved);
         if (pages > mapping.Charged)
         {
             _host.LockedMemory.Charge(mapping.Payer.Account, pages - mapping.Charged, mapping.Payer.Limit);
+            mapping.Charged = pages;
         }
-        else if (pages < mapping.Charged)
+        else
+        {
+            Uncharge(mapping);
+        }
+    }
+
+    /// <summary>As <see cref="Charge"/> when nothing more is needed than before, and never fails.</summary>
+    private void Uncharge(Type1Mapping mapping)
+    {
+        ulong pages = PagesToPay(mapping, mapping.Memory.IsReserved);
+        if (pages < mapping.Charged)
         {
             _host.LockedMemory.Uncharge(mapping.Payer.Account, mapping.Charged - pages);
+            mapping.Charged = pages;
         }
-
-        mapping.Charged = pages;
     }
 
     private void NoLongerMapped(Type1Mapping mapping)
     {
         mapping.IommuMapped = false;
-        Charge(mapping);
+        Uncharge(mapping);
     }
 
     /// <summary>Gives back what a mapping has that is in no domain any more.</summary>
@@ -185,56 +197,84 @@ internal sealed partial class Type1Backend
         mapping.Memory.Release();
     }
 
-    private void ChangeOwner(Type1Mapping mapping, Caller caller)
+    /// <summary>
+    /// Puts the same memory at its new place in the domains, in one step, so that DMA never stops. A place where nothing is yet changes only
+    /// what drivers see: they find nothing there until something is, while devices go on with the pages that they have.
+    /// </summary>
+    /// <exception cref="VfioException">EFAULT: it does not allow what the mapping grants; ENOMEM: over the caller's limit; nothing has changed.</exception>
+    private void Move(Type1Mapping mapping, in DmaMapRequest request)
     {
-        Type1Payer payer = PayerFor(caller);
-        if (payer.Account == mapping.Payer.Account)
+        DmaSource source = request.Source;
+        UserMemory? memory = Found(mapping, source);
+        try
         {
+            if (memory is not null && (mapping.Access & ~memory.Allowed) != 0)
+            {
+                throw new VfioException(Errno.EFAULT, Mapping(request), $"the memory allows {memory.Allowed} only, the mapping grants {mapping.Access}");
+            }
+
+            ChangeOwner(mapping, PayerFor(request.Caller), PagesToPay(mapping, (memory ?? mapping.Memory).IsReserved));
+        }
+        catch
+        {
+            memory?.Release();
+            throw;
+        }
+
+        mapping.Space = source.Space;
+        mapping.Address = source.Address;
+        if (memory is null)
+        {
+            mapping.Replace(new AddressSpaceMemory(source.Space!, source.Address, mapping.Size, mapping.Memory.IsReserved), 0);
+            mapping.IsUnresolved = true;
             return;
         }
 
-        if (mapping.Charged != 0)
-        {
-            _host.LockedMemory.Charge(payer.Account, mapping.Charged, payer.Limit);
-            _host.LockedMemory.Uncharge(mapping.Payer.Account, mapping.Charged);
-        }
-
-        mapping.Payer = payer;
-    }
-
-    /// <summary>
-    /// Puts the same memory at its new place in the domains, in one step, so that DMA never stops. A place where nothing is yet changes only
-    /// what drivers see.
-    /// </summary>
-    private void Move(Type1Mapping mapping, in DmaSource source)
-    {
-        mapping.Space = source.Space;
-        mapping.Address = source.Address;
-        UserMemory memory;
-        ulong offset = 0;
-        if (source.Memory is { } given)
-        {
-            given.Hold();
-            (memory, offset) = (given, source.Address);
-        }
-        else
-        {
-            try
-            {
-                memory = source.Space!.Resolve(source.Address, mapping.Size, mapping.Access);
-            }
-            catch (VfioException)
-            {
-                return;
-            }
-        }
-
+        ulong offset = source.Memory is null ? 0 : source.Address;
         foreach (Type1Domain domain in _domains)
         {
             domain.Domain.Replace(mapping.Iova, memory, offset);
         }
 
         mapping.Replace(memory, offset);
+    }
+
+    /// <summary>The memory at a new place, with a reference; null when nothing is there.</summary>
+    private static UserMemory? Found(Type1Mapping mapping, in DmaSource source)
+    {
+        if (source.Memory is { } given)
+        {
+            given.Hold();
+            return given;
+        }
+
+        try
+        {
+            return source.Space!.Resolve(source.Address, mapping.Size, mapping.Access);
+        }
+        catch (VfioException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>From now on somebody, perhaps somebody else, pays for so many pages.</summary>
+    private void ChangeOwner(Type1Mapping mapping, Type1Payer payer, ulong pages)
+    {
+        bool same = payer.Account == mapping.Payer.Account;
+        ulong already = same ? Math.Min(mapping.Charged, pages) : 0;
+        if (pages != already)
+        {
+            _host.LockedMemory.Charge(payer.Account, pages - already, payer.Limit);
+        }
+
+        if (mapping.Charged != already)
+        {
+            _host.LockedMemory.Uncharge(mapping.Payer.Account, mapping.Charged - already);
+        }
+
+        mapping.Charged = pages;
+        mapping.Payer = same ? mapping.Payer : payer;
     }
 
     private void CheckMap(in DmaMapRequest request, bool vaddr)

@@ -51,7 +51,7 @@ internal sealed partial class Type1Backend
             Written(iova, size);
         }
 
-        Groups.First(g => g.Group == device.Group).HasPinnedScope = true;
+        GroupOf(device).HasPinnedScope = true;
         return Errno.None;
     }
 
@@ -109,6 +109,30 @@ internal sealed partial class Type1Backend
             iova += piece;
             length -= piece;
         }
+    }
+
+    private Type1Group GroupOf(VfioDevice device)
+    {
+        foreach (Type1Domain domain in _domains)
+        {
+            foreach (Type1Group group in domain.Groups)
+            {
+                if (group.Group == device.Group)
+                {
+                    return group;
+                }
+            }
+        }
+
+        foreach (Type1Group group in _emulated)
+        {
+            if (group.Group == device.Group)
+            {
+                return group;
+            }
+        }
+
+        throw new InvalidOperationException($"{device.Name} has pinned, and its group is not in this container");
     }
 
     private Errno PinPiece(VfioDevice device, Type1Mapping mapping, ulong offset, ulong length, DmaAccess access, Span<PinnedPage> pages)
@@ -184,7 +208,7 @@ internal sealed partial class Type1Backend
     private ulong Dropped(Type1Mapping mapping, ulong pins)
     {
         _host.Ledger.Released(ResourceKind.Pin, (long)pins);
-        Charge(mapping);
+        Uncharge(mapping);
         if (mapping.PinnedPages == 0)
         {
             mapping.Unpinned();

@@ -47,6 +47,7 @@ internal sealed partial class Type1Backend
     {
         Type1Mapping? mapping = FirstOf(range);
         Errno errno = Errno.None;
+        _leaving.Clear();
         while (mapping is not null && mapping.Iova <= range.Last && mapping.PinnedPages == 0)
         {
             if ((request.Flags & VfioDmaUnmapFlags.GetDirtyBitmap) != 0)
@@ -180,7 +181,7 @@ internal sealed partial class Type1Backend
 
         if (dirty)
         {
-            CheckBitmap(Unmapping(request), size, request.Bitmap);
+            CheckBitmap("UNMAP_DMA", size, request.Bitmap);
         }
 
         if ((flags & VfioDmaUnmapFlags.Vaddr) != 0 && _emulated.Count != 0)

@@ -51,8 +51,7 @@ internal sealed partial class Type1Backend : IommuBackend
     {
         VfioIommuType.Type1 or VfioIommuType.Type1V2 or VfioIommuType.UnmapAll => true,
 
-        // Units that are not coherent accept no devices, so every domain is.
-        VfioIommuType.DmaCacheCoherent => true,
+        VfioIommuType.DmaCacheCoherent => _domains.TrueForAll(static d => d.Unit.Options.EnforcesCoherency),
         VfioIommuType.UpdateVaddr => _emulated.Count == 0,
         _ => false,
     };
@@ -93,8 +92,7 @@ internal sealed partial class Type1Backend : IommuBackend
         {
             if (_emulated.Count == 0)
             {
-                _emulatedDomain!.Dispose();
-                _emulatedDomain = null;
+                DropEmulatedDomain();
             }
         }
         else
@@ -190,7 +188,24 @@ internal sealed partial class Type1Backend : IommuBackend
             throw new VfioException(Errno.EPERM, what, $"{group.Unit} does not isolate interrupt messages; allow unsafe interrupts if you trust the user");
         }
 
+        CheckPageSizes(what, unit.PageSizes);
         return ranges;
+    }
+
+    /// <summary>Whether pages are left that all units know, and nothing is mapped that they cannot express.</summary>
+    private void CheckPageSizes(string what, ulong sizes)
+    {
+        ulong common = _domains.Aggregate(sizes, static (left, d) => left & d.Domain.PageSizes);
+        if (common == 0)
+        {
+            throw new VfioException(Errno.EINVAL, what, $"its page sizes 0x{sizes:x} have nothing in common with the container's 0x{_pageSizes:x}");
+        }
+
+        ulong mask = (1ul << BitOperations.TrailingZeroCount(SizesFromCpuPage(common))) - 1;
+        if (mask > Mask && _mappings.All.FirstOrDefault(m => ((m.Iova | m.Size | m.Address) & mask) != 0) is { } odd)
+        {
+            throw new VfioException(Errno.EINVAL, what, $"the mapping at {odd.Range} is not in pages of 0x{mask + 1:x} bytes; unmap it first");
+        }
     }
 
     private void AttachEmulated(IommuGroup group)
@@ -252,6 +267,20 @@ internal sealed partial class Type1Backend : IommuBackend
         return added;
     }
 
+    private void DropEmulatedDomain()
+    {
+        if (_tracking)
+        {
+            foreach (Type1Mapping mapping in _mappings.All)
+            {
+                CollectEmulated(mapping);
+            }
+        }
+
+        _emulatedDomain!.Dispose();
+        _emulatedDomain = null;
+    }
+
     private void DetachReal(Type1Group group)
     {
         Type1Domain domain = _domains.Find(d => d.Groups.Contains(group))!;
@@ -297,8 +326,12 @@ internal sealed partial class Type1Backend : IommuBackend
         _pageSizes = SizesFromCpuPage(sizes);
         if (_tracking && PageShift != shift)
         {
-            // Bits of another size say nothing; all dirty is always true.
-            NewBitmaps();
+            // Bits of another size say nothing; all dirty is always true, also where a bitmap cannot be had.
+            foreach (Type1Mapping mapping in _mappings.All)
+            {
+                RenewBitmap(mapping);
+            }
+
             MarkEverything();
         }
     }

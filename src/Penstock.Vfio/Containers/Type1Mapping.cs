@@ -19,7 +19,7 @@ internal sealed class Type1Mapping
     /// <summary>The user's address space, when an address in it was named.</summary>
     internal IUserAddressSpace? Space { get; set; }
 
-    /// <summary>The user's address of the first byte, when that was named.</summary>
+    /// <summary>What the user gave for the first byte: its address, or its offset in the memory.</summary>
     internal ulong Address { get; set; }
 
     /// <summary>Whether the memory is only a name for addresses that nobody has looked up.</summary>
@@ -42,7 +42,7 @@ internal sealed class Type1Mapping
         set => (_rare ??= new Rare()).Pins = value;
     }
 
-    /// <summary>Dirty pages, one bit each; only while tracking is on.</summary>
+    /// <summary>Dirty pages, one bit each, while tracking is on; without it then everything is dirty.</summary>
     internal ulong[]? Dirty
     {
         get => _rare?.Dirty;

@@ -6,7 +6,7 @@ internal sealed class Type1Payer
     internal Type1Payer(Caller caller)
     {
         Caller = caller;
-        Account = new LockedMemoryAccount(caller.UserId, caller);
+        Account = LockedMemoryAccount.OfProcess(caller);
         Limit = caller.LockMemory ? ulong.MaxValue : caller.MemlockLimit;
     }
 

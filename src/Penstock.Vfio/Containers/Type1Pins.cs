@@ -50,7 +50,7 @@ internal sealed class Type1Pins
                 _blocks.Add(block, holders = []);
             }
 
-            if (holders.Find(h => h.Device == device) is not { } holder)
+            if (Find(holders, device) is not { } holder)
             {
                 holders.Add(holder = new Holder(device));
             }
@@ -74,7 +74,7 @@ internal sealed class Type1Pins
         {
             (ulong block, int from, int length) = Piece(first + done, count - done);
             done += (ulong)length;
-            if (_blocks.TryGetValue(block, out List<Holder>? holders) && holders.Find(h => h.Device == device) is { } holder)
+            if (_blocks.TryGetValue(block, out List<Holder>? holders) && Find(holders, device) is { } holder)
             {
                 dropped += holders.Count == 1 ? DropAlone(holder, from, length) : DropShared(holders, holder, from, length);
                 Forget(block, holders, holder);
@@ -91,7 +91,7 @@ internal sealed class Type1Pins
         ulong dropped = 0;
         foreach ((ulong block, List<Holder> holders) in _blocks.ToArray())
         {
-            if (holders.Find(h => h.Device == device) is { } holder)
+            if (Find(holders, device) is { } holder)
             {
                 for (int i = 0; i < BlockPages; i++)
                 {
@@ -132,6 +132,19 @@ internal sealed class Type1Pins
     {
         int from = (int)(page & (BlockPages - 1));
         return (page >> BlockShift, from, (int)Math.Min(count, (ulong)(BlockPages - from)));
+    }
+
+    private static Holder? Find(List<Holder> holders, VfioDevice device)
+    {
+        foreach (Holder holder in holders)
+        {
+            if (holder.Device == device)
+            {
+                return holder;
+            }
+        }
+
+        return null;
     }
 
     private static bool IsPinned(List<Holder> holders, int page)

@@ -81,7 +81,7 @@ public sealed partial class VfioContainer
     /// <param name="caller">Who is charged from now on; null for who opened the container.</param>
     /// <exception cref="VfioException">
     /// ENOENT: nothing is mapped there; EINVAL: not exactly one mapping whose place was taken away; ENOMEM: over the caller's limit, and
-    /// nothing has changed; EFAULT: past the memory's end.
+    /// nothing has changed; EFAULT: past the memory's end, or memory that does not allow what the mapping grants.
     /// </exception>
     public void UpdateVaddr(ulong iova, ulong size, UserMemory memory, ulong memoryOffset, Caller? caller = null)
     {

@@ -40,7 +40,7 @@ public sealed partial class VfioContainer
             default:
                 lock (_gate)
                 {
-                    return RequireBackend($"request 0x{request:x}").Ioctl(request, argument, caller, memory);
+                    return RequireBackend("container call").Ioctl(request, argument, caller, memory);
                 }
         }
     }

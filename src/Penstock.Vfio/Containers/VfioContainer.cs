@@ -164,13 +164,20 @@ public sealed partial class VfioContainer : IDisposable
     {
         lock (_gate)
         {
-            _backend?.DetachGroup(group);
-            group.ReleaseDma(owner);
-            _groups.Remove(group);
-            if (_groups.Count == 0 && _backend is { } backend)
+            try
             {
-                _backend = null;
-                backend.Release();
+                _backend?.DetachGroup(group);
+            }
+            finally
+            {
+                // Whatever a backend makes of it, the group is nobody's now.
+                group.ReleaseDma(owner);
+                _groups.Remove(group);
+                if (_groups.Count == 0 && _backend is { } backend)
+                {
+                    _backend = null;
+                    backend.Release();
+                }
             }
         }
     }

@@ -212,8 +212,14 @@ public sealed partial class VfioGroup : VfioFile
     {
         if (--_references == 0)
         {
-            _state.LeaveContainer();
-            _state.IsOpen = false;
+            try
+            {
+                _state.LeaveContainer();
+            }
+            finally
+            {
+                _state.IsOpen = false;
+            }
         }
     }
 

@@ -27,6 +27,7 @@ public sealed record Caller(uint UserId, bool RawIo, bool LockMemory, ulong Meml
     /// A peer on a socket. Its memory is shared rather than locked, so no limit applies; raw I/O only root has.
     /// </summary>
     /// <param name="userId">User id from the socket's credentials.</param>
+    /// <param name="processId">Process id from the socket's credentials.</param>
     /// <returns>The caller.</returns>
-    public static Caller ForPeer(uint userId) => new(userId, RawIo: userId == 0, LockMemory: true, ulong.MaxValue);
+    public static Caller ForPeer(uint userId, int processId) => new(userId, RawIo: userId == 0, LockMemory: true, ulong.MaxValue) { ProcessId = processId };
 }

@@ -155,6 +155,16 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
                 throw new VfioException(Errno.EINVAL, $"moving memory at 0x{iova:x}", "no mapping starts there");
             }
 
+            if (memoryOffset > memory.Length || found->Length > memory.Length - memoryOffset)
+            {
+                throw new VfioException(Errno.EFAULT, $"moving memory at 0x{iova:x}", $"offset 0x{memoryOffset:x} leads past the memory's 0x{memory.Length:x} bytes");
+            }
+
+            if (((DmaAccess)found->Flags & DmaAccess.ReadWrite & ~memory.Allowed) != 0)
+            {
+                throw new VfioException(Errno.EFAULT, $"moving memory at 0x{iova:x}", $"the memory allows {memory.Allowed} only");
+            }
+
             memory.Hold();
             int old = found->Memory;
             TableEntry entry = *found;

@@ -98,6 +98,18 @@ public sealed partial class Ioas : IommufdObject
         }
     }
 
+    /// <summary>Whether no device of any of its tables can bypass the CPU's caches.</summary>
+    internal bool EnforcesCoherency
+    {
+        get
+        {
+            lock (Context.Gate)
+            {
+                return _tables.TrueForAll(static t => t.Unit.Options.EnforcesCoherency);
+            }
+        }
+    }
+
     internal override int DestroyOrder => 4;
 
     internal IReadOnlyList<PagingHwPagetable> Tables => _tables;

@@ -27,9 +27,7 @@ public sealed partial class IommufdContainer
             case VfioIommuType.NoIommu:
                 return _context.Host.Options.NoIommu;
             case VfioIommuType.DmaCacheCoherent:
-                // Devices that are not coherent cannot be bound, so every table is.
-                _ = _context.RequireCompat("CHECK_EXTENSION");
-                return true;
+                return _context.RequireCompat("CHECK_EXTENSION").EnforcesCoherency;
             default:
                 return false;
         }

@@ -35,7 +35,7 @@ public sealed partial class IommufdContext : IDisposable
     public ulong PinnedPages { get; internal set; }
 
     /// <summary>Bytes that its caller has locked as far as they are charged, all its contexts on this host together.</summary>
-    public ulong LockedBytes => Host.LockedMemory.Charged(Account) * LockedMemoryAccounts.PageSize;
+    public ulong LockedBytes => ulong.CreateSaturating((UInt128)Host.LockedMemory.Charged(Account) * LockedMemoryAccounts.PageSize);
 
     /// <summary>
     /// Whether locked memory is charged to the process instead of the user (OPTION RLIMIT_MODE).
@@ -84,7 +84,7 @@ public sealed partial class IommufdContext : IDisposable
 
     internal IUserFiles UserFiles { get; }
 
-    internal LockedMemoryAccount Account => new(Caller.UserId, _byProcess ? Caller : null);
+    internal LockedMemoryAccount Account => _byProcess ? LockedMemoryAccount.OfProcess(Caller) : new(Caller.UserId, null);
 
     /// <summary>Makes an address space (IOAS_ALLOC).</summary>
     /// <returns>The address space.</returns>

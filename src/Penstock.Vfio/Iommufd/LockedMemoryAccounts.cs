@@ -8,14 +8,15 @@ internal sealed class LockedMemoryAccounts
     internal static readonly ulong PageSize = (ulong)Environment.SystemPageSize;
 
     private readonly Lock _gate = new();
-    private readonly Dictionary<LockedMemoryAccount, ulong> _pages = [];
+    // Nothing bounds the sum for those who have no limit, so it is wider than what one charge can have.
+    private readonly Dictionary<LockedMemoryAccount, UInt128> _pages = [];
 
-    /// <summary>Pages charged to an account now.</summary>
+    /// <summary>Pages charged to an account now; at most what the type can tell.</summary>
     internal ulong Charged(LockedMemoryAccount account)
     {
         lock (_gate)
         {
-            return _pages.GetValueOrDefault(account);
+            return ulong.CreateSaturating(_pages.GetValueOrDefault(account));
         }
     }
 
@@ -28,13 +29,18 @@ internal sealed class LockedMemoryAccounts
         }
     }
 
+    /// <summary>Charges an account.</summary>
+    /// <param name="account">The account.</param>
+    /// <param name="pages">Pages to add.</param>
+    /// <param name="limitInBytes">What it may have in all; the largest number, as RLIM_INFINITY, is no limit.</param>
+    /// <exception cref="VfioException">ENOMEM: over the limit; nothing has changed.</exception>
     internal void Charge(LockedMemoryAccount account, ulong pages, ulong limitInBytes)
     {
         lock (_gate)
         {
-            ulong charged = _pages.GetValueOrDefault(account);
+            UInt128 charged = _pages.GetValueOrDefault(account);
             ulong limit = limitInBytes / PageSize;
-            if (charged > limit || pages > limit - charged)
+            if (limitInBytes != ulong.MaxValue && charged + pages > limit)
             {
                 throw new VfioException(
                     Errno.ENOMEM,
@@ -50,7 +56,7 @@ internal sealed class LockedMemoryAccounts
     {
         lock (_gate)
         {
-            ulong left = _pages[account] - pages;
+            UInt128 left = _pages[account] - pages;
             if (left == 0)
             {
                 _pages.Remove(account);

@@ -6,8 +6,10 @@ namespace Penstock.Vfio;
 /// Addresses of a caller that nobody has looked up: every access goes through the caller's address space and finds there what is there at
 /// that moment.
 /// </summary>
-internal sealed class AddressSpaceMemory(IUserAddressSpace space, ulong address, ulong length) : UserMemory(length)
+internal sealed class AddressSpaceMemory(IUserAddressSpace space, ulong address, ulong length, bool isReserved = false) : UserMemory(length)
 {
+    public override bool IsReserved => isReserved;
+
     public override Errno Read(ulong offset, Span<byte> destination) =>
         Fits(offset, destination.Length) ? space.Read(address + offset, destination) : Errno.EFAULT;
 

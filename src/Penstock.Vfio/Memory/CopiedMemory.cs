@@ -32,7 +32,8 @@ public sealed class CopiedMemory : UserMemory
     /// <param name="length">Length in bytes, at least 1.</param>
     /// <returns>The memory, with one reference.</returns>
     /// <exception cref="VfioException">
-    /// EINVAL: the file is shorter, or not a memory file; EACCES: its descriptor cannot be read; EOPNOTSUPP: it lives in huge pages, which cannot be copied.
+    /// EINVAL: the file is shorter, or not a memory file; EACCES: its descriptor cannot be read; EOPNOTSUPP: it lives in huge pages, which cannot be copied;
+    /// ENOSPC: too many other files are in use.
     /// </exception>
     public static CopiedMemory Create(MappingCache cache, OwnedDescriptor descriptor, ulong offset, ulong length)
     {

@@ -138,6 +138,11 @@ public sealed class MappingCache : IDisposable
         {
             if (!_descriptors.TryGetValue(key, out SharedDescriptor? shared))
             {
+                if (_descriptors.Count >= _options.LiveDescriptors)
+                {
+                    throw new VfioException(Errno.ENOSPC, "copying a user's memory", $"{_options.LiveDescriptors} files are in use; unmap those of some, or take memory from fewer files");
+                }
+
                 shared = new SharedDescriptor { Key = key, Descriptor = descriptor.Duplicate(_ledger) };
                 _descriptors.Add(key, shared);
             }

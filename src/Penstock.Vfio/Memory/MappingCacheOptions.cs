@@ -12,6 +12,11 @@ public sealed class MappingCacheOptions
     /// </summary>
     public int LiveMappings { get; init; } = 8192;
 
+    /// <summary>
+    /// How many files may be copied from at once; each of them costs a descriptor, however much of it is used. Memory comes from a few files.
+    /// </summary>
+    public int LiveDescriptors { get; init; } = 256;
+
     /// <summary>How much address space unused mappings may keep, in bytes.</summary>
     public ulong IdleBytes { get; init; } = 64ul << 30;
 

@@ -36,7 +36,7 @@ internal sealed unsafe partial class VfioUserSession
 
     private void OpenDevice()
     {
-        Caller caller = Caller.ForPeer(_peer.UserId);
+        Caller caller = Caller.ForPeer(_peer.UserId, _peer.ProcessId);
         _group = _endpoint.Host.OpenGroup(_endpoint.GroupNumber, caller);
         _container = _endpoint.Host.OpenContainer(caller);
         _group.SetContainer(_container);

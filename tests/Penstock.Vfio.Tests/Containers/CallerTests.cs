@@ -15,7 +15,8 @@ public sealed class CallerTests
     [Fact]
     public void ForPeer_OnlyRootHasRawIo()
     {
-        Assert.True(Caller.ForPeer(0).RawIo);
-        Assert.False(Caller.ForPeer(1000).RawIo);
+        Assert.True(Caller.ForPeer(0, 7).RawIo);
+        Assert.False(Caller.ForPeer(1000, 7).RawIo);
+        Assert.Equal(7, Caller.ForPeer(1000, 7).ProcessId);
     }
 }

@@ -124,6 +124,40 @@ public sealed class ContainerTests
     }
 
     [Fact]
+    public void Detach_BackendFails_GroupAndBackendAreGivenBackAllTheSame()
+    {
+        using var rig = new Rig();
+        var driver = new FakeBackendDriver("tce", VfioIommuType.SpaprTceV2) { DetachError = Errno.ENOMEM };
+        rig.Host.AddBackendDriver(driver);
+        (VfioContainer container, VfioGroup group) = rig.Ready(VfioIommuType.SpaprTceV2);
+        Assert.Equal(Errno.ENOMEM, Rig.ErrnoOf(group.UnsetContainer));
+        Assert.False(rig.Group.IsClaimed);
+        Assert.False(container.HasBackend);
+        Assert.Equal(["open", "attach", "detach", "release"], driver.Events);
+        group.SetContainer(container);
+        group.Dispose();
+        container.Dispose();
+    }
+
+    [Fact]
+    public void Detach_InsideAScope_EDEADLKAndNothingHasChanged()
+    {
+        using var rig = new Rig();
+        (VfioContainer container, VfioGroup group) = rig.Ready();
+        using (rig.Port.Enter())
+        {
+            Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(group.UnsetContainer));
+        }
+
+        Assert.True(rig.Group.IsClaimed);
+        Assert.True(container.HasBackend);
+        group.UnsetContainer();
+        Assert.False(rig.Group.IsClaimed);
+        group.Dispose();
+        container.Dispose();
+    }
+
+    [Fact]
     [Trait("Row", "C9")]
     public void SetIommu_SecondGroupCannotAttach_ItsErrorAndFirstDetached()
     {

@@ -225,8 +225,11 @@ public sealed class GroupTests
     {
         using var rig = new Rig();
         (VfioContainer container, VfioGroup group) = rig.Ready();
+        var machine = new FakeMachine();
+        group.SetHypervisor(machine);
         rig.Device.OpenError = Errno.ENOSPC;
         Assert.Equal(Errno.ENOSPC, Rig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal((1, null), (machine.References, rig.Device.Hypervisor));
         Assert.False(rig.Device.IsOpen);
         group.UnsetContainer();
         group.Dispose();

@@ -92,6 +92,57 @@ public sealed class Type1AccountingTests
     }
 
     [Fact]
+    public void Map_SameProcessWithOtherLimitsAndRights_OneAccount()
+    {
+        Caller before = Limited with { MemlockLimit = 16 * Page, ProcessId = 7 };
+        Caller after = before with { MemlockLimit = 20 * Page, RawIo = true };
+        using var rig = new Type1Rig(caller: before);
+        Assert.Equal(Errno.None, rig.Map(0, 16 * Page));
+        Assert.Equal(Errno.ENOMEM, rig.Map(Mega, 16 * Page, caller: after));
+        Assert.Equal(Errno.None, rig.Map(Mega, 4 * Page, caller: after));
+        Assert.Equal((20ul, 20ul), (rig.Locked, rig.LockedBy(after)));
+    }
+
+    [Fact]
+    public void Map_PeersWithoutLimit_NeverRefusedHoweverMuch()
+    {
+        const ulong Most = ulong.MaxValue - Page + 1;
+        using var rig = new Rig();
+        (IommuGroup other, _) = rig.Second();
+        Caller peer = Caller.ForPeer(1000, 7);
+        using VfioContainer first = rig.Host.OpenContainer(peer);
+        using VfioContainer second = rig.Host.OpenContainer(peer);
+        using (VfioGroup one = rig.Host.OpenGroup(rig.Group.Number, peer))
+        using (VfioGroup two = rig.Host.OpenGroup(other.Number, peer))
+        {
+            one.SetContainer(first);
+            first.SetIommu(VfioIommuType.Type1V2);
+            two.SetContainer(second);
+            second.SetIommu(VfioIommuType.Type1V2);
+            var all = new MessageMemory(new FakeChannel(0, 16), 0, Most);
+            first.MapDma(0, Most, DmaAccess.Read, all, 0);
+            second.MapDma(0, Most, DmaAccess.Read, all, 0);
+            all.Release();
+            Assert.Equal(2 * (Most / Page), rig.Host.LockedMemory.Charged(LockedMemoryAccount.OfProcess(peer)));
+        }
+
+        Assert.Equal("nothing", rig.Host.MemoryBalance);
+    }
+
+    [Fact]
+    public void Charge_SumAbove64Bits_DoesNotWrap()
+    {
+        var accounts = new LockedMemoryAccounts();
+        var account = new LockedMemoryAccount(1000, null);
+        accounts.Charge(account, ulong.MaxValue, ulong.MaxValue);
+        accounts.Charge(account, ulong.MaxValue, ulong.MaxValue);
+        Assert.Equal(Errno.ENOMEM, Rig.ErrnoOf(() => accounts.Charge(account, 1, ulong.MaxValue - 1)));
+        accounts.Uncharge(account, ulong.MaxValue);
+        accounts.Uncharge(account, ulong.MaxValue - 1);
+        Assert.Equal(1ul, accounts.Charged(account));
+    }
+
+    [Fact]
     [Trait("Row", "T31")]
     public void DetachReal_EmulatedPinsLeft_MappingsStayAndOnlyPinsAreCharged()
     {

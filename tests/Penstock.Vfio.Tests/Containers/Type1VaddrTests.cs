@@ -52,6 +52,7 @@ public sealed class Type1VaddrTests
         rig.User.Span(Type1Rig.Base, 4).Fill(0x5a);
         Assert.Equal(Errno.None, rig.Map(0, 4 * Page));
         bool stop = false;
+        long reads = 0;
         Task<int> dma = Task.Run(() =>
         {
             byte[] seen = new byte[4];
@@ -59,12 +60,24 @@ public sealed class Type1VaddrTests
             while (!Volatile.Read(ref stop))
             {
                 bad += port.Read(0, seen) == Errno.None && seen.AsSpan().IndexOfAnyExcept((byte)0x5a) < 0 ? 0 : 1;
+                Volatile.Write(ref reads, reads + 1);
             }
 
             return bad;
         });
+
+        // Two more: the first may have begun before the call.
+        void ReadsGoOn()
+        {
+            long before = Volatile.Read(ref reads);
+            Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref reads) >= before + 2, TimeSpan.FromSeconds(20)), "DMA has stopped");
+        }
+
+        ReadsGoOn();
         Assert.Equal((Errno.None, 4 * Page), rig.Unmap(0, 0, VfioDmaUnmapFlags.Vaddr | VfioDmaUnmapFlags.All));
+        ReadsGoOn();
         Assert.Equal(Errno.None, rig.Map(0, 4 * Page, Vaddr, 0x1000_0000, caller: after, memory: moved));
+        ReadsGoOn();
         Volatile.Write(ref stop, true);
         Assert.Equal(0, await dma);
         Assert.Equal((0ul, 4ul), (rig.Locked, rig.LockedBy(after)));
@@ -142,6 +155,66 @@ public sealed class Type1VaddrTests
         Assert.Equal(Errno.None, rig.Map(0, Page, Vaddr));
         second.SetContainer(rig.Container);
         Assert.Equal(Errno.None, rig.Device.Pin(Page, 1));
+    }
+
+    [Fact]
+    public void UpdateVaddr_MemoryDoesNotAllowTheAccess_EFAULTAndStillInvalid()
+    {
+        using var rig = new Type1Rig();
+        ProcessMemory memory = ProcessMemory.Allocate(Page, rig.Host.Ledger);
+        ProcessMemory readOnly = ProcessMemory.Over(memory.DirectAddress, Page, DmaAccess.Read);
+        rig.Container.MapDma(0, Page, DmaAccess.ReadWrite, memory, 0);
+        rig.Container.InvalidateVaddr(0, Page);
+        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => rig.Container.UpdateVaddr(0, Page, readOnly, 0)));
+        Assert.Equal(1ul, rig.Locked);
+        Assert.Equal(Errno.EBUSY, rig.Device.Pin(0, 1));
+        rig.Container.UpdateVaddr(0, Page, memory, 0);
+        Assert.Equal(Errno.None, rig.Device.DmaWrite(0, [9]));
+        Assert.Equal(9, memory.Span(0, 1)[0]);
+        readOnly.Release();
+        memory.Release();
+    }
+
+    [Fact]
+    public void MapVaddr_NothingAtTheNewAddress_DriversGetEFAULTAndDevicesGoOn()
+    {
+        using var rig = new Type1Rig();
+        using var strand = new Strand("test");
+        var port = new DmaPort(rig.IommuGroup, strand) { BusMasterEnabled = true };
+        Assert.Equal(Errno.None, rig.Map(0, Page));
+        Assert.Equal((Errno.None, Page), rig.Unmap(0, Page, VfioDmaUnmapFlags.Vaddr));
+        Assert.Equal(Errno.None, rig.Map(0, Page, Vaddr, vaddr: Page));
+        Assert.Equal(Errno.EFAULT, rig.Device.DmaRead(0, new byte[1]));
+        Assert.Equal(Errno.EFAULT, rig.Device.DmaWrite(0, [1]));
+        Assert.Equal(Errno.EFAULT, rig.Device.Pin(0, 1));
+        Assert.Equal(1ul, rig.Locked);
+        Assert.Equal(Errno.None, port.Write(0, [7]));
+        Assert.Equal(7, rig.User.Span(Type1Rig.Base, 1)[0]);
+
+        // A better address helps.
+        Assert.Equal((Errno.None, Page), rig.Unmap(0, Page, VfioDmaUnmapFlags.Vaddr));
+        Assert.Equal(Errno.None, rig.Map(0, Page, Vaddr));
+        Assert.Equal(Errno.None, rig.Device.Pin(0, 1));
+    }
+
+    [Fact]
+    public void MapVaddr_BetweenOrdinaryAndDeviceMemory_ChargeFollows()
+    {
+        using var rig = new Type1Rig(caller: Rig.User with { MemlockLimit = 4 * Page });
+        using var registers = new FakeUser(Type1Rig.Base, 8 * Page) { IsReserved = true };
+        Assert.Equal(Errno.None, rig.Map(0, 4 * Page));
+        rig.Unmap(0, 4 * Page, VfioDmaUnmapFlags.Vaddr);
+        Assert.Equal(Errno.None, rig.Map(0, 4 * Page, Vaddr, memory: registers));
+        Assert.Equal(0ul, rig.Locked);
+
+        // The pages that it gave back can be had by another mapping; then it cannot come back.
+        Assert.Equal(Errno.None, rig.Map(Type1Rig.Mega, Page));
+        rig.Unmap(0, 4 * Page, VfioDmaUnmapFlags.Vaddr);
+        Assert.Equal(Errno.ENOMEM, rig.Map(0, 4 * Page, Vaddr));
+        Assert.Equal((1ul, 1), (rig.Locked, registers.Holds));
+        Assert.Equal((Errno.None, Page), rig.Unmap(Type1Rig.Mega, Page));
+        Assert.Equal(Errno.None, rig.Map(0, 4 * Page, Vaddr));
+        Assert.Equal((4ul, 0), (rig.Locked, registers.Holds));
     }
 
     /// <summary>Another process that has the same memory mapped somewhere else.</summary>

@@ -8,6 +8,8 @@ internal sealed class FakeBackendDriver(string name, VfioIommuType offers, Errno
 {
     public List<string> Events { get; } = [];
 
+    public Errno DetachError { get; set; }
+
     public override string Name => name;
 
     public override bool Reports(VfioIommuType extension) => extension == offers;
@@ -32,7 +34,14 @@ internal sealed class FakeBackendDriver(string name, VfioIommuType offers, Errno
             driver.Events.Add("attach");
         }
 
-        public override void DetachGroup(IommuGroup group) => driver.Events.Add("detach");
+        public override void DetachGroup(IommuGroup group)
+        {
+            driver.Events.Add("detach");
+            if (driver.DetachError != Errno.None)
+            {
+                throw new VfioException(driver.DetachError, "detach", "the test wants it");
+            }
+        }
 
         public override void Release() => driver.Events.Add("release");
     }

@@ -62,7 +62,7 @@ internal sealed class Type1Rig : IDisposable
     /// <summary>Pages that the container's user has locked.</summary>
     public ulong Locked => LockedBy(Caller);
 
-    public ulong LockedBy(Caller caller) => Host.LockedMemory.Charged(new LockedMemoryAccount(caller.UserId, caller));
+    public ulong LockedBy(Caller caller) => Host.LockedMemory.Charged(LockedMemoryAccount.OfProcess(caller));
 
     public int Number(VfioContainerRequest request, int number)
     {

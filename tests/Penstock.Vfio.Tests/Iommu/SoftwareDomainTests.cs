@@ -170,4 +170,23 @@ public sealed class SoftwareDomainTests : IDisposable
 
         Assert.Equal(1, _domain.Count);
     }
+
+    [Fact]
+    public void Replace_MemoryTooSmallOrReadOnly_EFAULTAndTheOldStays()
+    {
+        using var domain = new SoftwareDomain(IovaRange.All, ~0xffful);
+        ProcessMemory memory = ProcessMemory.Allocate(8192);
+        ProcessMemory readOnly = ProcessMemory.Over(memory.DirectAddress, 8192, DmaAccess.Read);
+        domain.Map(0, 4096, DmaAccess.ReadWrite, memory, 0);
+        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => domain.Replace(0, readOnly, 0)));
+        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => domain.Replace(0, memory, 8192)));
+        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => domain.Replace(0, memory, 4097)));
+        Assert.Equal(Errno.None, domain.Write(0, [1]));
+        domain.Replace(0, memory, 4096);
+        Assert.Equal(Errno.None, domain.Write(0, [2]));
+        Assert.Equal((1, 2), (memory.Span(0, 1)[0], memory.Span(4096, 1)[0]));
+        domain.Unmap(IovaRange.All);
+        readOnly.Release();
+        memory.Release();
+    }
 }

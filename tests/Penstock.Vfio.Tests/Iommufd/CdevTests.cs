@@ -183,9 +183,14 @@ public sealed class CdevTests : IDisposable
     [Trait("Row", "D18")]
     public void Bind_DriverRefuses_ItsErrorAndNothingIsLeft()
     {
+        var machine = new FakeMachine();
+        _file.SetHypervisor(machine);
         _rig.Rig.Device.OpenError = Errno.EIO;
         Assert.Equal(Errno.EIO, IommufdRig.ErrnoOf(() => _file.Bind(_rig.Context)));
+        Assert.Equal((1, null), (machine.References, _rig.Rig.Device.Hypervisor));
+        Assert.Equal(0, _rig.Context.ObjectCount);
         Assert.False(_rig.Rig.Group.IsClaimed);
+        _rig.Rig.OpenGroup().Dispose();
         _rig.Rig.Device.OpenError = Errno.None;
         Assert.Equal(1u, _file.Bind(_rig.Context));
     }

@@ -196,6 +196,40 @@ public sealed class CompatTests : IDisposable
     }
 
     [Fact]
+    [Trait("Row", "D18")]
+    public void Group_DriverRefuses_ItsErrorAndNothingIsLeft()
+    {
+        var machine = new FakeMachine();
+        using VfioGroup group = _rig.Rig.OpenGroup();
+        group.SetContainer(_rig.Context);
+        group.SetHypervisor(machine);
+        int objects = _rig.Context.ObjectCount;
+        _rig.Rig.Device.OpenError = Errno.ENOSPC;
+        Assert.Equal(Errno.ENOSPC, IommufdRig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal((1, null), (machine.References, _rig.Rig.Device.Hypervisor));
+        Assert.Equal(objects, _rig.Context.ObjectCount);
+        Assert.False(_rig.Rig.Device.IsOpen);
+        Assert.False(_rig.Rig.Group.IsClaimed);
+        _rig.Rig.Device.OpenError = Errno.None;
+        group.OpenDevice("fake0").Dispose();
+        Assert.Equal(1, machine.References);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void CheckExtension_DmaCoherence_OnlyWhenAllTablesEnforceIt(bool enforced)
+    {
+        using var rig = new IommufdRig(new IommuUnitOptions { EnforcesCoherency = enforced });
+        Ioas ioas = rig.Context.AllocateIoas();
+        rig.Context.CompatIoas = ioas;
+        Assert.True(rig.Context.Container.CheckExtension(VfioIommuType.DmaCacheCoherent));
+        using VfioCdevFile file = rig.Bind();
+        file.Attach(ioas.Id);
+        Assert.Equal(enforced, rig.Context.Container.CheckExtension(VfioIommuType.DmaCacheCoherent));
+    }
+
+    [Fact]
     public void Group_DeviceCannotBeAttached_OpenFailsAndLeavesNothing()
     {
         Ready().MapAddress(IommufdRig.Buffer, 100, DmaAccess.Read, Base);

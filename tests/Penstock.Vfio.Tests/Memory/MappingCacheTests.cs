@@ -83,4 +83,26 @@ public sealed class MappingCacheTests
         Assert.Equal(Errno.None, memory.Write(0xfff, [1]));
         memory.Release();
     }
+
+    [Fact]
+    public void CopiedFiles_MoreThanTheCap_ENOSPCUntilOneGoes()
+    {
+        using var cache = new MappingCache(new MappingCacheOptions { LiveDescriptors = 2 }, _time, _ledger);
+        using MemoryFile first = MemoryFile.Create("first", 8192);
+        using MemoryFile second = MemoryFile.Create("second", 8192);
+        using MemoryFile third = MemoryFile.Create("third", 8192);
+        CopiedMemory[] kept =
+        [
+            CopiedMemory.Create(cache, first.Descriptor, 0, 4096),
+            CopiedMemory.Create(cache, first.Descriptor, 4096, 4096),
+            CopiedMemory.Create(cache, second.Descriptor, 0, 4096),
+        ];
+        Assert.Equal(Errno.ENOSPC, Rig.ErrnoOf(() => CopiedMemory.Create(cache, third.Descriptor, 0, 4096)));
+        Assert.Equal(2, _ledger.Outstanding(ResourceKind.Descriptor));
+        kept[2].Release();
+        CopiedMemory.Create(cache, third.Descriptor, 0, 4096).Release();
+        kept[0].Release();
+        kept[1].Release();
+        Assert.Equal(0, _ledger.Total);
+    }
 }
