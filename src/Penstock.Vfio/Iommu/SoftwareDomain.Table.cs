@@ -3,6 +3,8 @@ using Penstock.Interop;
 namespace Penstock.Vfio;
 
 /// <content>How changes are made: new chunks beside the old ones, then one store.</content>
+// SAFETY: everything here runs under the gate: the table that is given stays published, and its chunks are not freed before a grace
+// period has followed their replacement.
 public sealed unsafe partial class SoftwareDomain
 {
     // Chunks that are free again are kept for the next change, up to this many; the ledger counts what is in use.

@@ -28,6 +28,7 @@ public sealed class LeaseStressTests
         rig.Device.OnOpen = rig.Device.OnClose = Look;
         using var stop = new CancellationTokenSource();
         int machines = 0;
+        using var begun = new ManualResetEventSlim();
 
         // Opens that overlap are one to the driver; now and then all files are closed, so that there is a first open again.
         using var closed = new Barrier(4);
@@ -47,6 +48,7 @@ public sealed class LeaseStressTests
                     },
                 };
                 group.SetHypervisor(machine);
+                begun.Set();
                 Thread.Sleep(1);
                 if ((machines & 1) == 0)
                 {
@@ -58,6 +60,7 @@ public sealed class LeaseStressTests
         });
         Task[] users = [.. Enumerable.Range(0, 4).Select(_ => OnItsOwnThread(() =>
         {
+            begun.Wait();
             for (int i = 0; i < 3000; i++)
             {
                 if (i % 50 == 0)
