@@ -35,6 +35,25 @@ internal static partial class CoverageReport
         ("O", "Mediated devices"),
     ];
 
+    /// <summary>How many rows each area of the core has, numbered from 1.</summary>
+    public static IReadOnlyList<(string Letter, int Rows)> Complete { get; } =
+    [
+        ("C", 15), ("G", 19), ("D", 23), ("K", 11), ("T", 46), ("N", 13), ("A", 39), ("E", 13), ("H", 29), ("B", 14), ("F", 12), ("M", 17), ("L", 5), ("O", 5),
+    ];
+
+    /// <summary>Rows of the mission that the core has to prove.</summary>
+    public static IReadOnlyList<string> CoreMission { get; } =
+    [
+        "S0-1", "S0-2", "S0-3", "S0-4", "S0-5", "S0-6", "S0-9", "S0-13", "S0-18", "S0-19", "S1-10", "S1-12", "S1-13", "S1-14", "S1-15", "S1-16",
+        "S2-1", "S2-2", "S2-5", "S2-7", "S2-8", "S4-2", "S4-3", "S4-5", "S4-11", "S4-12", "S4-15", "S4-20", "S4-21",
+    ];
+
+    /// <summary>Rows that nothing here can prove, and why.</summary>
+    public static IReadOnlyList<(string Row, string Reason)> Excused { get; } =
+    [
+        ("A37", "moving the accounts of an address space to another process (IOAS_CHANGE_PROCESS) is not implemented; the request answers ENOTTY"),
+    ];
+
     /// <summary>Row and test for every attribute.</summary>
     public static IReadOnlyList<(string Row, string Test)> Read()
     {
@@ -93,6 +112,12 @@ internal static partial class CoverageReport
                 string tests = string.Join("<br>", row.Select(r => r.Test).Distinct().Order(StringComparer.Ordinal));
                 page.Append(CultureInfo.InvariantCulture, $"| {row.Key} | {tests} |\n");
             }
+        }
+
+        page.Append(CultureInfo.InvariantCulture, $"\n## Excused\n\nRows without a test, {Excused.Count} of the core's {Complete.Sum(a => a.Rows)}:\n\n| Row | Reason |\n| --- | --- |\n");
+        foreach ((string row, string reason) in Excused)
+        {
+            page.Append(CultureInfo.InvariantCulture, $"| {row} | {reason} |\n");
         }
 
         return page.ToString();
