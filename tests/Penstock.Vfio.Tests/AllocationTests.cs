@@ -55,6 +55,23 @@ public sealed class AllocationTests
     }
 
     [Fact]
+    public void UnmapOfNothingAndPinsOfAHolder_AllocateNothing()
+    {
+        using var rig = new Type1Rig(emulated: true);
+        Assert.Equal(Errno.None, rig.Map(0, 64 * Type1Rig.Page));
+
+        // Who has pins in the neighbourhood already needs no new book.
+        Assert.Equal(Errno.None, rig.Device.Pin(0, 1));
+        var pages = new PinnedPage[4];
+        AssertNoAllocation(() =>
+        {
+            rig.Container.UnmapDma(Type1Rig.Mega, Type1Rig.Page);
+            rig.Device.PinPages(8 * Type1Rig.Page, 4, DmaAccess.ReadWrite, pages);
+            rig.Device.UnpinPages(8 * Type1Rig.Page, 4);
+        });
+    }
+
+    [Fact]
     public void RegionAccess_AllocatesNothing()
     {
         using var strand = new Strand("fake2");

@@ -21,7 +21,7 @@ internal sealed class AllocationGate
 
     /// <summary>Something is about to be allocated.</summary>
     /// <exception cref="VfioException">ENOMEM.</exception>
-    internal void Ask(string what)
+    internal void Ask(RangeCall what)
     {
         if (Volatile.Read(ref _passing) == int.MaxValue)
         {

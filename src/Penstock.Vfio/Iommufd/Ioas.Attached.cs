@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 public sealed partial class Ioas
 {
     /// <summary>Takes ranges out of use for an owner, all or none.</summary>
-    internal void Reserve(string what, IEnumerable<IovaRange> ranges, object owner)
+    internal void Reserve(RangeCall what, IEnumerable<IovaRange> ranges, object owner)
     {
         Context.Host.Allocations.Ask(what);
         int before = _reserved.Count;
@@ -35,7 +35,7 @@ public sealed partial class Ioas
     internal void Unreserve(object owner) => _reserved.RemoveAll(r => ReferenceEquals(r.Owner, owner));
 
     /// <summary>Puts everything into a new table and keeps it there; all or nothing.</summary>
-    internal void AddTable(string what, PagingHwPagetable table)
+    internal void AddTable(RangeCall what, PagingHwPagetable table)
     {
         ulong page = 1ul << BitOperations.TrailingZeroCount(table.Domain.PageSizes);
         if (page > PageSize)
@@ -82,7 +82,7 @@ public sealed partial class Ioas
         UpdateAlignment("removing a page table");
     }
 
-    internal void AddAccess(string what, IommufdAccess access)
+    internal void AddAccess(RangeCall what, IommufdAccess access)
     {
         Context.Host.Allocations.Ask(what);
         _accesses.Add(access);
@@ -114,7 +114,7 @@ public sealed partial class Ioas
         }
     }
 
-    private void UpdateAlignment(string what)
+    private void UpdateAlignment(RangeCall what)
     {
         ulong alignment = _hugePages ? 1 : PageSize;
         foreach (PagingHwPagetable table in _tables)
@@ -131,7 +131,7 @@ public sealed partial class Ioas
         _alignment = alignment;
     }
 
-    private void CheckAlignment(string what, ulong alignment)
+    private void CheckAlignment(RangeCall what, ulong alignment)
     {
         if (alignment > _alignment && _areas.All.FirstOrDefault(a => !a.IsAligned(alignment)) is { } odd)
         {

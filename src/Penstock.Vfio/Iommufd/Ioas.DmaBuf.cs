@@ -16,7 +16,7 @@ public sealed partial class Ioas
     public ulong MapFile(VfioDmaBuf buffer, ulong start, ulong length, DmaAccess access, ulong? iova = null)
     {
         ArgumentNullException.ThrowIfNull(buffer);
-        string what = Mapping("IOAS_MAP_FILE", iova, length);
+        RangeCall what = new("IOAS_MAP_FILE", iova, length);
         CheckRequest(what, length, access, iova ?? 0);
         lock (Context.Gate)
         {

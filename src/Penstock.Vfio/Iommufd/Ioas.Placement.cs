@@ -8,10 +8,10 @@ namespace Penstock.Vfio;
 public sealed partial class Ioas
 {
     /// <summary>The check of a copy's source, which comes before its destination is looked for.</summary>
-    internal void CheckMapped(string what, ulong iova, ulong length) => PiecesOf(what, iova, length);
+    internal void CheckMapped(RangeCall what, ulong iova, ulong length) => PiecesOf(what, iova, length);
 
     /// <summary>The parts of pages behind a range that must be mapped without holes.</summary>
-    private List<AreaPiece> PiecesOf(string what, ulong iova, ulong length)
+    private List<AreaPiece> PiecesOf(RangeCall what, ulong iova, ulong length)
     {
         if (length == 0)
         {
@@ -35,7 +35,7 @@ public sealed partial class Ioas
         return covered == length ? pieces : throw new VfioException(Errno.ENOENT, what, $"the source is not mapped at 0x{iova + covered:x}");
     }
 
-    private ulong Insert(string what, Func<IommufdPages> pages, ulong address, ulong length, DmaAccess access, ulong? iova)
+    private ulong Insert(RangeCall what, Func<IommufdPages> pages, ulong address, ulong length, DmaAccess access, ulong? iova)
     {
         ulong place = Place(what, address, length, iova);
         Context.Host.Allocations.Ask(what);
@@ -51,13 +51,13 @@ public sealed partial class Ioas
         }
     }
 
-    private ulong Insert(string what, List<AreaPiece> pieces, ulong length, DmaAccess access, ulong? iova)
+    private ulong Insert(RangeCall what, List<AreaPiece> pieces, ulong length, DmaAccess access, ulong? iova)
     {
         ulong place = Place(what, pieces[0].Pages.Address + pieces[0].Offset, length, iova);
         return Insert(what, pieces, place, access);
     }
 
-    private ulong Insert(string what, List<AreaPiece> pieces, ulong iova, DmaAccess access)
+    private ulong Insert(RangeCall what, List<AreaPiece> pieces, ulong iova, DmaAccess access)
     {
         var added = new List<IoasArea>();
         try
@@ -99,7 +99,7 @@ public sealed partial class Ioas
         }
     }
 
-    private ulong Place(string what, ulong address, ulong length, ulong? iova)
+    private ulong Place(RangeCall what, ulong address, ulong length, ulong? iova)
     {
         if ((length & (_alignment - 1)) != 0 || length == 0)
         {
@@ -130,7 +130,7 @@ public sealed partial class Ioas
         return _areas.LastTouching(range) is null ? place : throw new VfioException(Errno.EEXIST, what, "something in the range is mapped already");
     }
 
-    private ulong Choose(string what, ulong address, ulong length)
+    private ulong Choose(RangeCall what, ulong address, ulong length)
     {
         if (length >= ulong.MaxValue / 2)
         {

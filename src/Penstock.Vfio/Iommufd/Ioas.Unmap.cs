@@ -19,7 +19,7 @@ public sealed partial class Ioas
     /// </exception>
     public ulong Unmap(ulong iova, ulong length)
     {
-        string what = $"IOAS_UNMAP [0x{iova:x}, +0x{length:x})";
+        RangeCall what = new("IOAS_UNMAP", iova, length);
         if (iova == 0 && length == IommufdLimits.Everything)
         {
             return Unmap(what, IovaRange.All);
@@ -35,7 +35,7 @@ public sealed partial class Ioas
     }
 
     /// <summary>As <see cref="Unmap(ulong, ulong)"/>, but nothing mapped is 0.</summary>
-    internal ulong UnmapRange(string what, ulong iova, ulong length)
+    internal ulong UnmapRange(RangeCall what, ulong iova, ulong length)
     {
         if (length == 0)
         {
@@ -50,14 +50,14 @@ public sealed partial class Ioas
         return Unmap(what, new IovaRange(iova, iova + (length - 1)));
     }
 
-    internal ulong Unmap(string what, IovaRange range)
+    internal ulong Unmap(RangeCall what, IovaRange range)
     {
         ulong removed = 0;
         return Unmap(what, range, ref removed);
     }
 
     /// <summary>As above; tells what was removed also when it fails.</summary>
-    internal ulong Unmap(string what, IovaRange range, ref ulong removed)
+    internal ulong Unmap(RangeCall what, IovaRange range, ref ulong removed)
     {
         int rounds = 0;
         IoasArea? asked = null;
@@ -85,7 +85,7 @@ public sealed partial class Ioas
     }
 
     /// <summary>Cuts the mappings at the edges of a range, as only address spaces without large pages can.</summary>
-    internal void Cut(string what, IovaRange range)
+    internal void Cut(RangeCall what, IovaRange range)
     {
         lock (Context.Gate)
         {
@@ -98,7 +98,7 @@ public sealed partial class Ioas
         }
     }
 
-    private void CutAfter(string what, ulong iova)
+    private void CutAfter(RangeCall what, ulong iova)
     {
         if (_areas.At(iova) is not { } area || area.Last == iova)
         {
@@ -147,9 +147,9 @@ public sealed partial class Ioas
         return part;
     }
 
-    private IoasArea? RemoveUntilPinned(string what, IovaRange range, IoasArea? asked, ref int rounds, ref ulong removed)
+    private IoasArea? RemoveUntilPinned(RangeCall what, IovaRange range, IoasArea? asked, ref int rounds, ref ulong removed)
     {
-        if (_tables.Any(t => t.Domain.IsEnteredByCaller))
+        if (_tables.Exists(static t => t.Domain.IsEnteredByCaller))
         {
             throw new VfioException(Errno.EDEADLK, what, "the calling thread is inside a scope of the address space; leave it first");
         }

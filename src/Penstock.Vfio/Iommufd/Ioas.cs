@@ -167,7 +167,7 @@ public sealed partial class Ioas : IommufdObject
     public ulong Map(UserMemory memory, ulong memoryOffset, ulong length, DmaAccess access, ulong? iova = null)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        string what = Mapping("IOAS_MAP", iova, length);
+        RangeCall what = new("IOAS_MAP", iova, length);
         CheckRequest(what, length, access, iova ?? 0);
         return MapMemory(what, memory, memoryOffset, length, access, iova);
     }
@@ -181,7 +181,7 @@ public sealed partial class Ioas : IommufdObject
     /// <exception cref="VfioException">As <see cref="Map"/>.</exception>
     public ulong MapAddress(ulong address, ulong length, DmaAccess access, ulong? iova = null)
     {
-        string what = Mapping("IOAS_MAP", iova, length);
+        RangeCall what = new("IOAS_MAP", iova, length);
         CheckRequest(what, length, access, iova ?? 0);
         lock (Context.Gate)
         {
@@ -201,7 +201,7 @@ public sealed partial class Ioas : IommufdObject
     public ulong MapFile(OwnedDescriptor file, ulong start, ulong length, DmaAccess access, ulong? iova = null)
     {
         ArgumentNullException.ThrowIfNull(file);
-        string what = Mapping("IOAS_MAP_FILE", iova, length);
+        RangeCall what = new("IOAS_MAP_FILE", iova, length);
         CheckRequest(what, length, access, iova ?? 0);
         lock (Context.Gate)
         {
@@ -231,7 +231,7 @@ public sealed partial class Ioas : IommufdObject
     public ulong Copy(Ioas source, ulong sourceIova, ulong length, DmaAccess access, ulong? iova = null)
     {
         ArgumentNullException.ThrowIfNull(source);
-        string what = Mapping("IOAS_COPY", iova, length);
+        RangeCall what = new("IOAS_COPY", iova, length);
         if (source.Context != Context)
         {
             throw new VfioException(Errno.ENOENT, what, "the source belongs to another context");
@@ -261,7 +261,7 @@ public sealed partial class Ioas : IommufdObject
     }
 
     /// <summary>MAP without the checks of the request, as the container's call, which does not ask for an access right.</summary>
-    internal ulong MapMemory(string what, UserMemory memory, ulong memoryOffset, ulong length, DmaAccess access, ulong? iova)
+    internal ulong MapMemory(RangeCall what, UserMemory memory, ulong memoryOffset, ulong length, DmaAccess access, ulong? iova)
     {
         lock (Context.Gate)
         {
@@ -277,7 +277,7 @@ public sealed partial class Ioas : IommufdObject
     }
 
     /// <summary>As above, for an address of the caller. The gate is held.</summary>
-    internal ulong MapAddress(string what, ulong address, ulong length, DmaAccess access, ulong? iova)
+    internal ulong MapAddress(RangeCall what, ulong address, ulong length, DmaAccess access, ulong? iova)
     {
         CheckSource(what, address, length);
         return Insert(what, () => new IommufdPages(Context, Context.UserMemory, address, length, Writes(access)), address, length, access, iova);
@@ -285,10 +285,7 @@ public sealed partial class Ioas : IommufdObject
 
     private static bool Writes(DmaAccess access) => (access & DmaAccess.Write) != 0;
 
-    private static string Mapping(string call, ulong? iova, ulong length) =>
-        iova is { } fixedIova ? $"{call} [0x{fixedIova:x}, +0x{length:x})" : $"{call} of 0x{length:x} bytes";
-
-    private static void CheckRequest(string what, ulong length, DmaAccess access, ulong iova)
+    private static void CheckRequest(RangeCall what, ulong length, DmaAccess access, ulong iova)
     {
         if ((access & ~DmaAccess.ReadWrite) != 0)
         {
@@ -306,7 +303,7 @@ public sealed partial class Ioas : IommufdObject
         }
     }
 
-    private static void CheckSource(string what, ulong start, ulong length)
+    private static void CheckSource(RangeCall what, ulong start, ulong length)
     {
         if (length > ulong.MaxValue - start)
         {

@@ -71,7 +71,7 @@ public sealed partial class IommufdContainer
     public void MapDma(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        string what = $"MAP_DMA [0x{iova:x}, +0x{size:x})";
+        RangeCall what = new("MAP_DMA", iova, size);
         if ((access & ~DmaAccess.ReadWrite) != 0)
         {
             throw new VfioException(Errno.EINVAL, what, $"unknown access bits {access}");
@@ -98,7 +98,7 @@ public sealed partial class IommufdContainer
     /// <summary>As above; tells what was removed also when it fails, and leaves that alone when it fails before it tried.</summary>
     private ulong UnmapDma(ulong iova, ulong size, bool all, ref ulong removed)
     {
-        string what = $"UNMAP_DMA [0x{iova:x}, +0x{size:x})";
+        RangeCall what = new("UNMAP_DMA", iova, size);
         Ioas ioas = _context.RequireCompat(what);
         if (all)
         {

@@ -265,7 +265,7 @@ public sealed partial class IommufdContext : IDisposable
         }
     }
 
-    internal Ioas RequireCompat(string what) =>
+    internal Ioas RequireCompat(RangeCall what) =>
         CompatIoas ?? throw new VfioException(Errno.ENODEV, what, "no address space stands for the container; put a group in or set one");
 
     internal T Find<T>(string what, uint id)

@@ -31,7 +31,7 @@ public abstract class IommufdObject
     /// <inheritdoc/>
     public override string ToString() => $"{GetType().Name} {Id}";
 
-    internal void ThrowIfDestroyed(string what)
+    internal void ThrowIfDestroyed(RangeCall what)
     {
         if (IsDestroyed)
         {

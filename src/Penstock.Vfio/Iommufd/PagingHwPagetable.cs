@@ -86,7 +86,7 @@ public sealed class PagingHwPagetable : HwPagetable
     /// <returns>The number of pages.</returns>
     internal ulong CheckDirtyRange(ulong iova, ulong length, ulong pageSize)
     {
-        string what = $"HWPT_GET_DIRTY_BITMAP [0x{iova:x}, +0x{length:x})";
+        RangeCall what = new("HWPT_GET_DIRTY_BITMAP", iova, length);
         lock (Context.Gate)
         {
             ThrowIfDestroyed(what);
@@ -129,7 +129,7 @@ public sealed class PagingHwPagetable : HwPagetable
         Domain.Dispose();
     }
 
-    private void ThrowIfUntrackable(string what)
+    private void ThrowIfUntrackable(RangeCall what)
     {
         if (!CanTrackDirty)
         {
