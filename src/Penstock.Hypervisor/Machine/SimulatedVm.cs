@@ -36,6 +36,9 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
     /// <summary>What it has.</summary>
     public SimulatedVmOptions Options { get; }
 
+    /// <summary>Its pending adapter interruptions.</summary>
+    public Gisa Gisa { get; } = new();
+
     /// <summary>Its zPCI functions.</summary>
     public ZpciDevices Zpci { get; } = new();
 

@@ -65,6 +65,7 @@ public sealed class ZpciAssociation : IZpciVmHook
             }
 
             tie.Machine.Zpci.Remove(tie);
+            tie.End();
             if (tie.IsInterpreted)
             {
                 tie.Function.Disable();

@@ -28,8 +28,9 @@ public sealed class ZpciDevices
     /// <summary>KVM_S390_ZPCI_OP: registers or takes back a function's adapter interruptions.</summary>
     /// <param name="call">The operation.</param>
     /// <exception cref="Vfio.VfioException">
-    /// ENODEV: the machine has no function with this handle; EINVAL: unknown operation or flag, or the function is not interpreted;
-    /// EOPNOTSUPP: interruptions of interpreted functions are not forwarded yet.
+    /// ENODEV: the machine has no function with this handle; EINVAL: unknown operation or flag, the function is not interpreted, is registered
+    /// already or not at all, or the guest's vector crosses a page or its summary is not aligned; ERANGE: no such interruption subclass;
+    /// EIO: the guest's memory cannot be pinned.
     /// </exception>
     public void Operate(in KvmS390ZpciOp call)
     {
@@ -41,10 +42,9 @@ public sealed class ZpciDevices
         {
             case KvmS390ZpciOperation.RegisterAen when (call.Flags & ~KvmS390ZpciAenFlags.Host) != 0:
                 throw new Vfio.VfioException(Errno.EINVAL, What, $"unknown flags 0x{(uint)call.Flags:x}");
-            case KvmS390ZpciOperation.RegisterAen or KvmS390ZpciOperation.DeregisterAen when !tie.IsInterpreted:
-                throw new Vfio.VfioException(Errno.EINVAL, What, "the function is not interpreted; its interrupts are the VMM's");
             case KvmS390ZpciOperation.RegisterAen or KvmS390ZpciOperation.DeregisterAen:
-                throw new Vfio.VfioException(Errno.EOPNOTSUPP, What, "interruptions are not forwarded to machines yet; let the VMM deliver them");
+                tie.Operate(What, call);
+                break;
             default:
                 throw new Vfio.VfioException(Errno.EINVAL, What, $"there is no operation {(byte)call.Operation}");
         }
