@@ -41,6 +41,32 @@ public sealed partial class HostileClientTests
     }
 
     [Fact]
+    public void Map_CopiedFromMoreFilesThanMayBeOpen_ENOSPCAndTheSessionLives()
+    {
+        const uint ReadWriteByFileIo = 11;
+        using var served = new ServedFunction(mappings: new MappingCacheOptions { LiveDescriptors = 3 });
+        using (WireClient client = served.ConnectEnabled())
+        {
+            for (ulong i = 0; i < 8; i++)
+            {
+                using MemoryFile memory = Handles.Memory(4096, fill: (byte)(i + 1));
+                Assert.Equal(i < 3 ? Errno.None : Errno.ENOSPC, client.Try(Cmd.DmaMap, WireClient.Map(i << 12, 4096, ReadWriteByFileIo), memory.Number()));
+            }
+
+            byte[] data = new byte[1];
+            Assert.Equal(Errno.None, served.DmaRead(2 << 12, data));
+            Assert.Equal(3, data[0]);
+            client.Succeed(Cmd.DmaUnmap, WireClient.Unmap(0, 4096));
+            using MemoryFile last = Handles.Memory(4096, fill: 9);
+            client.Succeed(Cmd.DmaMap, WireClient.Map(0, 4096, ReadWriteByFileIo), last.Number());
+            client.AssertAlive();
+        }
+
+        served.NextEnd();
+        served.AssertBalanced();
+    }
+
+    [Fact]
     public void Eventfd_MadeBlockingAndFilled_DoesNotStopTheServer()
     {
         using var served = new ServedFunction();
