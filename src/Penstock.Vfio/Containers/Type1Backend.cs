@@ -244,6 +244,12 @@ internal sealed partial class Type1Backend : IommuBackend
         {
             foreach (Type1Mapping mapping in _mappings.All)
             {
+                if (mapping is { IsUnresolved: true, IommuMapped: true })
+                {
+                    MapAsElsewhere(domain, mapping);
+                    continue;
+                }
+
                 Resolve(mapping);
                 if (!mapping.IommuMapped)
                 {
@@ -265,6 +271,25 @@ internal sealed partial class Type1Backend : IommuBackend
         var added = new Type1Domain { Unit = unit, Domain = domain };
         _domains.Add(added);
         return added;
+    }
+
+    /// <summary>Devices have the pages of a mapping, though nothing is at the address where its user looks for them.</summary>
+    private void MapAsElsewhere(IommuDomain domain, Type1Mapping mapping)
+    {
+        HeldMemory held;
+        using (DmaScope scope = ((SoftwareDomain)_domains[0].Domain).Enter())
+        {
+            Errno errno = scope.TryHold(mapping.Iova, mapping.Size, DmaAccess.None, out held);
+            if (errno != Errno.None)
+            {
+                throw new VfioException(errno, $"mapping {mapping.Range}", "its memory is in no other domain");
+            }
+        }
+
+        using (held)
+        {
+            domain.Map(mapping.Iova, mapping.Size, mapping.Access, held.Memory, held.Offset);
+        }
     }
 
     private void DropEmulatedDomain()

@@ -191,6 +191,16 @@ public sealed class Type1VaddrTests
         Assert.Equal(Errno.None, port.Write(0, [7]));
         Assert.Equal(7, rig.User.Span(Type1Rig.Base, 1)[0]);
 
+        // A group that joins gets the pages that the others have.
+        IommuGroup other = rig.Host.AddIommuUnit("iommu1").CreateGroup();
+        rig.Host.Register(new FakeDevice("fake1"), other);
+        using VfioGroup second = rig.Host.OpenGroup(other.Number, rig.Caller);
+        second.SetContainer(rig.Container);
+        var another = new DmaPort(other, strand) { BusMasterEnabled = true };
+        byte[] seen = new byte[1];
+        Assert.Equal(Errno.None, another.Read(0, seen));
+        Assert.Equal((7, 1ul), (seen[0], rig.Locked));
+
         // A better address helps.
         Assert.Equal((Errno.None, Page), rig.Unmap(0, Page, VfioDmaUnmapFlags.Vaddr));
         Assert.Equal(Errno.None, rig.Map(0, Page, Vaddr));
