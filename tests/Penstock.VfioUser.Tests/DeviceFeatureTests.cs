@@ -1,4 +1,6 @@
 using Penstock.Interop;
+using Penstock.Pci;
+using Penstock.Vfio;
 using static Penstock.VfioUser.Tests.MigrationWire;
 
 namespace Penstock.VfioUser.Tests;
@@ -238,6 +240,20 @@ public sealed class DeviceFeatureTests : IDisposable
     }
 
     [Fact]
+    public void DeviceThatDoesNotLog_HasNoSuchFeatures()
+    {
+        using var forgetful = new ServedFunction(device: static (function, group) => new ForgetfulDevice(function, group));
+        using WireClient client = forgetful.Connect();
+        foreach (uint feature in new uint[] { 6, 7, 8 })
+        {
+            Assert.Equal(Errno.ENOTTY, client.Try(Cmd.Feature, Feature(feature, Cmd.Probe)));
+            Assert.Equal(Errno.ENOTTY, client.Try(Cmd.Feature, Feature(feature, feature == 8 ? Cmd.Get : Cmd.Set, new byte[64])));
+        }
+
+        client.AssertAlive();
+    }
+
+    [Fact]
     public void Version_Migration_IsToldWhenBothSpeakOfIt()
     {
         using var plain = new ServedFunction();
@@ -272,6 +288,11 @@ public sealed class DeviceFeatureTests : IDisposable
         using WireClient client = _served.ConnectRaw();
         Assert.Equal(Errno.EINVAL, client.Try(Cmd.Version, WireClient.Version(0, json)));
         client.AssertClosed();
+    }
+
+    private sealed class ForgetfulDevice(IPciFunction function, IommuGroup group) : VfioPciCoreDevice(ServedFunction.SlotName, function, group)
+    {
+        protected override LoggingOperations? Logging => null;
     }
 
     private static string Words(WireClient client, string json) =>

@@ -9,11 +9,13 @@ namespace Penstock.Devices;
 internal sealed class DelayedWork(Action work, TimeSpan delay, TimeProvider time) : IStrandWork
 {
     private int _turn;
+    private Action? _stopTimer;
     private bool _due;
     private bool _posted;
 
     internal void Start(Strand strand)
     {
+        Cancel();
         _turn++;
         _due = true;
         if (delay != TimeSpan.Zero)
@@ -28,7 +30,12 @@ internal sealed class DelayedWork(Action work, TimeSpan delay, TimeProvider time
         }
     }
 
-    internal void Cancel() => _due = false;
+    internal void Cancel()
+    {
+        _due = false;
+        _stopTimer?.Invoke();
+        _stopTimer = null;
+    }
 
     void IStrandWork.Run()
     {
@@ -38,8 +45,19 @@ internal sealed class DelayedWork(Action work, TimeSpan delay, TimeProvider time
 
     private async Task DelayAsync(Strand strand, int turn)
     {
-        await Task.Delay(delay, time).ConfigureAwait(false);
-        strand.Post(() => Do(turn));
+        if (!_due || turn != _turn)
+        {
+            return;
+        }
+
+        // Not disposed, since it may be cancelled until the strand knows that the time is over; it holds nothing.
+        var stopped = new CancellationTokenSource();
+        _stopTimer = stopped.Cancel;
+        await Task.Delay(delay, time, stopped.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!stopped.IsCancellationRequested)
+        {
+            strand.Post(() => Do(turn));
+        }
     }
 
     private void Do(int turn)

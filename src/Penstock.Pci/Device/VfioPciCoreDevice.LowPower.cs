@@ -12,6 +12,7 @@ public partial class VfioPciCoreDevice
     private volatile bool _maySleep;
     private EventDescriptor? _wakeup;
     private bool _sleeps;
+    private bool _fallsAsleep;
     private int _calls;
 
     /// <inheritdoc/>
@@ -49,9 +50,20 @@ public partial class VfioPciCoreDevice
     protected override void Resume()
     {
         Interlocked.Increment(ref _calls);
-        if (_maySleep)
+        if (!_maySleep)
+        {
+            return;
+        }
+
+        try
         {
             _strand.RunOn(WakeUp);
+        }
+        catch
+        {
+            // The call does not take place, so nobody ends it.
+            Interlocked.Decrement(ref _calls);
+            throw;
         }
     }
 
@@ -148,12 +160,20 @@ public partial class VfioPciCoreDevice
 
         if (_power is { PowerState: not PciPowerManagement.D0 } power)
         {
-            // Where the user had put it; only the host decides from here on.
-            power.Write(PciPowerManagement.Control, [0]);
+            // Where the user had put it; only the host decides from here on. That is no reset that a user asked for.
+            _fallsAsleep = true;
+            try
+            {
+                power.Write(PciPowerManagement.Control, [0]);
+            }
+            finally
+            {
+                _fallsAsleep = false;
+            }
         }
 
         _sleeps = true;
-        ApplyActivity();
+        ApplyActivityOrLog();
     }
 
     private void WakeUp()
@@ -164,7 +184,7 @@ public partial class VfioPciCoreDevice
         }
 
         _sleeps = false;
-        ApplyActivity();
+        ApplyActivityOrLog();
         if (_wakeup is { } wakeup)
         {
             _maySleep = false;

@@ -8,7 +8,9 @@ public partial class VfioPciCoreDevice
 {
     private readonly VfioMigration? _migration;
     private DeviceActivity _migrationAllows = DeviceActivity.Running;
-    private DeviceActivity _activity = DeviceActivity.Running;
+
+    // What the function was told last; null when it has failed, so that nobody knows what it does.
+    private DeviceActivity? _activity = DeviceActivity.Running;
 
     /// <inheritdoc/>
     protected override MigrationOperations? Migration => _migration?.Operations;
@@ -33,11 +35,22 @@ public partial class VfioPciCoreDevice
         }
 
         PciFunctionDescription facts = function.Description;
+        if (facts.Bars.FirstOrDefault(static b => b.Memory is not null) is { } mapped)
+        {
+            throw new ArgumentException(
+                $"BAR {mapped.Index} of {Name} has memory that users map, which is not part of a migration. Declare the memory in the function's state and answer accesses to it, or do not make the function migratable.",
+                nameof(function));
+        }
+
         string identity = $"pci:{facts.VendorId:x4}:{facts.DeviceId:x4}:{facts.SubsystemVendorId:x4}:{facts.SubsystemId:x4}";
-        var state = new DeviceState(identity, _strand, [DeclareCore(), function.State], () =>
+        var state = new DeviceState(identity, _strand, [DeclareCore(), function.State], loaded: () =>
         {
             ApplyCommand();
             function.StateLoaded();
+        }, loading: () =>
+        {
+            function.Reset(PciResetKind.Bus);
+            SetIntx(false);
         });
         return new VfioMigration(Name, new Moved(this, function, state), _log);
     }
@@ -74,8 +87,22 @@ public partial class VfioPciCoreDevice
 
         if (activity != _activity)
         {
-            _activity = activity;
+            _activity = null;
             (_function as IMigratableFunction)?.ActivityChanged(activity);
+            _activity = activity;
+        }
+    }
+
+    /// <summary>As <see cref="ApplyActivity"/>, where nobody is there who could be told that the function has failed.</summary>
+    private void ApplyActivityOrLog()
+    {
+        try
+        {
+            ApplyActivity();
+        }
+        catch (Exception e)
+        {
+            Log($"a change of activity failed in the model: {e.GetType().Name}: {e.Message}");
         }
     }
 

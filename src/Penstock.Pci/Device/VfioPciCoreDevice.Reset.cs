@@ -32,17 +32,24 @@ public partial class VfioPciCoreDevice
     {
         using (_strand.EnterRegisterCall())
         {
-            _config.ClearBusMaster();
-            ApplyCommand();
-            StopInterrupts();
-            _config.Reset();
-            DisablePlatform();
-            ResetFunction(PciResetKind.Bus);
-            Replace(ref _error, null);
-            Replace(ref _request, null);
-            LeaveLowPower();
-            _migration?.Close();
-            _port.Dma.Logging.Stop!();
+            try
+            {
+                _config.ClearBusMaster();
+                ApplyCommand();
+                StopInterrupts();
+                _config.Reset();
+                DisablePlatform();
+                ResetFunction(PciResetKind.Bus);
+                Replace(ref _error, null);
+                Replace(ref _request, null);
+            }
+            finally
+            {
+                // Whatever failed, nothing of this user reaches the next.
+                _port.Dma.Logging.Stop!();
+                _migration?.Close();
+                LeaveLowPower();
+            }
         }
     }
 
@@ -102,7 +109,11 @@ public partial class VfioPciCoreDevice
 
         SetIntx(false);
         RestoreInterrupts();
-        _migration?.Reset();
+        if (!_fallsAsleep)
+        {
+            _migration?.Reset();
+        }
+
         _isResetting = false;
         ApplyMemory();
         return done;

@@ -8,6 +8,9 @@ public partial class VfioDeviceFile
 {
     private const int BitsInByte = 8;
 
+    /// <summary>Whether the device can remember what it writes (features 6 to 8).</summary>
+    public bool HasDmaLogging => _device.Logging is not null;
+
     /// <summary>Begins to remember what the device writes (feature 6).</summary>
     /// <param name="ranges">Where; 1 to 256 ranges that do not overlap.</param>
     /// <param name="pageSize">Bytes that one bit should stand for; all ranges consist of such pages.</param>

@@ -5,15 +5,20 @@ public sealed class DeviceState
 {
     private readonly Strand _strand;
     private readonly IReadOnlyList<DeviceStateTable> _tables;
+    private readonly Action? _loading;
     private readonly Action? _loaded;
 
     /// <summary>Puts a state together.</summary>
     /// <param name="identity">What the device is. A state of anything else is refused.</param>
     /// <param name="strand">The device's line of execution, on which its fields and memory are used.</param>
     /// <param name="tables">At least one; their names differ. They are loaded in this order.</param>
-    /// <param name="loaded">Called on the strand when everything has been loaded.</param>
+    /// <param name="loaded">Called on the strand when everything has been loaded. What it throws fails the load.</param>
+    /// <param name="loading">
+    /// Called on the strand when everything has been checked, before anything is loaded: brings the device to the state after a reset, so that
+    /// what the stream does not have is as then. What it throws fails the load.
+    /// </param>
     /// <exception cref="ArgumentException">There is no table, or two have one name.</exception>
-    public DeviceState(string identity, Strand strand, IReadOnlyList<DeviceStateTable> tables, Action? loaded = null)
+    public DeviceState(string identity, Strand strand, IReadOnlyList<DeviceStateTable> tables, Action? loaded = null, Action? loading = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(identity);
         ArgumentNullException.ThrowIfNull(strand);
@@ -27,6 +32,7 @@ public sealed class DeviceState
         _strand = strand;
         _tables = [.. tables];
         _loaded = loaded;
+        _loading = loading;
     }
 
     /// <summary>What the device is.</summary>
@@ -43,5 +49,5 @@ public sealed class DeviceState
 
     /// <summary>Begins to load.</summary>
     /// <returns>What takes the stream.</returns>
-    public MigrationTarget Load() => new DeviceStateReader(Identity, _strand, _tables, _loaded);
+    public MigrationTarget Load() => new DeviceStateReader(Identity, _strand, _tables, _loading, _loaded);
 }

@@ -40,6 +40,7 @@ public sealed class MigrationDataFile : IDisposable
         ArgumentNullException.ThrowIfNull(target);
         _device = device;
         _target = target;
+        target.Session = Session;
         _state = static () => MigrationState.Resuming;
         _restartsAllowed = static () => false;
     }

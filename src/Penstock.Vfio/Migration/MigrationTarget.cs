@@ -8,6 +8,14 @@ namespace Penstock.Vfio;
 /// </summary>
 public abstract class MigrationTarget
 {
+    /// <summary>
+    /// Whether the session has ended, by a reset or a close. <see cref="Finish"/> looks at it where the device cannot be reset in between,
+    /// and then changes nothing. May be read from any thread.
+    /// </summary>
+    public bool HasEnded => Session is { HasEnded: true };
+
+    internal MigrationSession? Session { get; set; }
+
     /// <summary>Takes the next bytes.</summary>
     /// <param name="source">The bytes.</param>
     /// <returns>None when all were taken; EINVAL: they cannot be part of such a state, and nothing that follows is taken either.</returns>

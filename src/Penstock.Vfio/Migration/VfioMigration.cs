@@ -5,11 +5,11 @@ namespace Penstock.Vfio;
 
 /// <summary>
 /// The migration of one device: its state, the hops between states, and the files of data. All members may be called from any thread.
-/// A reset never waits for a change of state in progress: it is done when that ends.
+/// A reset never waits for a change of state in progress: the files die at once, the rest is done when that ends.
 /// </summary>
 public sealed class VfioMigration
 {
-    // Protects the two flags below only; who holds the state sets the first of them.
+    // Protects the session and the two flags below; only who holds the state begins and forgets a session, or sets the first flag.
     private readonly object _gate = new();
     private readonly IMigratableDevice _device;
     private readonly string _name;
@@ -79,14 +79,16 @@ public sealed class VfioMigration
     }
 
     /// <summary>
-    /// The device has been reset: it runs, and the files are dead. While a change of state is in progress this returns at once, and the
-    /// same is done at its end.
+    /// The device has been reset: it runs, and the files are dead. While a change of state is in progress only the files die at once, so
+    /// that what they brought is not put into the reset device; the rest is done at the end of the change. Call it on the device's
+    /// strand, where a load looks whether it is still wanted.
     /// </summary>
     public void Reset()
     {
         lock (_gate)
         {
             _resetWaits = true;
+            _session?.End();
             if (_held)
             {
                 // Never wait here: a device that resets may hold what the change of state waits for.
@@ -151,9 +153,9 @@ public sealed class VfioMigration
         }
 
         DeviceActivity before = _activity;
-        SetActivity(MigrationStateMachine.ActivityIn(to));
         try
         {
+            SetActivity(MigrationStateMachine.ActivityIn(to));
             if (TakesData(to))
             {
                 _target = _device.Load();
@@ -215,7 +217,9 @@ public sealed class VfioMigration
     {
         try
         {
-            SetActivity(before);
+            // Also when the step forward has failed: nobody knows how far it got.
+            _device.SetActivity(before);
+            _activity = before;
         }
         catch (Exception e)
         {
@@ -227,14 +231,22 @@ public sealed class VfioMigration
 
     private MigrationDataFile Begin(MigrationDataFile file)
     {
-        _session = file.Session;
+        lock (_gate)
+        {
+            _session = file.Session;
+        }
+
         return file;
     }
 
     private void EndSession()
     {
-        _session?.End();
-        _session = null;
+        lock (_gate)
+        {
+            _session?.End();
+            _session = null;
+        }
+
         _source = null;
         _target = null;
     }

@@ -13,6 +13,7 @@ internal sealed unsafe partial class VfioUserSession
 
     private MigrationDataFile? _migrationData;
     private bool _migrates;
+    private bool _logs;
     private bool _isLogging;
 
     /// <summary>Sends no DMA message while the device is stopped for migration.</summary>
@@ -28,6 +29,8 @@ internal sealed unsafe partial class VfioUserSession
         {
             // Most devices do not migrate.
         }
+
+        _logs = _file!.HasDmaLogging;
     }
 
     private bool IsDeviceStopped()
@@ -111,7 +114,8 @@ internal sealed unsafe partial class VfioUserSession
             _ => (VfioFeatureFlags.None, 0, 0),
         };
         bool ofMigration = feature is VfioFeature.Migration or VfioFeature.MigrationDeviceState or VfioFeature.MigrationDataSize;
-        return supported == VfioFeatureFlags.None || (ofMigration && !_migrates) ? Errno.ENOTTY : Errno.None;
+        bool ofLogging = feature is VfioFeature.DmaLoggingStart or VfioFeature.DmaLoggingStop or VfioFeature.DmaLoggingReport;
+        return supported == VfioFeatureFlags.None || (ofMigration && !_migrates) || (ofLogging && !_logs) ? Errno.ENOTTY : Errno.None;
     }
 
     private Errno Echo(ReadOnlySpan<byte> request, out int length)

@@ -17,8 +17,9 @@ internal sealed class CounterFunction : IMigratableFunction
     private readonly ulong[] _registers = new ulong[4];
     private uint _epoch;
 
-    public CounterFunction(Specs.Vfio.MigrationFlags flags = Specs.Vfio.MigrationFlags.All, int version = 1)
+    public CounterFunction(Specs.Vfio.MigrationFlags flags = Specs.Vfio.MigrationFlags.All, int version = 1, PciBar? bar = null)
     {
+        Description = Describe(bar);
         MigrationFlags = flags;
         State = new DeviceStateTable("counter", version);
         for (int i = 0; i < _registers.Length; i++)
@@ -30,7 +31,9 @@ internal sealed class CounterFunction : IMigratableFunction
         State.Memory("memory", _memory);
     }
 
-    public PciFunctionDescription Description { get; } = new()
+    public PciFunctionDescription Description { get; }
+
+    private static PciFunctionDescription Describe(PciBar? bar) => new()
     {
         VendorId = 0x1b36,
         DeviceId = 0x00aa,
@@ -42,6 +45,7 @@ internal sealed class CounterFunction : IMigratableFunction
             new PciBar(0, PciBarKind.Memory32, 0x1000),
             new PciBar(1, PciBarKind.Memory32, 0x4000),
             new PciBar(2, PciBarKind.Memory32, 0x1000),
+            .. bar is null ? (PciBar[])[] : [bar],
         ],
         Capabilities = static () => [new PowerManagementCapability(), new MsiCapability(4), new MsixCapability(4, 2, 0, 2, 0x800)],
     };
@@ -60,6 +64,10 @@ internal sealed class CounterFunction : IMigratableFunction
     public int Steps { get; set; } = int.MaxValue;
 
     public List<DeviceActivity> Activities { get; } = [];
+
+    public Action? OnReset { get; set; }
+
+    public Action<DeviceActivity>? OnActivity { get; set; }
 
     public void Attach(PciFunctionPort port) => Port = port;
 
@@ -106,11 +114,16 @@ internal sealed class CounterFunction : IMigratableFunction
         _epoch++;
         Array.Clear(_registers);
         Array.Clear(_memory);
+        OnReset?.Invoke();
     }
 
     public void StateLoaded() => Continue();
 
-    public void ActivityChanged(DeviceActivity activity) => Activities.Add(activity);
+    public void ActivityChanged(DeviceActivity activity)
+    {
+        Activities.Add(activity);
+        OnActivity?.Invoke(activity);
+    }
 
     private void Continue()
     {

@@ -158,19 +158,57 @@ public sealed class HostileStreamTests : IDisposable
     }
 
     [Fact]
-    public void Load_OlderVersion_KeepsWhatCameLater()
+    public void Load_OlderVersion_WhatCameLaterIsAsAfterAReset()
     {
         var newer = new CounterFunction(version: 2);
-        ulong added = 55;
+        ulong added = 0;
+        ulong undeclared = 0;
         newer.State.Number("came later", 4, () => added, v => added = v, since: 2);
+        newer.OnReset = () =>
+        {
+            added = 55;
+            undeclared = 0;
+        };
         using var destination = new MigrationRig(newer);
+
+        // As what a user does to the device changes them.
+        added = 99;
+        undeclared = 1;
+        destination.Write(1, 9000, 7);
         MigrateTests.Load(destination, _stream);
+        Assert.Equal(0ul, undeclared);
         destination.File.SetMigrationState(MigrationState.Running);
         Assert.Equal(_source.Counter.Values, newer.Values);
         Assert.Equal(55ul, added);
 
         // And the other way round it is refused.
         AssertRefused(MigrateTests.Save(destination), "knows 1 to 1");
+    }
+
+    [Theory]
+    [InlineData(0, "of another device")]
+    [InlineData(1, "has no table")]
+    [InlineData(2, "has no field")]
+    [InlineData(3, "has no memory")]
+    public void Load_TextMadeForATerminal_IsQuotedAndShort(int kind, string reason)
+    {
+        byte[] text = new byte[kind == 0 ? 60_000 : 250];
+        text.AsSpan().Fill((byte)'x');
+        "\u001b[2J\r\nall is well\u0085\u2028\u202e"u8.CopyTo(text);
+        List<byte[]> records = Records();
+        int at = kind switch { 0 => 0, 3 => records.FindIndex(static r => r[0] == 3), _ => records.FindLastIndex(static r => r[0] == 2) };
+        string old = kind switch { 0 => "pci:", 1 => "counter", 2 => "register 0", _ => "memory" };
+        int where = Find(records[at], old);
+        byte[] record = kind == 0
+            ? [.. records[at].AsSpan(0, where), .. text]
+            : [.. records[at].AsSpan(0, where - 1), (byte)text.Length, .. text, .. records[at].AsSpan(where + old.Length)];
+        BinaryPrimitives.WriteInt32LittleEndian(record.AsSpan(4), record.Length - 8);
+        records[at] = record;
+        string message = AssertRefused(Put(records), reason);
+        Assert.Contains(reason, message, StringComparison.Ordinal);
+        Assert.Contains("\\x1b[2J\\x0d\\x0aall is well\\x85\\u2028\\u202e", message, StringComparison.Ordinal);
+        Assert.DoesNotContain(message, static c => char.IsControl(c) || c is '\u2028' or '\u202e');
+        Assert.InRange(message.Length, 1, 300);
     }
 
     private static int Find(byte[] record, string text) => record.AsSpan().IndexOf(System.Text.Encoding.UTF8.GetBytes(text));

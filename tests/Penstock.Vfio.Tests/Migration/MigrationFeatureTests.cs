@@ -84,7 +84,6 @@ public sealed class MigrationFeatureTests
     }
 
     [Fact]
-    [Trait("Row", "M6")]
     public void Set_DriverFailsInTheMiddle_ErrorNoFileAndReachedState()
     {
         var script = new ScriptedMigration
@@ -132,7 +131,6 @@ public sealed class MigrationFeatureTests
     }
 
     [Fact]
-    [Trait("Row", "M16")]
     public async Task Reset_DuringSet_IsDoneAtItsEndWithoutDeadlock()
     {
         using var stopping = new ManualResetEventSlim();

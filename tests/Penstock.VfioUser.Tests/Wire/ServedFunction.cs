@@ -10,7 +10,7 @@ namespace Penstock.VfioUser.Tests;
 /// </summary>
 internal sealed class ServedFunction : IDisposable
 {
-    private const string SlotName = "0000:00:01.0";
+    public const string SlotName = "0000:00:01.0";
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("penstock-wire-").FullName;
@@ -20,13 +20,14 @@ internal sealed class ServedFunction : IDisposable
     private int _seen;
 
     public ServedFunction(
-        VfioUserServerOptions? options = null, int? mappingLimit = null, IPciFunction? function = null, MappingCacheOptions? mappings = null)
+        VfioUserServerOptions? options = null, int? mappingLimit = null, IPciFunction? function = null, MappingCacheOptions? mappings = null,
+        Func<IPciFunction, IommuGroup, VfioPciCoreDevice>? device = null)
     {
         options ??= new VfioUserServerOptions();
         Function = function as WireFunction ?? new WireFunction();
         Host = new VfioHost(new VfioHostOptions { Log = Log.Add, MappingLimit = mappingLimit ?? 65535, Mappings = mappings });
         IommuGroup group = Host.AddIommuUnit("software").CreateGroup();
-        _device = new VfioPciCoreDevice(SlotName, function ?? Function, group, Log.Add);
+        _device = device?.Invoke(function ?? Function, group) ?? new VfioPciCoreDevice(SlotName, function ?? Function, group, Log.Add);
         Host.Register(_device, group);
         GroupNumber = group.Number;
         Server = new VfioUserServer(

@@ -14,6 +14,7 @@ internal sealed class DeviceStateReader : MigrationTarget
 
     private readonly string _identity;
     private readonly Strand _strand;
+    private readonly Action? _loading;
     private readonly Action? _loaded;
     private readonly LoadedTable[] _tables;
     private readonly int _longest;
@@ -26,10 +27,11 @@ internal sealed class DeviceStateReader : MigrationTarget
     private bool _ended;
     private string? _wrong;
 
-    public DeviceStateReader(string identity, Strand strand, IReadOnlyList<DeviceStateTable> tables, Action? loaded)
+    public DeviceStateReader(string identity, Strand strand, IReadOnlyList<DeviceStateTable> tables, Action? loading, Action? loaded)
     {
         _identity = identity;
         _strand = strand;
+        _loading = loading;
         _loaded = loaded;
         _tables = [.. tables.Select(static t => new LoadedTable(t))];
         _longest = _tables.Max(static t => t.LongestRecord) + DeviceStateFormat.LargestPart + Around;
@@ -144,14 +146,14 @@ internal sealed class DeviceStateReader : MigrationTarget
         }
 
         string identity = record.Rest();
-        return identity == _identity ? null : $"it is of another device, {identity}";
+        return identity == _identity ? null : $"it is of another device, {PeerText.Quote(identity)}";
     }
 
     private string? TakeTable(uint kind, ref RecordCursor record)
     {
         string name = record.Name();
         LoadedTable? table = Array.Find(_tables, t => t.Table.Name == name);
-        return table is null ? $"this device has no table {name}"
+        return table is null ? $"this device has no table {PeerText.Quote(name)}"
             : kind == DeviceStateFormat.Fields ? table.TakeFields(ref record)
             : table.TakeMemory(ref record);
     }
@@ -185,6 +187,21 @@ internal sealed class DeviceStateReader : MigrationTarget
             {
                 return wrong;
             }
+        }
+
+        // Resets happen on the strand too, so none can come from here on.
+        if (HasEnded)
+        {
+            return "the device was reset meanwhile";
+        }
+
+        try
+        {
+            _loading?.Invoke();
+        }
+        catch (Exception e)
+        {
+            return $"the device could not be reset before it: {e.GetType().Name}: {e.Message}";
         }
 
         foreach (LoadedTable table in _tables)

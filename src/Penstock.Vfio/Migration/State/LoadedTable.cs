@@ -46,7 +46,7 @@ internal sealed class LoadedTable
             int index = IndexOf(Table.Fields, f => f.Name == name);
             if (index < 0 || Table.Fields[index].Since > _version)
             {
-                return $"table {Table.Name} of version {_version} has no field {name}";
+                return $"table {Table.Name} of version {_version} has no field {PeerText.Quote(name)}";
             }
 
             if (length != (uint)Table.Fields[index].Length || _fields[index] is not null)
@@ -72,7 +72,7 @@ internal sealed class LoadedTable
         int index = IndexOf(Table.Memories, m => m.Name == name);
         if (index < 0)
         {
-            return $"table {Table.Name} has no memory {name}";
+            return $"table {Table.Name} has no memory {PeerText.Quote(name)}";
         }
 
         int length = Table.Memories[index].Memory.Length;

@@ -12,6 +12,7 @@ internal sealed class SavedMemory
     private readonly byte[] _sent;
     private readonly int _overhead;
     private int _next;
+    private int _look;
 
     public SavedMemory(string table, DeviceStateMemory memory)
     {
@@ -50,23 +51,9 @@ internal sealed class SavedMemory
     /// <summary>A record of what has changed since it went out; null when nothing has.</summary>
     public byte[]? TakeChanged()
     {
-        for (int page = 0; page < _next; page += DeviceStateFormat.Page)
-        {
-            if (!IsChanged(page))
-            {
-                continue;
-            }
-
-            int end = page;
-            while (end < _next && end - page < DeviceStateFormat.LargestPart && IsChanged(end))
-            {
-                end += LengthAt(end);
-            }
-
-            return Record(page, end - page);
-        }
-
-        return null;
+        // Goes on where the last record ended, once around, so that not every record looks at everything before it.
+        int start = _look < _next ? _look : 0;
+        return TakeChanged(start, _next) ?? TakeChanged(0, start);
     }
 
     /// <summary>Bytes in the stream that changes would take, about.</summary>
@@ -79,6 +66,28 @@ internal sealed class SavedMemory
         }
 
         return bytes;
+    }
+
+    private byte[]? TakeChanged(int from, int to)
+    {
+        for (int page = from; page < to; page += DeviceStateFormat.Page)
+        {
+            if (!IsChanged(page))
+            {
+                continue;
+            }
+
+            int end = page;
+            while (end < to && end - page < DeviceStateFormat.LargestPart && IsChanged(end))
+            {
+                end += LengthAt(end);
+            }
+
+            _look = end;
+            return Record(page, end - page);
+        }
+
+        return null;
     }
 
     private int LengthAt(int page) => Math.Min(DeviceStateFormat.Page, _sent.Length - page);
