@@ -17,7 +17,7 @@ internal sealed class FakeChannel(int size) : IDmaMessageChannel
     /// <summary>Called in the middle of each message.</summary>
     internal Action? Meanwhile { get; set; }
 
-    public Errno Read(ulong iova, Span<byte> destination)
+    public Errno Read(ulong iova, Span<byte> destination, DmaTransfer transfer)
     {
         Reads++;
         Meanwhile?.Invoke();
@@ -25,7 +25,7 @@ internal sealed class FakeChannel(int size) : IDmaMessageChannel
         return Answer;
     }
 
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source)
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source, DmaTransfer transfer)
     {
         Writes++;
         Meanwhile?.Invoke();
@@ -33,9 +33,9 @@ internal sealed class FakeChannel(int size) : IDmaMessageChannel
         return Answer;
     }
 
-    public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation) =>
-        new(Read(iova, destination.Span));
+    public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, DmaTransfer transfer, CancellationToken cancellation) =>
+        new(Read(iova, destination.Span, transfer));
 
-    public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation) =>
-        new(Write(iova, source.Span));
+    public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, DmaTransfer transfer, CancellationToken cancellation) =>
+        new(Write(iova, source.Span, transfer));
 }

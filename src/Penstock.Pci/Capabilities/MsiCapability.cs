@@ -126,6 +126,9 @@ public sealed class MsiCapability : PciCapability
     internal void TearDown()
     {
         IsSetUp = false;
+
+        // What was pending was for the eventfds that go; it must not surprise whoever binds others.
+        Interlocked.Exchange(ref _pending, 0);
         Set(PciMsi.Control, 2, Get(PciMsi.Control, 2) & ~(uint)PciMsi.Enable);
     }
 

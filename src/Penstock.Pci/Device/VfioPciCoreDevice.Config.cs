@@ -43,10 +43,17 @@ public partial class VfioPciCoreDevice
     {
         PciCommand command = _config.Command;
         bool master = (command & PciCommand.BusMaster) != 0 && !IsAsleep;
+        bool begins = master && !_isMaster;
         _isMaster = master;
         _port.Dma.BusMasterEnabled = master;
         _intx.SetPinDisabled((command & PciCommand.InterruptDisable) != 0);
         ApplyMemory();
+        if (begins)
+        {
+            // What became pending under a mask or in STOP could not go out before.
+            SendPendingMsi();
+            SendPendingMsix();
+        }
     }
 
     /// <summary>Users' mappings work while memory answers, and not while the function resets or may sleep.</summary>

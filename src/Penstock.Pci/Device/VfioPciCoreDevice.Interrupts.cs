@@ -196,7 +196,7 @@ public partial class VfioPciCoreDevice
         {
             if (IsNamed(request, (int)i))
             {
-                slots.Fire((int)(request.Start + i));
+                slots.FireBySoftware((int)(request.Start + i));
             }
         }
     }

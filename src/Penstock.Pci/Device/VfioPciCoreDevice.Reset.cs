@@ -93,6 +93,7 @@ public partial class VfioPciCoreDevice
     /// </summary>
     private bool ResetFunction(PciResetKind kind)
     {
+        _port.Dma.CancelTransfers();
         _isResetting = true;
         _config.ResetRestored();
         ApplyCommand();
@@ -100,6 +101,9 @@ public partial class VfioPciCoreDevice
         try
         {
             _function.Reset(kind);
+
+            // Once more, for what began before the model was told.
+            _port.Dma.CancelTransfers();
         }
         catch (Exception e)
         {

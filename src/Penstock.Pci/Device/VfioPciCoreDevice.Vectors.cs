@@ -56,8 +56,14 @@ public partial class VfioPciCoreDevice
     private void SendMsi(int vector)
     {
         MsiCapability msi = _msi!;
-        while (msi.IsMasked(vector) || (!_msiSlots.Fire(vector) && _msiSlots.IsSuspended))
+        while (msi.IsMasked(vector) || !_msiSlots.Fire(vector))
         {
+            if (!msi.IsMasked(vector) && !_msiSlots.IsBound(vector))
+            {
+                // Nobody listens. Any other reason is a mask or a suspension, even if it has ended by now.
+                return;
+            }
+
             msi.SetPending(vector);
             if (msi.IsMasked(vector) || _msiSlots.IsSuspended || !msi.TakePending(vector))
             {
@@ -68,11 +74,24 @@ public partial class VfioPciCoreDevice
 
     private void SendPendingMsi()
     {
-        for (int vector = 0; vector < _msiSlots.Count && _isMaster && _active == VfioIrqs.Msi; vector++)
+        bool canSend = _isMaster && _active == VfioIrqs.Msi && !_msiSlots.IsSuspended;
+        for (int vector = 0; vector < _msiSlots.Count && canSend; vector++)
         {
             if (!_msi!.IsMasked(vector) && _msi.TakePending(vector))
             {
-                SignalVector(vector);
+                SendMsi(vector);
+            }
+        }
+    }
+
+    private void SendPendingMsix()
+    {
+        bool canSend = _isMaster && _active == VfioIrqs.Msix && !_msixSlots.IsSuspended;
+        for (int vector = 0; vector < _msixSlots.Count && canSend; vector++)
+        {
+            if (!_msix!.IsMasked(vector) && _msix.TakePending(vector))
+            {
+                SendMsix(vector);
             }
         }
     }
@@ -91,14 +110,7 @@ public partial class VfioPciCoreDevice
         _msiSlots.Resume();
         _msixSlots.Resume();
         SendPendingMsi();
-        for (int vector = 0; vector < _msixSlots.Count && _isMaster; vector++)
-        {
-            if (!_msix!.IsMasked(vector) && _msix.TakePending(vector))
-            {
-                SignalVector(vector);
-            }
-        }
-
+        SendPendingMsix();
         _intx.SetSuspended(false);
     }
 
@@ -109,9 +121,9 @@ public partial class VfioPciCoreDevice
         {
             _msiSlots.Bind(vector, slot);
             Join(slot, index, vector);
-            if (slot is not null && !_msi!.IsMasked(vector) && _msi.TakePending(vector))
+            if (slot is not null && _isMaster && !_msi!.IsMasked(vector) && _msi.TakePending(vector))
             {
-                SignalVector(vector);
+                SendMsi(vector);
             }
 
             return;
@@ -128,9 +140,9 @@ public partial class VfioPciCoreDevice
         _msixSlots.Bind(vector, slot);
         ProgramVector(vector);
         Join(slot, index, vector);
-        if (_msix!.TakePending(vector))
+        if (_isMaster && _msix!.TakePending(vector))
         {
-            SignalVector(vector);
+            SendMsix(vector);
         }
     }
 

@@ -126,17 +126,22 @@ internal sealed class IntxLine(PciConfigSpace config)
         fire?.SignalAndLeave();
     }
 
-    /// <summary>While suspended the level is kept and nothing is signalled for it.</summary>
+    /// <summary>
+    /// While suspended the level is kept and nothing is signalled for it; when this returns from suspending, no signal is in progress.
+    /// </summary>
     public void SetSuspended(bool suspended)
     {
         EventSlot? fire;
+        EventSlot? leaving;
         lock (_gate)
         {
             _suspended = suspended;
             fire = Due();
+            leaving = suspended ? _slot : null;
         }
 
         fire?.SignalAndLeave();
+        leaving?.WaitUntilLeft();
     }
 
     private EventSlot? Due()

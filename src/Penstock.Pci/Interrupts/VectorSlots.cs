@@ -12,7 +12,7 @@ internal sealed class VectorSlots(int count)
 
     public int Count => _slots.Length;
 
-    public bool IsBound(int vector) => _slots[vector] is not null;
+    public bool IsBound(int vector) => Volatile.Read(ref _slots[vector]) is not null;
 
     public bool IsAllocated(int vector) => _allocated[vector];
 
@@ -52,13 +52,18 @@ internal sealed class VectorSlots(int count)
 
     /// <summary>Signals a vector's eventfd.</summary>
     /// <returns>False when it has none, or while suspended.</returns>
-    public bool Fire(int vector)
+    public bool Fire(int vector) => Fire(vector, evenSuspended: false);
+
+    /// <summary>Signals a vector's eventfd for its user, who may do so also while the function is suspended. Without effect when it has none.</summary>
+    public void FireBySoftware(int vector) => Fire(vector, evenSuspended: true);
+
+    private bool Fire(int vector, bool evenSuspended)
     {
         while (Volatile.Read(ref _slots[vector]) is { } slot)
         {
             if (slot.TryEnter())
             {
-                if (_suspended)
+                if (_suspended && !evenSuspended)
                 {
                     slot.Leave();
                     return false;

@@ -33,7 +33,7 @@ public sealed partial class DmaPort
         }
 
         // What was lent before must be given back before the user's first copy of the memory.
-        (_group ?? _device!.Group)?.Domain?.Drain();
+        Drain();
         return log.PageSize;
     }
 
@@ -43,28 +43,5 @@ public sealed partial class DmaPort
     {
         DmaWriteLog log = _log ?? throw new VfioException(Errno.EINVAL, "reading what a device has written", "DMA logging is not started");
         log.Report(range, receiver);
-    }
-
-    private ValueTask<Errno> Logged(ValueTask<Errno> copy, ulong iova, int length)
-    {
-        if (!copy.IsCompleted)
-        {
-            return LoggedLater(copy, iova, length);
-        }
-
-        Written(iova, (ulong)length);
-        return copy;
-    }
-
-    private async ValueTask<Errno> LoggedLater(ValueTask<Errno> copy, ulong iova, int length)
-    {
-        try
-        {
-            return await copy.ConfigureAwait(false);
-        }
-        finally
-        {
-            Written(iova, (ulong)length);
-        }
     }
 }

@@ -61,28 +61,15 @@ public sealed partial class DmaPort
     /// <param name="destination">Where to copy, and how much.</param>
     /// <returns>
     /// None; EACCES: bus mastering is off; EBUSY: the device is stopped for migration; EFAULT: a hole, or DMA is blocked; EPERM: a mapping does not let devices read;
-    /// EDEADLK: the memory needs messages and this is a register call; the error of copied or message memory.
+    /// EDEADLK: the memory needs messages and this is a register call; ECANCELED: the function was reset meanwhile; the error of copied or message memory.
     /// </returns>
-    public Errno Read(ulong iova, Span<byte> destination)
-    {
-        return Copy(iova, destination, DmaAccess.Read);
-    }
+    public Errno Read(ulong iova, Span<byte> destination) => Copy(iova, destination, DmaAccess.Read);
 
     /// <summary>Copies into the user's memory; as <see cref="Read"/>.</summary>
     /// <param name="iova">First I/O address.</param>
     /// <param name="source">What to copy.</param>
     /// <returns>As <see cref="Read"/>; EPERM: a mapping does not let devices write.</returns>
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source)
-    {
-        Errno errno = Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
-        if (errno is not (Errno.EBUSY or Errno.EACCES))
-        {
-            // Also after an error: part of it may be written.
-            Written(iova, (ulong)source.Length);
-        }
-
-        return errno;
-    }
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
 
     /// <summary>
     /// As <see cref="Read"/>, without blocking a thread on messages; allowed in register calls. While the device is stopped for migration it waits. Goes on on any thread: post what must
@@ -91,31 +78,17 @@ public sealed partial class DmaPort
     /// <param name="iova">First I/O address.</param>
     /// <param name="destination">Where to copy; must not be touched until done.</param>
     /// <param name="cancellation">Gives up waiting for the peer.</param>
-    /// <returns>As <see cref="Read"/>, but not EDEADLK; ECANCELED.</returns>
-    public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default)
-    {
-        Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None ? CopyAsync(domain!, iova, destination, DmaAccess.Read, cancellation)
-            : errno == Errno.EBUSY ? ReadLater(iova, destination, cancellation)
-            : errno == Errno.EFAULT && Access is { } access ? access.CopyDmaAsync(iova, destination, DmaAccess.Read, cancellation)
-            : new(errno);
-    }
+    /// <returns>As <see cref="Read"/>, but not EDEADLK; ECANCELED also by <paramref name="cancellation"/>.</returns>
+    public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default) =>
+        CopyAsync(new DmaTransfer(this), iova, destination, DmaAccess.Read, cancellation);
 
     /// <summary>As <see cref="Write"/>, without blocking a thread on messages; as <see cref="ReadAsync"/>.</summary>
     /// <param name="iova">First I/O address.</param>
     /// <param name="source">What to copy; must not change until done.</param>
     /// <param name="cancellation">Gives up waiting for the peer.</param>
-    /// <returns>As <see cref="Write"/>, but not EDEADLK; ECANCELED.</returns>
-    public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation = default)
-    {
-        Errno errno = Find(out SoftwareDomain? domain);
-        return errno == Errno.None
-            ? Logged(CopyAsync(domain!, iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation), iova, source.Length)
-            : errno == Errno.EBUSY ? WriteLater(iova, source, cancellation)
-            : errno == Errno.EFAULT && Access is { } access
-            ? Logged(access.CopyDmaAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation), iova, source.Length)
-            : new(errno);
-    }
+    /// <returns>As <see cref="Write"/>, but not EDEADLK; ECANCELED also by <paramref name="cancellation"/>.</returns>
+    public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
+        CopyAsync(new DmaTransfer(this), iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation);
 
     /// <summary>Enters a scope in which memory can be borrowed. While DMA is blocked nothing can.</summary>
     /// <returns>The scope; dispose it soon.</returns>
@@ -138,29 +111,58 @@ public sealed partial class DmaPort
         ? _resumed is null && _busMaster && ReferenceEquals((_group ?? _device!.Group)?.Domain, domain)
         : Find(out SoftwareDomain? found) == Errno.None && ReferenceEquals(found, domain);
 
+    /// <summary>As for a domain; asked with the gate of the access's context held.</summary>
+    internal bool LeadsTo(IommufdAccess access) => Blocked == Errno.None && ReferenceEquals(Access, access);
+
+    private Errno Blocked
+    {
+        get
+        {
+            DmaPort function = _function ?? this;
+            return function._resumed is not null ? Errno.EBUSY : !function._busMaster ? Errno.EACCES : Errno.None;
+        }
+    }
+
     private Errno Find(out SoftwareDomain? domain)
     {
         IommuGroup? group = _group ?? _device!.Group;
-        DmaPort function = _function ?? this;
         domain = (_function is null ? group?.Domain : group?.GetDomain(_pasid)) as SoftwareDomain;
-        return function._resumed is not null ? Errno.EBUSY : !function._busMaster ? Errno.EACCES : domain is null ? Errno.EFAULT : Errno.None;
+        Errno blocked = Blocked;
+        return blocked != Errno.None ? blocked : domain is null ? Errno.EFAULT : Errno.None;
     }
 
-    /// <summary>Copies through the domain that is in force, and what is left through the next one when it changes meanwhile.</summary>
+    /// <summary>Copies through what is in force, and what is left through the next one when it changes meanwhile.</summary>
     private Errno Copy(ulong iova, Span<byte> data, DmaAccess access)
     {
+        var transfer = new DmaTransfer(this);
         while (true)
         {
             Errno errno = Find(out SoftwareDomain? domain);
-            if (errno != Errno.None)
+            int copied;
+            bool same;
+            if (errno == Errno.None)
             {
-                return errno == Errno.EFAULT && Access is { } through ? through.CopyDma(iova, data, access, Strand) : errno;
+                errno = domain!.Copy(iova, data, access, transfer, out copied);
+                same = LeadsTo(domain);
             }
-
-            errno = domain!.Copy(iova, data, access, this, out int copied);
-            if (errno != Errno.EFAULT || LeadsTo(domain))
+            else if (errno == Errno.EFAULT && Access is { } through)
+            {
+                errno = through.CopyDma(iova, data, access, transfer, out copied);
+                same = LeadsTo(through);
+            }
+            else
             {
                 return errno;
+            }
+
+            if (errno != Errno.EFAULT || (same && !transfer.IsCanceled))
+            {
+                return errno;
+            }
+
+            if (transfer.IsCanceled)
+            {
+                return Errno.ECANCELED;
             }
 
             data = data[copied..];
@@ -168,16 +170,34 @@ public sealed partial class DmaPort
         }
     }
 
-    private async ValueTask<Errno> CopyAsync(SoftwareDomain domain, ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
+    private ValueTask<Errno> CopyAsync(DmaTransfer transfer, ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
     {
-        (Errno errno, int copied) = await domain.CopyAsync(iova, data, access, this, cancellation).ConfigureAwait(false);
-        if (errno != Errno.EFAULT || LeadsTo(domain))
+        if (transfer.IsCanceled)
+        {
+            return new(Errno.ECANCELED);
+        }
+
+        Errno errno = Find(out SoftwareDomain? domain);
+        IommufdAccess? through = errno == Errno.EFAULT ? Access : null;
+        if (errno != Errno.None && through is null)
+        {
+            return errno == Errno.EBUSY ? CopyLater(transfer, iova, data, access, cancellation) : new(errno);
+        }
+
+        return CopyAsync(transfer, domain, through, iova, data, access, cancellation);
+    }
+
+    private async ValueTask<Errno> CopyAsync(
+        DmaTransfer transfer, SoftwareDomain? domain, IommufdAccess? through, ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
+    {
+        (Errno errno, int copied) = domain is not null
+            ? await domain.CopyAsync(iova, data, access, transfer, cancellation).ConfigureAwait(false)
+            : await through!.CopyDmaAsync(iova, data, access, transfer, cancellation).ConfigureAwait(false);
+        if (errno != Errno.EFAULT || (!transfer.IsCanceled && (domain is not null ? LeadsTo(domain) : LeadsTo(through!))))
         {
             return errno;
         }
 
-        return access == DmaAccess.Read
-            ? await ReadAsync(iova + (ulong)copied, data[copied..], cancellation).ConfigureAwait(false)
-            : await WriteAsync(iova + (ulong)copied, data[copied..], cancellation).ConfigureAwait(false);
+        return await CopyAsync(transfer, iova + (ulong)copied, data[copied..], access, cancellation).ConfigureAwait(false);
     }
 }

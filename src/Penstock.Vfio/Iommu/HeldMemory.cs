@@ -34,11 +34,11 @@ public readonly struct HeldMemory : IDisposable
     internal ulong Iova { get; init; }
 
     /// <summary>Copies from the start of the held memory, or to it, and gives the hold back.</summary>
-    internal Errno Copy(Span<byte> data, DmaAccess access)
+    internal Errno Copy(Span<byte> data, DmaAccess access, DmaTransfer transfer = default)
     {
         using (this)
         {
-            return access == DmaAccess.Read ? Memory.Read(Offset, data) : Memory.Write(Offset, data);
+            return Memory.Copy(Offset, data, access, transfer);
         }
     }
 

@@ -16,13 +16,13 @@ public sealed partial class SoftwareDomain
     /// <param name="iova">First I/O address.</param>
     /// <param name="destination">Where to copy, and how much.</param>
     /// <returns>None; EFAULT: a hole; EPERM: a mapping does not let devices read; the error of copied or message memory.</returns>
-    public Errno Read(ulong iova, Span<byte> destination) => Copy(iova, destination, DmaAccess.Read, null, out _);
+    public Errno Read(ulong iova, Span<byte> destination) => Copy(iova, destination, DmaAccess.Read, default, out _);
 
     /// <summary>Copies into mapped memory; as <see cref="Read"/>.</summary>
     /// <param name="iova">First I/O address.</param>
     /// <param name="source">What to copy.</param>
     /// <returns>None; EFAULT: a hole; EPERM: a mapping does not let devices write; the error of copied or message memory.</returns>
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, Writeable(source), DmaAccess.Write, null, out _);
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, Writeable(source), DmaAccess.Write, default, out _);
 
     /// <summary>As <see cref="Read"/>, without blocking a thread on messages.</summary>
     /// <param name="iova">First I/O address.</param>
@@ -30,7 +30,7 @@ public sealed partial class SoftwareDomain
     /// <param name="cancellation">Gives up waiting for the peer.</param>
     /// <returns>As <see cref="Read"/>; ECANCELED.</returns>
     public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default) =>
-        Whole(CopyAsync(iova, destination, DmaAccess.Read, null, cancellation));
+        Whole(CopyAsync(iova, destination, DmaAccess.Read, default, cancellation));
 
     /// <summary>As <see cref="Write"/>, without blocking a thread on messages.</summary>
     /// <param name="iova">First I/O address.</param>
@@ -38,17 +38,17 @@ public sealed partial class SoftwareDomain
     /// <param name="cancellation">Gives up waiting for the peer.</param>
     /// <returns>As <see cref="Write"/>; ECANCELED.</returns>
     public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
-        Whole(CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, null, cancellation));
+        Whole(CopyAsync(iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, default, cancellation));
 
     // The copy only reads such a span; one loop serves both directions.
     internal static Span<byte> Writeable(ReadOnlySpan<byte> source) =>
         MemoryMarshal.CreateSpan(ref MemoryMarshal.GetReference(source), source.Length);
 
     /// <summary>
-    /// Copies piece by piece. A port that copies is looked at inside each piece's scope: once it is blocked or leads elsewhere nothing more
-    /// is touched through this domain, and the answer is EFAULT after what was done.
+    /// Copies piece by piece. A port that copies is looked at inside each piece's scope: once it is blocked, was reset or leads elsewhere nothing
+    /// more is touched through this domain, and the answer is EFAULT after what was done.
     /// </summary>
-    internal Errno Copy(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port, out int copied)
+    internal Errno Copy(ulong iova, Span<byte> data, DmaAccess access, DmaTransfer transfer, out int copied)
     {
         copied = 0;
         if (!data.IsEmpty && (ulong)data.Length - 1 > ulong.MaxValue - iova)
@@ -60,13 +60,13 @@ public sealed partial class SoftwareDomain
         {
             Span<byte> rest = data[copied..];
             ulong at = iova + (ulong)copied;
-            int done = CopyDirect(at, rest, access, port);
+            int done = CopyDirect(at, rest, access, transfer);
             if (done == 0)
             {
-                Errno errno = CopyThrough(at, rest, access, port, out done);
+                Errno errno = CopyThrough(at, rest, access, transfer, out done);
                 if (errno == Errno.None && done == 0)
                 {
-                    errno = CopyHeld(at, rest, access, port, out done);
+                    errno = CopyHeld(at, rest, access, transfer, out done);
                 }
 
                 if (errno != Errno.None)
@@ -83,7 +83,7 @@ public sealed partial class SoftwareDomain
 
     /// <summary>As <see cref="Copy"/>; gives the error and how much was copied before it.</summary>
     internal async ValueTask<(Errno Errno, int Copied)> CopyAsync(
-        ulong iova, Memory<byte> data, DmaAccess access, DmaPort? port, CancellationToken cancellation)
+        ulong iova, Memory<byte> data, DmaAccess access, DmaTransfer transfer, CancellationToken cancellation)
     {
         int copied = 0;
         if (!data.IsEmpty && (ulong)data.Length - 1 > ulong.MaxValue - iova)
@@ -95,10 +95,10 @@ public sealed partial class SoftwareDomain
         {
             Memory<byte> rest = data[copied..];
             ulong at = iova + (ulong)copied;
-            int done = CopyDirect(at, rest.Span, access, port);
+            int done = CopyDirect(at, rest.Span, access, transfer);
             if (done == 0)
             {
-                Errno through = CopyThrough(at, rest.Span, access, port, out done);
+                Errno through = CopyThrough(at, rest.Span, access, transfer, out done);
                 if (through != Errno.None)
                 {
                     return (through, copied);
@@ -107,7 +107,7 @@ public sealed partial class SoftwareDomain
 
             if (done == 0)
             {
-                Errno errno = TryHold(at, (ulong)rest.Length, access, port, out HeldMemory held);
+                Errno errno = TryHold(at, (ulong)rest.Length, access, transfer, out HeldMemory held);
                 if (errno != Errno.None)
                 {
                     return (errno, copied);
@@ -116,9 +116,15 @@ public sealed partial class SoftwareDomain
                 using (held)
                 {
                     done = (int)held.Length;
-                    errno = access == DmaAccess.Read
-                        ? await held.Memory.ReadAsync(held.Offset, rest[..done], cancellation).ConfigureAwait(false)
-                        : await held.Memory.WriteAsync(held.Offset, rest[..done], cancellation).ConfigureAwait(false);
+                    try
+                    {
+                        errno = await held.Memory.CopyAsync(held.Offset, rest[..done], access, transfer, cancellation).ConfigureAwait(false);
+                    }
+                    finally
+                    {
+                        // Also after an error: part of it may be written.
+                        transfer.Copied(at, done, access);
+                    }
                 }
 
                 if (errno != Errno.None)
@@ -136,10 +142,10 @@ public sealed partial class SoftwareDomain
     private static async ValueTask<Errno> Whole(ValueTask<(Errno Errno, int Copied)> copy) => (await copy.ConfigureAwait(false)).Errno;
 
     /// <summary>Enters a scope for a piece of a copy; an empty one, in which there is nothing, when the port does not lead here any more.</summary>
-    private DmaScope Enter(DmaPort? port)
+    private DmaScope Enter(DmaTransfer transfer)
     {
         DmaScope scope = Enter();
-        if (port is null || port.LeadsTo(this))
+        if (transfer.MayUse(this))
         {
             return scope;
         }
@@ -148,9 +154,9 @@ public sealed partial class SoftwareDomain
         return default;
     }
 
-    private unsafe int CopyDirect(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port)
+    private unsafe int CopyDirect(ulong iova, Span<byte> data, DmaAccess access, DmaTransfer transfer)
     {
-        using DmaScope scope = Enter(port);
+        using DmaScope scope = Enter(transfer);
         if (!scope.TryBorrow(iova, (ulong)Math.Min(data.Length, CopyPerScope), access, out DmaRun run))
         {
             return 0;
@@ -167,7 +173,7 @@ public sealed partial class SoftwareDomain
         else
         {
             data[..length].CopyTo(lent);
-            port?.Written(iova, (ulong)length);
+            transfer.Copied(iova, length, access);
         }
 
         return length;
@@ -177,10 +183,10 @@ public sealed partial class SoftwareDomain
     /// Memory that is copied through its descriptor: a bounded call on a file, made inside the scope, so that an unmap that has returned
     /// has no copy behind it. Nothing is done for memory that needs messages.
     /// </summary>
-    private Errno CopyThrough(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port, out int done)
+    private Errno CopyThrough(ulong iova, Span<byte> data, DmaAccess access, DmaTransfer transfer, out int done)
     {
         done = 0;
-        using DmaScope scope = Enter(port);
+        using DmaScope scope = Enter(transfer);
         Errno errno = scope.TryHold(iova, (ulong)Math.Min(data.Length, CopyPerScope), access, out HeldMemory held);
         if (errno != Errno.None)
         {
@@ -201,27 +207,27 @@ public sealed partial class SoftwareDomain
             }
 
             errno = held.Memory.Write(held.Offset, data[..done]);
-            port?.Written(iova, (ulong)done);
+            transfer.Copied(iova, done, access);
             return errno;
         }
     }
 
-    private Errno TryHold(ulong iova, ulong length, DmaAccess access, DmaPort? port, out HeldMemory held)
+    private Errno TryHold(ulong iova, ulong length, DmaAccess access, DmaTransfer transfer, out HeldMemory held)
     {
-        using DmaScope scope = Enter(port);
+        using DmaScope scope = Enter(transfer);
         return scope.TryHold(iova, length, access, out held);
     }
 
-    private Errno CopyHeld(ulong iova, Span<byte> data, DmaAccess access, DmaPort? port, out int done)
+    private Errno CopyHeld(ulong iova, Span<byte> data, DmaAccess access, DmaTransfer transfer, out int done)
     {
         done = 0;
-        Errno errno = TryHold(iova, (ulong)data.Length, access, port, out HeldMemory held);
+        Errno errno = TryHold(iova, (ulong)data.Length, access, transfer, out HeldMemory held);
         if (errno != Errno.None)
         {
             return errno;
         }
 
-        Strand? strand = port?.Strand;
+        Strand? strand = transfer.Strand;
         using (held)
         {
             bool pause = false;
@@ -239,12 +245,11 @@ public sealed partial class SoftwareDomain
             done = (int)held.Length;
             try
             {
-                return access == DmaAccess.Read
-                    ? held.Memory.Read(held.Offset, data[..done])
-                    : held.Memory.Write(held.Offset, data[..done]);
+                return held.Memory.Copy(held.Offset, data[..done], access, transfer);
             }
             finally
             {
+                transfer.Copied(iova, done, access);
                 if (pause)
                 {
                     strand!.Resume();

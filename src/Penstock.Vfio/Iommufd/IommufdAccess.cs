@@ -177,7 +177,7 @@ public sealed partial class IommufdAccess : IommufdObject, IIommufdBinding, IDev
     bool IDevicePinner.Unpin(VfioDevice device, ulong iova, int count) =>
         Unpin(iova & ~(LockedMemoryAccounts.PageSize - 1), (ulong)count * LockedMemoryAccounts.PageSize) == Errno.None;
 
-    Errno IDevicePinner.Copy(ulong iova, Span<byte> data, DmaAccess access) => Copy(iova, data, access, null);
+    Errno IDevicePinner.Copy(ulong iova, Span<byte> data, DmaAccess access) => Copy(iova, data, access, default, out _);
 
     internal void NotifyUnmap(ulong iova, ulong length) => _user?.Unmap(iova, length);
 

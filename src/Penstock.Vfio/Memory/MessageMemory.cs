@@ -25,19 +25,30 @@ public sealed class MessageMemory : UserMemory
 
     /// <inheritdoc/>
     public override Errno Read(ulong offset, Span<byte> destination) =>
-        Fits(offset, destination.Length) ? _channel.Read(_iova + offset, destination) : Errno.EFAULT;
+        Fits(offset, destination.Length) ? _channel.Read(_iova + offset, destination, default) : Errno.EFAULT;
 
     /// <inheritdoc/>
     public override Errno Write(ulong offset, ReadOnlySpan<byte> source) =>
-        Fits(offset, source.Length) ? _channel.Write(_iova + offset, source) : Errno.EFAULT;
+        Fits(offset, source.Length) ? _channel.Write(_iova + offset, source, default) : Errno.EFAULT;
 
     /// <inheritdoc/>
     public override ValueTask<Errno> ReadAsync(ulong offset, Memory<byte> destination, CancellationToken cancellation = default) =>
-        Fits(offset, destination.Length) ? _channel.ReadAsync(_iova + offset, destination, cancellation) : new(Errno.EFAULT);
+        CopyAsync(offset, destination, DmaAccess.Read, default, cancellation);
 
     /// <inheritdoc/>
     public override ValueTask<Errno> WriteAsync(ulong offset, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
-        Fits(offset, source.Length) ? _channel.WriteAsync(_iova + offset, source, cancellation) : new(Errno.EFAULT);
+        Fits(offset, source.Length) ? _channel.WriteAsync(_iova + offset, source, default, cancellation) : new(Errno.EFAULT);
+
+    internal override Errno Copy(ulong offset, Span<byte> data, DmaAccess access, DmaTransfer transfer) =>
+        !Fits(offset, data.Length) ? Errno.EFAULT
+        : access == DmaAccess.Read ? _channel.Read(_iova + offset, data, transfer)
+        : _channel.Write(_iova + offset, data, transfer);
+
+    internal override ValueTask<Errno> CopyAsync(
+        ulong offset, Memory<byte> data, DmaAccess access, DmaTransfer transfer, CancellationToken cancellation) =>
+        !Fits(offset, data.Length) ? new(Errno.EFAULT)
+        : access == DmaAccess.Read ? _channel.ReadAsync(_iova + offset, data, transfer, cancellation)
+        : _channel.WriteAsync(_iova + offset, data, transfer, cancellation);
 
     /// <inheritdoc/>
     protected override void Free()

@@ -81,6 +81,15 @@ public abstract class UserMemory
     public virtual ValueTask<Errno> WriteAsync(ulong offset, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
         new(Write(offset, source.Span));
 
+    /// <summary>Copies for a transfer, which messages need to know.</summary>
+    internal virtual Errno Copy(ulong offset, Span<byte> data, DmaAccess access, DmaTransfer transfer) =>
+        access == DmaAccess.Read ? Read(offset, data) : Write(offset, data);
+
+    /// <summary>As <see cref="Copy"/>, without blocking a thread on the peer.</summary>
+    internal virtual ValueTask<Errno> CopyAsync(
+        ulong offset, Memory<byte> data, DmaAccess access, DmaTransfer transfer, CancellationToken cancellation) =>
+        access == DmaAccess.Read ? ReadAsync(offset, data, cancellation) : WriteAsync(offset, data, cancellation);
+
     /// <summary>Asks the kernel about a user's file.</summary>
     private protected static FileFacts FactsOf(string what, OwnedDescriptor descriptor)
     {

@@ -30,6 +30,13 @@ internal sealed class RegionMemory : UserMemory
     public override Errno Write(ulong offset, ReadOnlySpan<byte> source) =>
         IsInside(offset, source.Length) ? _source.Write(_start + offset, source) : Errno.EFAULT;
 
+    internal override Errno Copy(ulong offset, Span<byte> data, DmaAccess access, DmaTransfer transfer) =>
+        IsInside(offset, data.Length) ? _source.Copy(_start + offset, data, access, transfer) : Errno.EFAULT;
+
+    internal override ValueTask<Errno> CopyAsync(
+        ulong offset, Memory<byte> data, DmaAccess access, DmaTransfer transfer, CancellationToken cancellation) =>
+        IsInside(offset, data.Length) ? _source.CopyAsync(_start + offset, data, access, transfer, cancellation) : new(Errno.EFAULT);
+
     protected override void Free() => _source.Release();
 
     private bool IsInside(ulong offset, int length) => offset <= Length && (ulong)length <= Length - offset;

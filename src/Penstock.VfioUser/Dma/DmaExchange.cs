@@ -21,7 +21,10 @@ internal sealed unsafe class DmaExchange : IDisposable
     private Errno _result;
     private int _state;
 
-    public ushort Id { get; private set; }
+    public ushort Id { get; set; }
+
+    /// <summary>Whether a reply can find it.</summary>
+    public bool IsPublished { get; set; }
 
     public VfioUserCommand Command { get; private set; }
 
@@ -30,17 +33,17 @@ internal sealed unsafe class DmaExchange : IDisposable
     public int Count { get; private set; }
 
     /// <summary>Starts an exchange whose waiting thread keeps its buffer where it is.</summary>
-    public void Begin(ushort id, VfioUserCommand command, ulong iova, int count, byte* target)
+    public void Begin(VfioUserCommand command, ulong iova, int count, byte* target)
     {
-        Prepare(id, command, iova, count);
+        Prepare(command, iova, count);
         _target = target;
         Volatile.Write(ref _state, Waiting);
     }
 
     /// <summary>Starts an exchange that is awaited.</summary>
-    public Task<Errno> BeginAsync(ushort id, VfioUserCommand command, ulong iova, int count, Memory<byte> memory)
+    public Task<Errno> BeginAsync(VfioUserCommand command, ulong iova, int count, Memory<byte> memory)
     {
-        Prepare(id, command, iova, count);
+        Prepare(command, iova, count);
         _memory = memory;
         _promise = new TaskCompletionSource<Errno>(TaskCreationOptions.RunContinuationsAsynchronously);
         Task<Errno> task = _promise.Task;
@@ -96,14 +99,14 @@ internal sealed unsafe class DmaExchange : IDisposable
         _target = null;
         _memory = default;
         _promise = null;
+        IsPublished = false;
         Volatile.Write(ref _state, Idle);
     }
 
     public void Dispose() => _done.Dispose();
 
-    private void Prepare(ushort id, VfioUserCommand command, ulong iova, int count)
+    private void Prepare(VfioUserCommand command, ulong iova, int count)
     {
-        Id = id;
         Command = command;
         Iova = iova;
         Count = count;

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.VfioUser;
+using Penstock.Vfio;
 
 namespace Penstock.VfioUser;
 
@@ -15,63 +16,108 @@ internal sealed partial class DmaMessageChannel
     /// <summary>Whether the device is stopped for migration: then nothing may go out, and what would waits.</summary>
     public Func<bool> IsDeviceStopped { get; set; } = static () => false;
 
-    private Errno Send(DmaExchange exchange, ReadOnlySpan<byte> data)
+    private Errno WaitWhileStopped(DmaTransfer transfer)
     {
         while (true)
         {
-            if (!_sender.Gate.Enter(_replyTime))
+            Errno errno = MayGoOut(transfer);
+            if (errno != Errno.EAGAIN)
             {
-                return Errno.ETIMEDOUT;
-            }
-
-            // Looked at behind the gate, through which the reply that says "stopped" goes too.
-            if (!IsDeviceStopped())
-            {
-                break;
-            }
-
-            _sender.Gate.Exit();
-            if (_closed)
-            {
-                return Errno.ENOTCONN;
+                return errno;
             }
 
             Thread.Sleep(s_stoppedPoll);
         }
-
-        Errno errno = SendAndExit(exchange, data);
-        return errno == Errno.None ? DrainBacklog() : errno;
     }
 
-    private async ValueTask<Errno> SendAsync(DmaExchange exchange, ReadOnlyMemory<byte> source)
+    private async ValueTask<Errno> WaitWhileStoppedAsync(DmaTransfer transfer, CancellationToken cancellation)
     {
-        while (IsDeviceStopped() && !_closed)
+        while (true)
         {
-            await Task.Delay(s_stoppedPoll).ConfigureAwait(false);
-        }
+            Errno errno = cancellation.IsCancellationRequested ? Errno.ECANCELED : MayGoOut(transfer);
+            if (errno != Errno.EAGAIN)
+            {
+                return errno;
+            }
 
-        if (!_sender.Gate.TryEnter())
+            await Task.Delay(s_stoppedPoll, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>EAGAIN: not now; another error: never.</summary>
+    private Errno MayGoOut(DmaTransfer transfer) =>
+        _closed ? Errno.ENOTCONN : transfer.IsCanceled ? Errno.ECANCELED : IsDeviceStopped() ? Errno.EAGAIN : Errno.None;
+
+    private Errno Send(DmaExchange exchange, ReadOnlySpan<byte> data, DmaTransfer transfer)
+    {
+        Errno errno;
+        do
         {
-            // The access that holds the gate may be this very call, or wait for the strand that the caller is on: never wait here.
-            // Nor for ever: a model that blocks its register access on this transfer gets an error instead of its reply.
-            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+            errno = WaitWhileStopped(transfer);
+            if (errno != Errno.None)
+            {
+                return errno;
+            }
+
             if (!_sender.Gate.Enter(_replyTime))
             {
                 return Errno.ETIMEDOUT;
             }
-        }
 
-        if (IsDeviceStopped())
+            errno = EnterChecked(transfer);
+        }
+        while (errno == Errno.EAGAIN);
+
+        errno = errno == Errno.None ? SendAndExit(exchange, data) : errno;
+        return errno == Errno.None ? DrainBacklog() : errno;
+    }
+
+    private async ValueTask<Errno> SendAsync(DmaExchange exchange, ReadOnlyMemory<byte> source, DmaTransfer transfer, CancellationToken cancellation)
+    {
+        Errno errno;
+        do
         {
-            _sender.Gate.Exit();
-            return _closed ? Errno.ENOTCONN : await SendAsync(exchange, source).ConfigureAwait(false);
-        }
+            errno = await WaitWhileStoppedAsync(transfer, cancellation).ConfigureAwait(false);
+            if (errno != Errno.None)
+            {
+                return errno;
+            }
 
-        Errno errno = SendAndExit(exchange, source);
+            if (!_sender.Gate.TryEnter())
+            {
+                // The access that holds the gate may be this very call, or wait for the strand that the caller is on: never wait here.
+                // Nor for ever: a model that blocks its register access on this transfer gets an error instead of its reply.
+                await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+                if (!_sender.Gate.Enter(_replyTime))
+                {
+                    return Errno.ETIMEDOUT;
+                }
+            }
+
+            errno = EnterChecked(transfer);
+        }
+        while (errno == Errno.EAGAIN);
+
+        errno = errno == Errno.None ? SendAndExit(exchange, source) : errno;
         if (errno == Errno.None && _sender.HasBacklog)
         {
             await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
             errno = DrainBacklog();
+        }
+
+        return errno;
+    }
+
+    /// <summary>
+    /// Looks once more, behind the gate, through which the replies that say "stopped" or "reset" go too. Unless the message may go out the gate
+    /// is free again.
+    /// </summary>
+    private Errno EnterChecked(DmaTransfer transfer)
+    {
+        Errno errno = MayGoOut(transfer);
+        if (errno != Errno.None)
+        {
+            _sender.Gate.Exit();
         }
 
         return errno;
@@ -98,6 +144,7 @@ internal sealed partial class DmaMessageChannel
     {
         try
         {
+            Publish(exchange);
             int length = VfioUserHeader.Length + VfioUserDmaAccess.Length + data.Length;
             Span<byte> message = _message.AsSpan(0, length);
             MemoryMarshal.Write(message, new VfioUserHeader { Id = exchange.Id, Command = exchange.Command, Size = (uint)length });

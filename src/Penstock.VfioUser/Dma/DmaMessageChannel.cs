@@ -53,30 +53,30 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
 
     private int Chunk => Math.Min(ChunkLimit, PeerLimit);
 
-    public unsafe Errno Read(ulong iova, Span<byte> destination)
+    public unsafe Errno Read(ulong iova, Span<byte> destination, DmaTransfer transfer)
     {
         // SAFETY: the span stays pinned until every exchange that knows its address is settled.
         fixed (byte* start = destination)
         {
-            return RunChunks(VfioUserCommand.DmaRead, iova, start, destination.Length);
+            return RunChunks(VfioUserCommand.DmaRead, iova, start, destination.Length, transfer);
         }
     }
 
-    public unsafe Errno Write(ulong iova, ReadOnlySpan<byte> source)
+    public unsafe Errno Write(ulong iova, ReadOnlySpan<byte> source, DmaTransfer transfer)
     {
         // SAFETY: as above; the bytes are only read.
         fixed (byte* start = source)
         {
-            return RunChunks(VfioUserCommand.DmaWrite, iova, start, source.Length);
+            return RunChunks(VfioUserCommand.DmaWrite, iova, start, source.Length, transfer);
         }
     }
 
-    public async ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation)
+    public async ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, DmaTransfer transfer, CancellationToken cancellation)
     {
         for (int done = 0; done < destination.Length;)
         {
             Memory<byte> part = destination.Slice(done, Math.Min(Chunk, destination.Length - done));
-            Errno errno = await RunAsync(VfioUserCommand.DmaRead, iova + (ulong)done, part, default, cancellation).ConfigureAwait(false);
+            Errno errno = await RunAsync(VfioUserCommand.DmaRead, iova + (ulong)done, part, default, transfer, cancellation).ConfigureAwait(false);
             if (errno != Errno.None)
             {
                 return errno;
@@ -88,12 +88,12 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         return Errno.None;
     }
 
-    public async ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation)
+    public async ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, DmaTransfer transfer, CancellationToken cancellation)
     {
         for (int done = 0; done < source.Length;)
         {
             ReadOnlyMemory<byte> part = source.Slice(done, Math.Min(Chunk, source.Length - done));
-            Errno errno = await RunAsync(VfioUserCommand.DmaWrite, iova + (ulong)done, default, part, cancellation).ConfigureAwait(false);
+            Errno errno = await RunAsync(VfioUserCommand.DmaWrite, iova + (ulong)done, default, part, transfer, cancellation).ConfigureAwait(false);
             if (errno != Errno.None)
             {
                 return errno;
@@ -161,7 +161,7 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         }
     }
 
-    private unsafe Errno RunChunks(VfioUserCommand command, ulong iova, byte* start, int length)
+    private unsafe Errno RunChunks(VfioUserCommand command, ulong iova, byte* start, int length, DmaTransfer transfer)
     {
         if (Environment.CurrentManagedThreadId == ReceivingThread)
         {
@@ -171,7 +171,7 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         for (int done = 0; done < length;)
         {
             int count = Math.Min(Chunk, length - done);
-            Errno errno = RunChunk(command, iova + (ulong)done, start + done, count);
+            Errno errno = RunChunk(command, iova + (ulong)done, start + done, count, transfer);
             if (errno != Errno.None)
             {
                 return errno;
@@ -183,23 +183,29 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         return Errno.None;
     }
 
-    private unsafe Errno RunChunk(VfioUserCommand command, ulong iova, byte* start, int count)
+    private unsafe Errno RunChunk(VfioUserCommand command, ulong iova, byte* start, int count, DmaTransfer transfer)
     {
-        if (_closed || !_available.Wait(_replyTime))
+        Errno errno = WaitWhileStopped(transfer);
+        if (errno != Errno.None)
         {
-            return _closed ? Errno.ENOTCONN : Errno.ETIMEDOUT;
+            return errno;
         }
 
-        if (!TryRent(out DmaExchange? exchange, out ushort id))
+        while (!_available.Wait(_replyTime))
         {
-            return Errno.ENOTCONN;
+            // The time runs for the peer, and it has nothing to answer while the device is stopped.
+            errno = MayGoOut(transfer);
+            if (errno != Errno.EAGAIN)
+            {
+                return errno == Errno.None ? Errno.ETIMEDOUT : errno;
+            }
         }
 
-        exchange.Begin(id, command, iova, count, start);
-        Publish(exchange);
+        DmaExchange exchange = Rent();
+        exchange.Begin(command, iova, count, start);
 
         // SAFETY: count bytes from start belong to the caller, which waits here.
-        Errno errno = Send(exchange, command == VfioUserCommand.DmaWrite ? new ReadOnlySpan<byte>(start, count) : default);
+        errno = Send(exchange, command == VfioUserCommand.DmaWrite ? new ReadOnlySpan<byte>(start, count) : default, transfer);
         if (errno != Errno.None)
         {
             exchange.TrySettle(errno);
@@ -216,23 +222,33 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
     }
 
     private async ValueTask<Errno> RunAsync(
-        VfioUserCommand command, ulong iova, Memory<byte> destination, ReadOnlyMemory<byte> source, CancellationToken cancellation)
+        VfioUserCommand command,
+        ulong iova,
+        Memory<byte> destination,
+        ReadOnlyMemory<byte> source,
+        DmaTransfer transfer,
+        CancellationToken cancellation)
     {
-        if (_closed || !await _available.WaitAsync(_replyTime, CancellationToken.None).ConfigureAwait(false))
+        Errno errno = await WaitWhileStoppedAsync(transfer, cancellation).ConfigureAwait(false);
+        if (errno != Errno.None)
         {
-            return _closed ? Errno.ENOTCONN : Errno.ETIMEDOUT;
+            return errno;
         }
 
-        if (!TryRent(out DmaExchange? exchange, out ushort id))
+        while (!await WaitForExchange(cancellation).ConfigureAwait(false))
         {
-            return Errno.ENOTCONN;
+            errno = cancellation.IsCancellationRequested ? Errno.ECANCELED : MayGoOut(transfer);
+            if (errno != Errno.EAGAIN)
+            {
+                return errno == Errno.None ? Errno.ETIMEDOUT : errno;
+            }
         }
 
+        DmaExchange exchange = Rent();
         try
         {
-            Task<Errno> task = exchange.BeginAsync(id, command, iova, Math.Max(destination.Length, source.Length), destination);
-            Publish(exchange);
-            Errno errno = await SendAsync(exchange, source).ConfigureAwait(false);
+            Task<Errno> task = exchange.BeginAsync(command, iova, Math.Max(destination.Length, source.Length), destination);
+            errno = await SendAsync(exchange, source, transfer, cancellation).ConfigureAwait(false);
             if (errno != Errno.None)
             {
                 exchange.TrySettle(errno);
@@ -265,33 +281,39 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         }
     }
 
-    private bool TryRent([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out DmaExchange? exchange, out ushort id)
+    private async ValueTask<bool> WaitForExchange(CancellationToken cancellation)
     {
-        lock (_table)
+        try
         {
-            if (_closed)
-            {
-                _available.Release();
-                exchange = null;
-                id = 0;
-                return false;
-            }
-
-            exchange = _free.Pop();
-            do
-            {
-                id = _nextId++;
-            }
-            while (_inFlight.ContainsKey(id));
-            return true;
+            return await _available.WaitAsync(_replyTime, cancellation).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
         }
     }
 
+    private DmaExchange Rent()
+    {
+        lock (_table)
+        {
+            return _free.Pop();
+        }
+    }
+
+    /// <summary>
+    /// Lets a reply find the exchange. With the gate held, just before the message goes out: what was not sent cannot be answered.
+    /// </summary>
     private void Publish(DmaExchange exchange)
     {
         lock (_table)
         {
-            _inFlight.Add(exchange.Id, exchange);
+            do
+            {
+                exchange.Id = _nextId++;
+            }
+            while (!_inFlight.TryAdd(exchange.Id, exchange));
+            exchange.IsPublished = true;
             if (_closed)
             {
                 exchange.TrySettle(Errno.ENOTCONN);
@@ -303,7 +325,11 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
     {
         lock (_table)
         {
-            _inFlight.Remove(exchange.Id);
+            if (exchange.IsPublished)
+            {
+                _inFlight.Remove(exchange.Id);
+            }
+
             exchange.Recycle();
             _free.Push(exchange);
         }

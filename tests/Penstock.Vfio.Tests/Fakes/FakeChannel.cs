@@ -11,7 +11,7 @@ internal sealed class FakeChannel(ulong baseIova, int length) : IDmaMessageChann
 
     public int Messages { get; private set; }
 
-    public Errno Read(ulong iova, Span<byte> destination)
+    public Errno Read(ulong iova, Span<byte> destination, DmaTransfer transfer)
     {
         Messages++;
         BeforeAnswer?.Invoke();
@@ -19,7 +19,7 @@ internal sealed class FakeChannel(ulong baseIova, int length) : IDmaMessageChann
         return Errno.None;
     }
 
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source)
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source, DmaTransfer transfer)
     {
         Messages++;
         BeforeAnswer?.Invoke();
@@ -27,15 +27,15 @@ internal sealed class FakeChannel(ulong baseIova, int length) : IDmaMessageChann
         return Errno.None;
     }
 
-    public async ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation)
+    public async ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, DmaTransfer transfer, CancellationToken cancellation)
     {
         await Task.Yield();
-        return Read(iova, destination.Span);
+        return Read(iova, destination.Span, transfer);
     }
 
-    public async ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation)
+    public async ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, DmaTransfer transfer, CancellationToken cancellation)
     {
         await Task.Yield();
-        return Write(iova, source.Span);
+        return Write(iova, source.Span, transfer);
     }
 }
