@@ -79,10 +79,18 @@ public sealed unsafe partial class SoftwareDomain
         Span<TableEntry> entries = TranslationTable.Used(chunk);
         int next = position < entries.Length && entries[position].Start == entry.Start ? position + 1 : position;
         bool fits = last < TranslationTable.NextFrom(table, index);
-        if (next != position && fits && (next == entries.Length || last < entries[next].Start))
+        bool inPlace = fits && last != ulong.MaxValue;
+        if (inPlace && next != position && (next == entries.Length || last < entries[next].Start))
         {
             // The place of a mapping that has gone, with the same address.
             TranslationTable.Set(chunk, position, entry);
+            return;
+        }
+
+        // A lone chunk is searched only as far as it was filled when it was published.
+        if (inPlace && position == entries.Length && entries.Length < TranslationTable.ChunkCapacity && TranslationTable.ChunkCount(table) != 1)
+        {
+            TranslationTable.Append(chunk, entry);
             return;
         }
 

@@ -7,9 +7,10 @@ namespace Penstock.Vfio;
 /// <summary>
 /// The memory layout of a translation table, and how it is searched. A directory holds the first addresses of chunks 1, 2, ... and
 /// pointers to all chunks; a chunk holds up to 64 sorted entries. Both are written once, before they are published; afterwards only
-/// chunk pointers change, each by one store, and the lengths of entries: a mapping goes when its length becomes 0, and may come back. Such an
-/// empty entry is still found by addresses above it, so no mapping may reach across one. Addresses are stored with the top bit inverted, so that signed vector comparison orders
-/// them as unsigned; unused places hold the greatest address, and their pointers or entries repeat the last one.
+/// chunk pointers change, each by one store, the lengths of entries, and the end of a chunk: a mapping goes when its length becomes 0, and may
+/// come back; one above all others is added behind them. An empty entry is still found by addresses above it, so no mapping may reach across
+/// one. Addresses are stored with the top bit inverted, so that signed vector comparison orders them as unsigned; unused places hold the
+/// greatest address, and their pointers repeat the last one, as do their entries when the last one holds the greatest address.
 /// </summary>
 internal static unsafe class TranslationTable
 {
@@ -116,6 +117,19 @@ internal static unsafe class TranslationTable
 
             Volatile.Write(ref place.Length, entry.Length);
         }
+    }
+
+    /// <summary>
+    /// Adds an entry above all others to a chunk that has room. Readers find it from when its address is there. The copies behind it stay as
+    /// they are, so it must not hold the greatest address.
+    /// </summary>
+    internal static void Append(byte* chunk, in TableEntry entry)
+    {
+        int count = Count(chunk);
+        Entries(chunk)[count + 1] = entry;
+        Volatile.Write(ref ((long*)chunk)[count], Key(entry.Start));
+        *(int*)(chunk + CountAt) = count + 1;
+        Live(chunk)++;
     }
 
     /// <summary>How many entries of a chunk start below an address.</summary>

@@ -11,6 +11,7 @@ internal sealed unsafe partial class VfioUserSession
     private const VfioUserDmaMapFlags AccessFlags = VfioUserDmaMapFlags.Read | VfioUserDmaMapFlags.Write;
     private const VfioUserDmaMapFlags WayFlags = VfioUserDmaMapFlags.Mmap | VfioUserDmaMapFlags.FileIo;
 
+    private readonly uint _ownUserId = CurrentProcess.UserId;
     private string? _toldTrust;
 
     private Errno DmaMap(ReadOnlySpan<byte> body)
@@ -47,7 +48,7 @@ internal sealed unsafe partial class VfioUserSession
         using OwnedDescriptor descriptor = _receiver.TakeDescriptor(0);
         MappingCache cache = _endpoint.Host.Mappings;
         var facts = FileFacts.Of(descriptor.Value);
-        MemoryUse use = MemoryTrust.Choose(facts, _peer.UserId, CurrentProcess.UserId, _options.Guard, out string why);
+        MemoryUse use = MemoryTrust.Choose(facts, _peer.UserId, _ownUserId, _options.Guard, out string why);
         if (!ReferenceEquals(why, _toldTrust))
         {
             _toldTrust = why;

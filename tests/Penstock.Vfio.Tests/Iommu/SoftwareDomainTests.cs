@@ -22,6 +22,31 @@ public sealed class SoftwareDomainTests : IDisposable
     }
 
     [Fact]
+    public void Map_ManyAscendingUpToTheGreatestAddress_TheLastByteIsWhatItsMappingSays()
+    {
+        const ulong Last = ulong.MaxValue - 0xfff;
+        for (ulong i = 200; i > 1; i--)
+        {
+            _domain.Map(Last - (i * 0x1000), 0x1000, DmaAccess.ReadWrite, _memory, 0);
+            Assert.Equal(Errno.None, _domain.Read(Last - (i * 0x1000) + 0xfff, new byte[1]));
+            Assert.Equal(Errno.EFAULT, _domain.Read(ulong.MaxValue, new byte[1]));
+        }
+
+        for (int round = 0; round < 3; round++)
+        {
+            _domain.Map(Last, 0x1000, DmaAccess.ReadWrite, _memory, 0);
+            Assert.Equal(Errno.None, _domain.Read(ulong.MaxValue, new byte[1]));
+            _domain.Unmap(new IovaRange(Last, ulong.MaxValue));
+            Assert.Equal(Errno.EFAULT, _domain.Read(ulong.MaxValue, new byte[1]));
+            _domain.Map(Last - 0x1000, 0x1000, DmaAccess.ReadWrite, _memory, 0);
+            Assert.Equal(Errno.EFAULT, _domain.Read(ulong.MaxValue, new byte[1]));
+            Assert.Equal(Errno.None, _domain.Read(Last - 1, new byte[1]));
+            _domain.Unmap(new IovaRange(Last - 0x1000, Last - 1));
+            Assert.Equal(Errno.EFAULT, _domain.Read(Last - 1, new byte[1]));
+        }
+    }
+
+    [Fact]
     public void Read_AcrossMappings_IsOneCopy()
     {
         _domain.Map(0x1000, 0x1000, DmaAccess.Read, _memory, 0x5000);
