@@ -50,6 +50,7 @@ public partial class VfioPciCoreDevice
         }, loading: () =>
         {
             function.Reset(PciResetKind.Bus);
+            _port.Dma.CancelTransfers();
             SetIntx(false);
         });
         return new VfioMigration(Name, new Moved(this, function, state), _log);

@@ -150,6 +150,22 @@ public sealed class MigrationFaultTests
     }
 
     [Fact]
+    public async Task Load_WorkOfBeforeWaits_IsNotDoneAfterwards()
+    {
+        using var source = new MigrationRig();
+        byte[] stream = MigrateTests.Save(source);
+        using var rig = new MigrationRig();
+        using MigrationDataFile to = rig.File.SetMigrationState(MigrationState.Resuming)!;
+        ValueTask<Errno> waits = rig.Counter.Port.Dma.WriteAsync(0x4000, (byte[])[1, 2, 3]);
+        Assert.False(waits.IsCompleted);
+        Assert.Equal(Errno.None, to.Write(stream, out _));
+        Assert.Equal(Errno.None, Move(rig, MigrationState.Running, out _));
+        Assert.Equal(Errno.ECANCELED, await waits.AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(0, rig.Guest[0x4000]);
+        AssertRuns(rig);
+    }
+
+    [Fact]
     public void Save_FirstPageChangesAllTheTime_OthersStillGo()
     {
         using var rig = new MigrationRig();
