@@ -114,7 +114,7 @@ internal static partial class CoverageReport
             }
         }
 
-        page.Append(CultureInfo.InvariantCulture, $"\n## Excused\n\nRows without a test, {Excused.Count} of the core's {Complete.Sum(a => a.Rows)}:\n\n| Row | Reason |\n| --- | --- |\n");
+        page.Append(CultureInfo.InvariantCulture, $"\n## Excused\n\nRows without a test, {Excused.Count} of the {Complete.Sum(a => a.Rows)} of the areas {string.Join(", ", Complete.Select(a => a.Letter))}. The other areas are not complete, and do not claim to be:\n\n| Row | Reason |\n| --- | --- |\n");
         foreach ((string row, string reason) in Excused)
         {
             page.Append(CultureInfo.InvariantCulture, $"| {row} | {reason} |\n");

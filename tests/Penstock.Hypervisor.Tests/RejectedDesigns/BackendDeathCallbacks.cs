@@ -4,7 +4,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor.Tests.RejectedDesigns;
 
 /// <summary>
-/// A backend that tells external users when it dies, as seed 004 considered: each registers a callback with a cookie at the container,
+/// A backend that tells external users when it dies, as was once proposed for POWER: each registers a callback with a cookie at the container,
 /// and must unregister exactly that pair.
 /// </summary>
 internal sealed class BackendDeathCallbacks : IommuBackendDriver

@@ -3,7 +3,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor.Tests.RejectedDesigns;
 
 /// <summary>
-/// Links of a hypervisor to containers without a way to end one, as seed 004 considered: each time a link is made, those whose containers
+/// Links of a hypervisor to containers without a way to end one, as was once proposed for POWER: each time a link is made, those whose containers
 /// have lost their backend are dropped. A link holds guest memory, as one to a TCE table does.
 /// </summary>
 internal sealed class LazySweep

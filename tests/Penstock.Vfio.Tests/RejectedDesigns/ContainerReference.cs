@@ -1,7 +1,7 @@
 namespace Penstock.Vfio.Tests.RejectedDesigns;
 
 /// <summary>
-/// The external reference to a container that seed 004 argued for: a hypervisor keeps the container's file open and reaches for the
+/// The external reference to a container that was once argued for: a hypervisor keeps the container's file open and reaches for the
 /// backend's data through it whenever it needs them.
 /// </summary>
 internal sealed class ContainerReference(VfioContainer container) : IDisposable

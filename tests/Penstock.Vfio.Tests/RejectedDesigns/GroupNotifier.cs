@@ -1,7 +1,7 @@
 namespace Penstock.Vfio.Tests.RejectedDesigns;
 
 /// <summary>
-/// The group notifier of seed 000: callbacks that are called with the machine when it is set on a group, replayed at registration, and with
+/// The group notifier (VFIO_GROUP_NOTIFY_SET_KVM): callbacks that are called with the machine when it is set on a group, replayed at registration, and with
 /// null when it goes. Each driver keeps what it was told and must register and unregister by itself; nobody holds a reference.
 /// </summary>
 internal sealed class GroupNotifier

@@ -1,6 +1,6 @@
 namespace Penstock.Vfio.Tests.RejectedDesigns;
 
-/// <summary>A driver as they were with the notifier of seed 000: it keeps the machine that it was told of last.</summary>
+/// <summary>A driver as they were with the notifier VFIO_GROUP_NOTIFY_SET_KVM: it keeps the machine that it was told of last.</summary>
 internal sealed class NotifiedDriver
 {
     private readonly GroupNotifier _notifier;

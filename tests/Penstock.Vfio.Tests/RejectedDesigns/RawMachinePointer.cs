@@ -1,7 +1,7 @@
 namespace Penstock.Vfio.Tests.RejectedDesigns;
 
 /// <summary>
-/// What came right after the notifier of seed 000: the core copies the machine from the group to the device at its first open, as it
+/// What came right after the group notifier: the core copies the machine from the group to the device at its first open, as it
 /// is, without a reference.
 /// </summary>
 internal sealed class RawMachinePointer
