@@ -92,7 +92,8 @@ public sealed partial class DmaPort
 
     /// <summary>Enters a scope in which memory can be borrowed. While DMA is blocked nothing can.</summary>
     /// <returns>The scope; dispose it soon.</returns>
-    public DmaScope Enter() => Find(out SoftwareDomain? domain) == Errno.None ? new DmaScope(domain!, this) : default;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public DmaScope Enter() => Domain is SoftwareDomain domain ? new DmaScope(domain, this) : default;
 
     /// <summary>Runs work on the strand, after the reply of the register call in progress has gone out.</summary>
     /// <param name="work">The work.</param>
@@ -114,6 +115,16 @@ public sealed partial class DmaPort
     /// <summary>As for a domain; asked with the gate of the access's context held.</summary>
     internal bool LeadsTo(IommufdAccess access) => Blocked == Errno.None && ReferenceEquals(Access, access);
 
+    private IommuDomain? Domain
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get
+        {
+            IommuGroup? group = _group ?? _device!.Group;
+            return _function is null ? group?.Domain : group?.GetDomain(_pasid);
+        }
+    }
+
     private Errno Blocked
     {
         get
@@ -125,8 +136,7 @@ public sealed partial class DmaPort
 
     private Errno Find(out SoftwareDomain? domain)
     {
-        IommuGroup? group = _group ?? _device!.Group;
-        domain = (_function is null ? group?.Domain : group?.GetDomain(_pasid)) as SoftwareDomain;
+        domain = Domain as SoftwareDomain;
         Errno blocked = Blocked;
         return blocked != Errno.None ? blocked : domain is null ? Errno.EFAULT : Errno.None;
     }

@@ -17,13 +17,22 @@ public readonly ref struct DmaScope
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal DmaScope(SoftwareDomain domain, DmaPort? port = null)
     {
+        ref long slot = ref domain.Slots.Enter();
+
+        // Looked at inside: whoever starts logging, blocks the port or moves its group waits for scopes from before.
+        if (port is not null && !port.LeadsTo(domain))
+        {
+            // There is nothing to be had here, and nothing to leave.
+            ScopeSlots.Leave(ref slot);
+            return;
+        }
+
+        _slot = ref slot;
         _domain = domain;
         _port = port;
-        _slot = ref domain.Slots.Enter();
 
-        // Looked at inside: whoever starts logging, blocks the port or moves its group waits for scopes from before. Without a table
-        // nothing is lent.
-        _table = port is not null && (port.IsLogging || !port.LeadsTo(domain)) ? 0 : domain.Table;
+        // Without a table nothing is lent, only held.
+        _table = port is { IsLogging: true } ? 0 : domain.Table;
     }
 
     /// <summary>Finds memory that may be touched directly. Thread rule: only on the thread that entered.</summary>
