@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
+using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 using static Penstock.VfioUser.Tests.DmaWire;
 
@@ -116,11 +117,10 @@ public sealed partial class HostileClientTests
     {
         using EventDescriptor trap = EventDescriptor.Create();
         using var watch = new SignalWatch();
-        watch.Remember(Msix, 0, trap);
+        watch.Remember(Msix, VfioIrqSetFlags.ActionTrigger, 0, trap);
         Assert.Equal(0, fcntl(trap.Number(), SetFlags, fcntl(trap.Number(), GetFlags, 0) & ~NonBlocking));
         ulong full = ulong.MaxValue - 1;
         Assert.Equal(8, write(trap.Number(), ref full, 8));
-        watch.Enter();
         Task<nint> stuck = Task.Factory.StartNew(
             () =>
             {

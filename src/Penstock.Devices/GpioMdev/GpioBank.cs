@@ -57,13 +57,20 @@ public sealed class GpioBank
     {
         ArgumentOutOfRangeException.ThrowIfNegative(line);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(line, Idio16Function.InputCount);
-        lock (_gate)
+        Slice changed = _slices[slice];
+
+        // Bank and card must not disagree about which of two changes was the last. The lock is the slice's own, as its card may have to wait.
+        lock (changed.Order)
         {
-            // With the gate held, so that bank and card never disagree about which of two changes was the last.
-            Slice changed = _slices[slice];
-            int bit = 1 << line;
-            changed.Inputs = (ushort)(value ? changed.Inputs | bit : changed.Inputs & ~bit);
-            changed.Card?.SetInput(line, value);
+            Idio16Function? card;
+            lock (_gate)
+            {
+                int bit = 1 << line;
+                changed.Inputs = (ushort)(value ? changed.Inputs | bit : changed.Inputs & ~bit);
+                card = changed.Card;
+            }
+
+            card?.SetInput(line, value);
         }
     }
 
@@ -106,6 +113,9 @@ public sealed class GpioBank
 
     private sealed class Slice
     {
+        /// <summary>Taken before the bank's gate.</summary>
+        public Lock Order { get; } = new();
+
         public MdevDevice? Owner { get; set; }
 
         public Idio16Function? Card { get; set; }

@@ -164,8 +164,11 @@ public sealed class InterruptController : IInterruptSink
     {
         lock (_gate)
         {
-            route.Delivered = LineOf(gsi).Delivered;
-            route.Sources = LineOf(gsi).Sources;
+            Line before = LineOf(gsi);
+            route.Delivered = before.Delivered;
+            route.Sources = before.Sources;
+            route.InService = before.InService;
+            route.IsPending = before.IsPending;
             _lines[gsi] = route;
         }
     }

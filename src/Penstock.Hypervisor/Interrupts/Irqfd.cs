@@ -11,7 +11,7 @@ internal sealed class Irqfd(IrqfdTable table, ulong key, uint gsi, Resampler? re
     public Resampler? Resampler { get; } = resampler;
 
     /// <summary>Signalled at the guest's end of interrupt; owned by the irqfd.</summary>
-    public EventDescriptor? Resample { get; init; }
+    public CountedEvent? Resample { get; init; }
 
     public EventWatch? Watch { get; set; }
 

@@ -38,7 +38,7 @@ public sealed class IrqfdTable
         }
     }
 
-    /// <summary>How many signals of eventfds became interrupts; several at once become one.</summary>
+    /// <summary>How often eventfds were signalled that are interrupts. Signals that come while one is handled become one interrupt, and count each.</summary>
     public long DeliveredByEventfd => Interlocked.Read(ref _byEvent);
 
     /// <summary>How many interrupts came straight from their source.</summary>
@@ -123,7 +123,7 @@ public sealed class IrqfdTable
                     throw new VfioException(Errno.EBADF, what, "the machine is closed");
                 }
 
-                if (!_kvm.TryClaim(key))
+                if (!_kvm.Host.IrqBypass.TryClaim(key))
                 {
                     throw new VfioException(Errno.EBUSY, what, "the eventfd is an interrupt of a machine already; deassign it first");
                 }
@@ -189,18 +189,19 @@ public sealed class IrqfdTable
 
     private void Add(ulong key, uint gsi, EventDescriptor events, EventDescriptor? resample)
     {
+        CountedEvent? counted = resample is null ? null : new CountedEvent(resample);
         Resampler? resampler = null;
-        if (resample is not null)
+        if (counted is not null)
         {
             if (!_resamplers.TryGetValue(gsi, out resampler))
             {
                 _resamplers.Add(gsi, resampler = new Resampler(Interrupts, gsi));
             }
 
-            resampler.Add(resample);
+            resampler.Add(counted);
         }
 
-        var irqfd = new Irqfd(this, key, gsi, resampler) { Resample = resample };
+        var irqfd = new Irqfd(this, key, gsi, resampler) { Resample = counted };
         try
         {
             irqfd.Watch = _kvm.Host.Events.Watch(events, irqfd.Signalled);
@@ -216,8 +217,9 @@ public sealed class IrqfdTable
         {
             _kvm.Host.IrqBypass.Register(irqfd);
         }
-        catch (VfioException e)
+        catch (Exception e)
         {
+            // Whatever somebody else's producer throws, the eventfd works.
             _kvm.Host.Options.Log?.Invoke($"interrupts of gsi {gsi} arrive by their eventfd only: {e.Message}");
         }
 
@@ -241,14 +243,22 @@ public sealed class IrqfdTable
         _irqfds.Remove(irqfd);
         irqfd.Closing?.Dispose();
         irqfd.Watch!.Dispose();
-        _kvm.Host.IrqBypass.Unregister(irqfd);
+        try
+        {
+            _kvm.Host.IrqBypass.Unregister(irqfd);
+        }
+        catch (Exception e)
+        {
+            _kvm.Host.Options.Log?.Invoke($"interrupts of gsi {irqfd.Gsi} were not taken leave of: {e.Message}");
+        }
+
         Leave(irqfd);
-        irqfd.Resample?.Dispose();
+        irqfd.Resample?.Retire();
     }
 
     private void Leave(Irqfd irqfd)
     {
-        _kvm.Unclaim(irqfd.Key);
+        _kvm.Host.IrqBypass.Unclaim(irqfd.Key);
         if (irqfd.Resampler is { } resampler)
         {
             resampler.Remove(irqfd.Resample!);

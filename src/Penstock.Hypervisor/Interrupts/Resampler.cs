@@ -11,7 +11,7 @@ internal sealed class Resampler
     private readonly InterruptController _interrupts;
     private readonly uint _gsi;
     private readonly IDisposable _eoi;
-    private volatile EventDescriptor[] _events = [];
+    private volatile CountedEvent[] _events = [];
 
     public Resampler(InterruptController interrupts, uint gsi)
     {
@@ -24,9 +24,9 @@ internal sealed class Resampler
 
     public void Raise() => _interrupts.SetLevel(_gsi, LineSource.Resample, true);
 
-    public void Add(EventDescriptor resample) => _events = [.. _events, resample];
+    public void Add(CountedEvent resample) => _events = [.. _events, resample];
 
-    public void Remove(EventDescriptor resample)
+    public void Remove(CountedEvent resample)
     {
         _events = [.. _events.Where(e => e != resample)];
         if (IsEmpty)
@@ -39,16 +39,10 @@ internal sealed class Resampler
     private void Acknowledge()
     {
         _interrupts.SetLevel(_gsi, LineSource.Resample, false);
-        foreach (EventDescriptor events in _events)
+        foreach (CountedEvent events in _events)
         {
-            try
-            {
-                _ = events.Signal();
-            }
-            catch (ObjectDisposedException)
-            {
-                // Taken away at this moment; nobody waits for it.
-            }
+            // Nobody waits for one that is taken away at this moment.
+            events.TrySignal();
         }
     }
 }

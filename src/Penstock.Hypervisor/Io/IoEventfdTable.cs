@@ -16,7 +16,8 @@ public sealed class IoEventfdTable
     private readonly Lock _gate = new();
     private readonly ResourceLedger _ledger;
     private readonly List<(IoSpace Space, Func<ulong, uint, ulong, bool> Write)> _devices = [];
-    private volatile (IoMatch Match, EventDescriptor Events, ulong Key)[] _entries = [];
+    private volatile (IoMatch Match, CountedEvent Events, ulong Key)[] _entries = [];
+    private bool _closed;
 
     internal IoEventfdTable(ResourceLedger ledger) => _ledger = ledger;
 
@@ -26,11 +27,13 @@ public sealed class IoEventfdTable
     /// <summary>Adds a device, which is asked after the eventfds and after devices that were added before.</summary>
     /// <param name="space">Its space.</param>
     /// <param name="write">Receives address, width and value; answers whether the write was meant for it.</param>
+    /// <exception cref="VfioException">EBADF: the machine is destroyed.</exception>
     public void AddDevice(IoSpace space, Func<ulong, uint, ulong, bool> write)
     {
         ArgumentNullException.ThrowIfNull(write);
         lock (_gate)
         {
+            CheckOpen($"adding a device of {space}");
             _devices.Add((space, write));
         }
     }
@@ -39,7 +42,7 @@ public sealed class IoEventfdTable
     /// <param name="events">The eventfd; stays the caller's.</param>
     /// <param name="match">Which writes.</param>
     /// <exception cref="VfioException">
-    /// EINVAL: no such width, the end wraps, or a value without width; EBADF: the eventfd is closed; EEXIST: another eventfd is told of some of
+    /// EINVAL: no such width, the end wraps, or a value without width; EBADF: the eventfd is closed, or the machine destroyed; EEXIST: another eventfd is told of some of
     /// them; ENOSPC: the space has too many devices.
     /// </exception>
     public void Assign(EventDescriptor events, IoMatch match)
@@ -71,6 +74,7 @@ public sealed class IoEventfdTable
     {
         ArgumentNullException.ThrowIfNull(events);
         ulong key = KeyOf(match, events);
+        CountedEvent gone;
         lock (_gate)
         {
             int at = Array.FindIndex(_entries, e => e.Key == key && e.Match == match);
@@ -79,10 +83,11 @@ public sealed class IoEventfdTable
                 throw new VfioException(Errno.ENOENT, What(match), "no eventfd was assigned with exactly these");
             }
 
-            EventDescriptor gone = _entries[at].Events;
+            gone = _entries[at].Events;
             _entries = [.. _entries[..at], .. _entries[(at + 1)..]];
-            gone.Dispose();
         }
+
+        gone.Retire();
     }
 
     /// <summary>The guest writes. May be called from any thread, takes no lock before a device is asked.</summary>
@@ -93,19 +98,12 @@ public sealed class IoEventfdTable
     /// <returns>Whether an eventfd or a device took it; else it is the VMM's.</returns>
     public bool GuestWrites(IoSpace space, ulong address, uint width, ulong value)
     {
-        foreach ((IoMatch match, EventDescriptor events, _) in _entries)
+        foreach ((IoMatch match, CountedEvent events, _) in _entries)
         {
             if (match.Hits(space, address, width, value))
             {
-                try
-                {
-                    _ = events.Signal();
-                }
-                catch (ObjectDisposedException)
-                {
-                    // Taken away at this moment: the write may as well have come before.
-                }
-
+                // One that is taken away at this moment takes the write without a signal.
+                events.TrySignal();
                 return true;
             }
         }
@@ -138,6 +136,7 @@ public sealed class IoEventfdTable
             ulong key = KeyOf(match, events);
             lock (_gate)
             {
+                CheckOpen(What(match));
                 if (Array.Exists(_entries, e => e.Match.CollidesWith(match)))
                 {
                     throw new VfioException(Errno.EEXIST, What(match), "an eventfd is told of some of these writes already");
@@ -148,7 +147,7 @@ public sealed class IoEventfdTable
                     throw new VfioException(Errno.ENOSPC, What(match), $"the space has {MostDevices} devices");
                 }
 
-                _entries = [.. _entries, (match, events, key)];
+                _entries = [.. _entries, (match, new CountedEvent(events), key)];
             }
         }
         catch
@@ -160,15 +159,16 @@ public sealed class IoEventfdTable
 
     internal void Clear()
     {
-        (IoMatch Match, EventDescriptor Events, ulong Key)[] gone;
+        (IoMatch Match, CountedEvent Events, ulong Key)[] gone;
         lock (_gate)
         {
+            _closed = true;
             gone = _entries;
             _entries = [];
             _devices.Clear();
         }
 
-        Array.ForEach(gone, static e => e.Events.Dispose());
+        Array.ForEach(gone, static e => e.Events.Retire());
     }
 
     private static void Check(ulong address, uint width, bool hasValue)
@@ -190,6 +190,14 @@ public sealed class IoEventfdTable
         if (address + width < address)
         {
             throw new VfioException(Errno.EINVAL, "KVM_IOEVENTFD", $"{width} bytes at 0x{address:x} wrap");
+        }
+    }
+
+    private void CheckOpen(string what)
+    {
+        if (_closed)
+        {
+            throw new VfioException(Errno.EBADF, what, "the machine is destroyed");
         }
     }
 

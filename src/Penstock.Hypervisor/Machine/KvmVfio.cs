@@ -9,6 +9,10 @@ namespace Penstock.Hypervisor;
 /// The device by which a machine's user says which VFIO files the machine has. A file that is added gets the machine as its hypervisor, so
 /// that devices that are opened through it afterwards hold the machine; files without coherent DMA make the machine allow for that. All
 /// members may be called from any thread.
+/// <para>
+/// It holds its files until they are removed or it is disposed, and nothing else does that while the machine lives: left alone with the file of a
+/// bound device it keeps the file open, the file keeps the device open, and the device keeps the machine.
+/// </para>
 /// </summary>
 public sealed class KvmVfio : IDisposable
 {

@@ -8,9 +8,6 @@ namespace Penstock.Hypervisor;
 /// </summary>
 public sealed class SimulatedKvm
 {
-    private readonly Lock _gate = new();
-    private readonly HashSet<ulong> _claimed = [];
-
     /// <summary>Creates a hypervisor without machines.</summary>
     /// <param name="host">The host whose devices its machines get.</param>
     public SimulatedKvm(VfioHost host)
@@ -29,21 +26,4 @@ public sealed class SimulatedKvm
     /// <returns>The machine's handle.</returns>
     public SimulatedVm CreateVm(SimulatedVmOptions? options = null, IUserAddressSpace? memory = null, IUserFiles? files = null) =>
         new(this, options ?? new SimulatedVmOptions(), memory ?? new ProcessAddressSpace(), files ?? new UserFiles());
-
-    /// <summary>An eventfd becomes an interrupt, of one machine only.</summary>
-    internal bool TryClaim(ulong eventfd)
-    {
-        lock (_gate)
-        {
-            return _claimed.Add(eventfd);
-        }
-    }
-
-    internal void Unclaim(ulong eventfd)
-    {
-        lock (_gate)
-        {
-            _claimed.Remove(eventfd);
-        }
-    }
 }

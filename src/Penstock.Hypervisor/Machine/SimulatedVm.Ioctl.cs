@@ -14,11 +14,16 @@ public sealed partial class SimulatedVm
     /// <param name="argument">The structure.</param>
     /// <returns>What ioctl(2) returns.</returns>
     /// <exception cref="VfioException">
-    /// ENOTTY: unknown number; EFAULT: no structure; EBADF, EINVAL: a descriptor that is not open, or no eventfd; ENODEV: no such type of
+    /// ENOTTY: unknown number; EFAULT: no structure; EBADF: the machine is closed; EBADF, EINVAL: a descriptor that is not open, or no eventfd; ENODEV: no such type of
     /// device; the errors of the typed call.
     /// </exception>
     public int Ioctl(uint request, Span<byte> argument)
     {
+        if (Volatile.Read(ref _closed) != 0)
+        {
+            throw new VfioException(Errno.EBADF, $"request 0x{request:x}", "the machine is closed");
+        }
+
         switch ((KvmRequest)request)
         {
             case KvmRequest.CreateDevice:
@@ -59,7 +64,7 @@ public sealed partial class SimulatedVm
 
         if ((call.Flags & KvmCreateDeviceFlags.Test) == 0)
         {
-            call.Descriptor = _files.Install(CreateVfioDevice());
+            call.Descriptor = _files.InstallOrClose(CreateVfioDevice());
         }
     }
 

@@ -113,13 +113,22 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
         }
     }
 
-    /// <summary>Closes the handle: irqfds go at once, the machine when nobody holds it any more.</summary>
+    /// <summary>
+    /// Closes the handle: irqfds go at once, the machine when nobody holds it any more. Its <see cref="KvmVfio"/> is a file of its own, which
+    /// its user closes: one that is left with a bound device's file keeps that file open, with it the device, and with that the machine.
+    /// </summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _closed, 1) == 0)
         {
-            Irqfds.Close();
-            Release();
+            try
+            {
+                Irqfds.Close();
+            }
+            finally
+            {
+                Release();
+            }
         }
     }
 
@@ -140,16 +149,22 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
 
     private void Destroy()
     {
-        Destroying?.Invoke();
-        KvmVfio? vfio;
-        lock (_gate)
+        try
         {
-            vfio = _vfio;
+            Destroying?.Invoke();
         }
+        finally
+        {
+            KvmVfio? vfio;
+            lock (_gate)
+            {
+                vfio = _vfio;
+            }
 
-        vfio?.Dispose();
-        IoEventfds.Clear();
-        Memory.Clear();
-        _destroyed = true;
+            vfio?.Dispose();
+            IoEventfds.Clear();
+            Memory.Clear();
+            _destroyed = true;
+        }
     }
 }

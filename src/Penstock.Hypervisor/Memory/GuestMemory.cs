@@ -10,6 +10,7 @@ public sealed class GuestMemory
 
     private readonly Lock _gate = new();
     private volatile GuestMemorySlot[] _slots = [];
+    private bool _closed;
 
     internal GuestMemory()
     {
@@ -24,7 +25,8 @@ public sealed class GuestMemory
     /// <summary>Adds a slot, which holds a reference to its memory.</summary>
     /// <param name="slot">The slot.</param>
     /// <exception cref="VfioException">
-    /// EINVAL: not whole pages, empty, past the memory's end, or past 2^64; EEXIST: its number or some of its addresses are in use.
+    /// EINVAL: not whole pages, empty, past the memory's end, or past 2^64; EEXIST: its number or some of its addresses are in use;
+    /// EBADF: the machine is destroyed.
     /// </exception>
     public void Add(GuestMemorySlot slot)
     {
@@ -42,6 +44,11 @@ public sealed class GuestMemory
 
         lock (_gate)
         {
+            if (_closed)
+            {
+                throw new VfioException(Errno.EBADF, what, "the machine is destroyed");
+            }
+
             if (Array.Exists(_slots, s => s.Number == slot.Number || (s.Address <= slot.Last && slot.Address <= s.Last)))
             {
                 throw new VfioException(Errno.EEXIST, what, "its number or some of its addresses are in use");
@@ -88,6 +95,10 @@ public sealed class GuestMemory
 
             destination = destination[(int)part!.Length..];
             address += part.Length;
+            if (address == 0 && destination.Length != 0)
+            {
+                return Errno.EFAULT;
+            }
         }
 
         return Errno.None;
@@ -110,6 +121,10 @@ public sealed class GuestMemory
 
             source = source[(int)part!.Length..];
             address += part.Length;
+            if (address == 0 && source.Length != 0)
+            {
+                return Errno.EFAULT;
+            }
         }
 
         return Errno.None;
@@ -142,6 +157,7 @@ public sealed class GuestMemory
         GuestMemorySlot[] gone;
         lock (_gate)
         {
+            _closed = true;
             gone = _slots;
             _slots = [];
         }

@@ -11,11 +11,12 @@ namespace Penstock.Hypervisor;
 public sealed class ZpciAssociation : IZpciVmHook
 {
     private readonly Lock _gate = new();
-    private readonly Dictionary<ZpciVfioPciDevice, KvmZdev> _ties = [];
+    private readonly Dictionary<ZpciFunction, KvmZdev> _ties = [];
 
     /// <inheritdoc/>
     /// <exception cref="VfioException">
-    /// EINVAL: it is tied already, also by another hypervisor, has no zPCI side, or the machine is of another kind or dying.
+    /// EINVAL: its function is tied already, be it behind another device or interpreted for another hypervisor's machine; it has no zPCI side;
+    /// the machine is of another kind or dying.
     /// </exception>
     public void Register(ZpciVfioPciDevice device, IHypervisor machine)
     {
@@ -28,7 +29,7 @@ public sealed class ZpciAssociation : IZpciVmHook
 
         lock (_gate)
         {
-            if (device.Zpci is not { } function || _ties.ContainsKey(device) || function.Designation != 0)
+            if (device.Zpci is not { } function || _ties.ContainsKey(function) || function.Designation != 0)
             {
                 throw new VfioException(Errno.EINVAL, what, "it has no zPCI side, or is tied to a machine already");
             }
@@ -47,7 +48,7 @@ public sealed class ZpciAssociation : IZpciVmHook
             }
 
             var tie = new KvmZdev(device, function, vm, interpreted);
-            _ties.Add(device, tie);
+            _ties.Add(function, tie);
             vm.Zpci.Add(tie);
         }
     }
@@ -59,10 +60,12 @@ public sealed class ZpciAssociation : IZpciVmHook
         KvmZdev? tie;
         lock (_gate)
         {
-            if (!_ties.Remove(device, out tie))
+            if (device.Zpci is not { } function || !_ties.TryGetValue(function, out tie) || tie.Device != device)
             {
                 return;
             }
+
+            _ties.Remove(function);
 
             tie.Machine.Zpci.Remove(tie);
             tie.End();

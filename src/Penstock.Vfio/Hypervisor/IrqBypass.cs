@@ -12,6 +12,7 @@ public sealed class IrqBypass
     private readonly Lock _gate = new();
     private readonly Dictionary<ulong, IrqBypassProducer> _producers = [];
     private readonly Dictionary<ulong, IrqBypassConsumer> _consumers = [];
+    private readonly HashSet<ulong> _claimed = [];
 
     /// <summary>How many producers are registered.</summary>
     public int Producers
@@ -111,13 +112,13 @@ public sealed class IrqBypass
                 return;
             }
 
+            // Before what may throw in a method of either side.
+            _producers.Remove(producer.Key);
+            producer.IsRegistered = false;
             if (producer.Consumer is { } consumer)
             {
                 Disconnect(producer, consumer);
             }
-
-            _producers.Remove(producer.Key);
-            producer.IsRegistered = false;
         }
     }
 
@@ -133,13 +134,33 @@ public sealed class IrqBypass
                 return;
             }
 
+            _consumers.Remove(consumer.Key);
+            consumer.IsRegistered = false;
             if (consumer.Producer is { } producer)
             {
                 Disconnect(producer, consumer);
             }
+        }
+    }
 
-            _consumers.Remove(consumer.Key);
-            consumer.IsRegistered = false;
+    /// <summary>Makes an eventfd the interrupt of one machine, of all machines and hypervisors that the host's devices have.</summary>
+    /// <param name="key">The eventfd's identity; whoever claims it keeps it open.</param>
+    /// <returns>False when it is one already.</returns>
+    public bool TryClaim(ulong key)
+    {
+        lock (_gate)
+        {
+            return _claimed.Add(key);
+        }
+    }
+
+    /// <summary>Ends a claim.</summary>
+    /// <param name="key">The eventfd's identity.</param>
+    public void Unclaim(ulong key)
+    {
+        lock (_gate)
+        {
+            _claimed.Remove(key);
         }
     }
 
@@ -173,12 +194,24 @@ public sealed class IrqBypass
     private static void Disconnect(IrqBypassProducer producer, IrqBypassConsumer consumer)
     {
         producer.TakeBack();
+        consumer.Producer = null;
         producer.Stop();
         consumer.Stop();
-        consumer.RemoveProducer(producer);
-        producer.RemoveConsumer(consumer);
-        consumer.Start();
-        producer.Start();
-        consumer.Producer = null;
+        try
+        {
+            consumer.RemoveProducer(producer);
+        }
+        finally
+        {
+            try
+            {
+                producer.RemoveConsumer(consumer);
+            }
+            finally
+            {
+                consumer.Start();
+                producer.Start();
+            }
+        }
     }
 }

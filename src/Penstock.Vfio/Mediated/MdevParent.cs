@@ -15,6 +15,7 @@ public sealed class MdevParent
     private int _busy;
     private bool _leaving;
     private volatile int _available;
+    private volatile bool _registered;
 
     internal MdevParent(VfioHost host, string name, VfioDevice? device, MdevDriver driver, IReadOnlyList<MdevType> types)
     {
@@ -45,6 +46,13 @@ public sealed class MdevParent
 
     /// <summary>The devices made of it as of now, those included that are being created or removed.</summary>
     public IReadOnlyList<MdevDevice> Devices => _registry.DevicesOf(this);
+
+    /// <summary>Whether its types are its own. Changed by the registry.</summary>
+    internal bool IsRegistered
+    {
+        get => _registered;
+        set => _registered = value;
+    }
 
     /// <summary>Whether instances are counted here and not by the driver.</summary>
     internal bool CountsInstances { get; }

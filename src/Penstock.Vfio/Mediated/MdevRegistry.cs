@@ -40,16 +40,7 @@ internal sealed class MdevRegistry
                 throw new VfioException(Errno.EEXIST, what, "a parent of this name is registered");
             }
 
-            if (parent.Types.FirstOrDefault(t => t.Owner is { } owner && _parents.Contains(owner)) is { } taken)
-            {
-                throw new VfioException(Errno.EINVAL, what, $"type {taken.ShortName} belongs to {taken.Owner} already");
-            }
-
-            foreach (MdevType type in parent.Types)
-            {
-                type.Owner = parent;
-            }
-
+            Claim(what, parent);
             _parents.Add(parent);
         }
     }
@@ -59,6 +50,7 @@ internal sealed class MdevRegistry
         lock (_gate)
         {
             _parents.Remove(parent);
+            parent.IsRegistered = false;
         }
     }
 
@@ -131,6 +123,26 @@ internal sealed class MdevRegistry
             if (parent.CountsInstances)
             {
                 parent.AvailableInstances++;
+            }
+        }
+    }
+
+    /// <summary>Makes the types the parent's, all or none. Parents of other hosts may want them at the same time.</summary>
+    private static void Claim(string what, MdevParent parent)
+    {
+        parent.IsRegistered = true;
+        var before = new MdevParent?[parent.Types.Count];
+        for (int i = 0; i < before.Length; i++)
+        {
+            if (parent.Types[i].TryClaim(parent, out before[i]) is { } owner)
+            {
+                parent.IsRegistered = false;
+                for (int undo = i - 1; undo >= 0; undo--)
+                {
+                    parent.Types[undo].Unclaim(parent, before[undo]);
+                }
+
+                throw new VfioException(Errno.EINVAL, what, $"type {parent.Types[i].ShortName} belongs to {owner} already");
             }
         }
     }

@@ -70,11 +70,29 @@ public class MdevType
     /// <inheritdoc/>
     public override string ToString() => ShortName;
 
-    internal MdevParent? Owner
+    internal MdevParent? Owner => Volatile.Read(ref _parent);
+
+    /// <summary>Becomes a parent's unless a registered one has it.</summary>
+    /// <returns>Who has it; null when it is the parent's now.</returns>
+    internal MdevParent? TryClaim(MdevParent parent, out MdevParent? before)
     {
-        get => Volatile.Read(ref _parent);
-        set => Volatile.Write(ref _parent, value);
+        while (true)
+        {
+            MdevParent? owner = before = Owner;
+            if (owner is { IsRegistered: true } && owner != parent)
+            {
+                return owner;
+            }
+
+            if (Interlocked.CompareExchange(ref _parent, parent, owner) == owner)
+            {
+                return null;
+            }
+        }
     }
+
+    /// <summary>Takes a claim back, unless somebody has claimed it since.</summary>
+    internal void Unclaim(MdevParent parent, MdevParent? before) => Interlocked.CompareExchange(ref _parent, before, parent);
 
     private static bool TryParse(string text, out Guid uuid)
     {

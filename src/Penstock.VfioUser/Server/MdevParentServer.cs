@@ -11,6 +11,7 @@ namespace Penstock.VfioUser;
 public sealed class MdevParentServer : IDisposable
 {
     private readonly List<VfioUserServer> _servers = [];
+    private int _disposed;
 
     private MdevParentServer(VfioHost host, MdevParent parent)
     {
@@ -83,9 +84,14 @@ public sealed class MdevParentServer : IDisposable
             time == Timeout.InfiniteTimeSpan ? time : TimeSpan.FromTicks(Math.Max(0, (time - Stopwatch.GetElapsedTime(begun)).Ticks))));
     }
 
-    /// <summary>Ends the sessions, removes the sockets, the devices and the parent.</summary>
+    /// <summary>Ends the sessions, removes the sockets, the devices and the parent. A second time does nothing.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
         _servers.ForEach(static s => s.Stop());
         _servers.ForEach(static s => s.Dispose());
         Parent.Unregister();

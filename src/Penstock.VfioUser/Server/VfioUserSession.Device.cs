@@ -134,7 +134,7 @@ internal sealed unsafe partial class VfioUserSession
                 try
                 {
                     events[i] = EventDescriptor.Adopt(descriptor);
-                    _watch.Remember(set.Index, set.Start + (uint)i, events[i]!);
+                    _watch.Remember(set.Index, flags & VfioIrqSetFlags.ActionsMask, set.Start + (uint)i, events[i]!);
                 }
                 catch
                 {

@@ -99,7 +99,6 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     /// <summary>Gives everything back that the client made the session hold.</summary>
     public void Dispose()
     {
-        _watch.Enter();
         _socket.Shutdown();
         _dmaChannel.Close();
         _migrationData?.Dispose();
@@ -142,9 +141,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         {
             case ReceiveStatus.Message:
                 _observer?.OnMessage(true, message, _receiver.DescriptorCount);
-                _watch.Enter();
                 Dispatch(message);
-                _watch.Leave();
                 break;
             case ReceiveStatus.WouldBlock:
                 break;
