@@ -46,6 +46,9 @@ public sealed class ReplacedOperationTests
         VfioDeviceFile file = slot.Open();
         Exercise(file);
         file.Map(0, 0, Page).Dispose();
+        int typed = slot.Device.Callers.Count;
+        Assert.Equal(3, slot.Device.CallersOf(() => ExerciseByStructure(file, slot.Event)).Count);
+        Assert.Equal(typed, slot.Device.Callers.Count);
         Assert.Throws<VfioException>(() => file.Ioctl(0x1234, []));
         file.Dispose();
 

@@ -135,9 +135,9 @@ public sealed partial class VfioContainer : IDisposable
                 throw new VfioException(Errno.EBADF, what, "the container is closed");
             }
 
-            if (group.IsNoIommu && !caller.RawIo)
+            if (group.IsNoIommu && !(caller.RawIo && Caller.RawIo))
             {
-                throw new VfioException(Errno.EPERM, what, "it has no IOMMU, and the caller lacks CAP_SYS_RAWIO");
+                throw new VfioException(Errno.EPERM, what, "it has no IOMMU, and whoever opened the group or the container lacks CAP_SYS_RAWIO");
             }
 
             if (_groups.Count != 0 && _groups[0].IsNoIommu != group.IsNoIommu)

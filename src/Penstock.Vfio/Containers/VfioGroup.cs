@@ -64,7 +64,7 @@ public sealed partial class VfioGroup : VfioFile
     /// <param name="container">The container.</param>
     /// <exception cref="VfioException">
     /// EINVAL: it is in one already, or its ranges do not fit; ENODEV: the group's last device has gone; EPERM: its DMA has another
-    /// owner, or groups with and without an IOMMU would come together;
+    /// owner, groups with and without an IOMMU would come together, or it has none and this file's or the container's opener has no raw I/O;
     /// EBADF: this file or the container is closed.
     /// </exception>
     public void SetContainer(VfioContainer container)

@@ -101,16 +101,19 @@ public sealed partial class IommufdDevice
     {
         lock (Context.Gate)
         {
-            if (!_group.Pasids.TryGetValue(pasid, out PasidAttachment? known) || !known.Devices.Remove(this))
+            if (!_group.Pasids.TryGetValue(pasid, out PasidAttachment? known) || !known.Devices.Contains(this))
             {
                 return;
             }
 
-            if (known.Devices.Count == 0)
+            if (known.Devices.Count == 1)
             {
+                // May refuse, and then nothing has changed.
                 Group.DetachPasid(pasid);
                 _group.Pasids.Remove(pasid);
             }
+
+            known.Devices.Remove(this);
 
             known.Table.Paging.Ioas.UnreserveOnce(known, Group.Reserved);
             Put(known.Table, 1);

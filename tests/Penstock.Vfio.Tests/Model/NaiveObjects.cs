@@ -54,6 +54,11 @@ internal sealed class NaiveGroupFile
 {
     internal required NaiveGroup Group;
     internal bool IsClosed;
+
+    /// <summary>Its user and machines.</summary>
+    internal int Holders = 1;
+
+    /// <summary>The holders together, and each device that was opened through it.</summary>
     internal int References = 1;
     internal NaiveMachine? Machine;
 }
@@ -85,6 +90,7 @@ internal sealed class NaiveCdev
 {
     internal required NaiveDevice Device;
     internal required NaiveGroup Group;
+    internal int Holders = 1;
     internal NaiveIommufd? Iommufd;
     internal NaiveMachine? Machine;
 }

@@ -157,7 +157,7 @@ internal sealed partial class NaiveWorld
         }
 
         file.IsClosed = true;
-        Unreference(file);
+        LetGo(file);
         return Errno.None;
     }
 

@@ -97,7 +97,7 @@ internal sealed partial class NaiveWorld
         }
 
         device.Nodes++;
-        _cdevs[place] = new NaiveCdev { Device = device, Group = group };
+        _openCdevs.Add(_cdevs[place] = new NaiveCdev { Device = device, Group = group });
         return Errno.None;
     }
 
@@ -109,6 +109,18 @@ internal sealed partial class NaiveWorld
         }
 
         _cdevs[place] = null;
+        LetGo(cdev);
+        return Errno.None;
+    }
+
+    private void LetGo(NaiveCdev cdev)
+    {
+        if (--cdev.Holders != 0)
+        {
+            return;
+        }
+
+        _openCdevs.Remove(cdev);
         if (cdev.Iommufd is { } iommufd)
         {
             iommufd.Attached.Remove(cdev);
@@ -120,7 +132,6 @@ internal sealed partial class NaiveWorld
 
         cdev.Device.Nodes--;
         FinishLeaving(cdev.Device);
-        return Errno.None;
     }
 
     private Outcome? Bind(int place, int iommufd)

@@ -48,6 +48,9 @@ internal sealed partial class NaiveWorld : IWorld
         StepKind.DestroyMachine => DestroyMachine(step.A),
         StepKind.SetGroupMachine => SetGroupMachine(step.A, step.B),
         StepKind.SetCdevMachine => SetCdevMachine(step.A, step.B),
+        StepKind.AddGroupToMachine => AddGroupToMachine(step.A, step.B, step.C),
+        StepKind.AddCdevToMachine => AddCdevToMachine(step.A, step.B, step.C),
+        StepKind.DelFromMachine => DelFromMachine(step.A),
         _ => throw new InvalidOperationException($"{step.Kind} is not one step"),
     };
 
@@ -84,7 +87,7 @@ internal sealed partial class NaiveWorld : IWorld
 
     private NaiveSpace? SpaceOf(int group)
     {
-        foreach (NaiveCdev? cdev in _cdevs)
+        foreach (NaiveCdev cdev in _openCdevs)
         {
             if (cdev is { Iommufd: { } iommufd } && cdev.Group.Number == group && iommufd.Attached.Exists(c => c.Group.Number == group))
             {

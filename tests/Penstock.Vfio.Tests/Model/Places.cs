@@ -9,6 +9,9 @@ internal static class Places
     internal const int Iommufds = 2;
     internal const int CdevFiles = 4;
     internal const int Machines = 2;
+
+    /// <summary>Files that machines keep open.</summary>
+    internal const int HeldFiles = 4;
     internal const int Users = 2;
     internal const int Groups = 3;
     internal const int Devices = 5;
@@ -44,6 +47,7 @@ internal static class Places
         Add(StepKind.CloseDevice, DeviceFiles);
         Add(StepKind.CloseIommufd, Iommufds);
         Add(StepKind.CloseCdev, CdevFiles);
+        Add(StepKind.DelFromMachine, HeldFiles);
         Step[] closings = [.. steps];
         new Random(order).Shuffle(closings);
         return closings;

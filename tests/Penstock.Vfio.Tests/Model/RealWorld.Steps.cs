@@ -44,6 +44,12 @@ internal partial class RealWorld
                 return _groupFiles[step.A] is { IsClosed: false } file ? SetMachine(file, step.B) : null;
             case StepKind.SetCdevMachine:
                 return _cdevs[step.A] is { } node ? SetMachine(node.File, step.B) : null;
+            case StepKind.AddGroupToMachine:
+                return _groupFiles[step.B] is { } toHold ? AddToMachine(step.A, toHold, null, step.C) : null;
+            case StepKind.AddCdevToMachine:
+                return _cdevs[step.B] is { } toKeep ? AddToMachine(step.A, toKeep.File, toKeep.Device, step.C) : null;
+            case StepKind.DelFromMachine:
+                return Interlocked.Exchange(ref _held[step.A], null) is { } held ? DelFromMachine(held) : null;
             case StepKind.CreateMachine:
                 return _machines[step.A] is { References: not 0 } ? null : Fill(ref _machines[step.A], new CountedMachine());
             case StepKind.DestroyMachine:
@@ -112,7 +118,37 @@ internal partial class RealWorld
         return Errno.None;
     }
 
-    private bool IsHeld(ModelDevice device) => device.IsOpen || _cdevs.Any(c => c?.Device == device);
+    private bool IsHeld(ModelDevice device) => device.IsOpen || _cdevs.Any(c => c?.Device == device) || _held.Any(h => h?.Device == device);
+
+    /// <summary>What the machine's VFIO device does with a file that it is given.</summary>
+    private Outcome? AddToMachine(int place, VfioFile file, ModelDevice? device, int machine)
+    {
+        if (_held[place] is not null || _machines[machine] is not { } owner)
+        {
+            return null;
+        }
+
+        var added = new HeldFile(file, file.Hold(), device);
+        file.SetHypervisor(owner);
+        if (Interlocked.Exchange(ref _held[place], added) is { } lost)
+        {
+            DelFromMachine(lost);
+        }
+
+        return Errno.None;
+    }
+
+    private Outcome DelFromMachine(HeldFile held)
+    {
+        held.File.SetHypervisor(null);
+        if (held.Device is { } device)
+        {
+            return CloseOf(held.Hold, device);
+        }
+
+        held.Hold.Dispose();
+        return Errno.None;
+    }
 
     /// <summary>Unregistration runs beside everything else; of a device that somebody holds it goes on until that is let go.</summary>
     private Outcome Unregister(ModelDevice device)

@@ -17,6 +17,7 @@ internal partial class RealWorld : IWorld, IDisposable
     private readonly OpenedDevice?[] _deviceFiles = new OpenedDevice?[Places.DeviceFiles];
     private readonly OpenedIommufd?[] _iommufds = new OpenedIommufd?[Places.Iommufds];
     private readonly OpenedCdev?[] _cdevs = new OpenedCdev?[Places.CdevFiles];
+    private readonly HeldFile?[] _held = new HeldFile?[Places.HeldFiles];
     private readonly CountedMachine?[] _machines = new CountedMachine?[Places.Machines];
     private readonly ModelDevice[] _devices;
     private readonly IommuGroup[] _groups;
@@ -165,6 +166,9 @@ internal partial class RealWorld : IWorld, IDisposable
             return -1;
         }
     }
+
+    /// <summary>A file that a machine has; of a device's also which.</summary>
+    private sealed record HeldFile(VfioFile File, IDisposable Hold, ModelDevice? Device);
 
     private sealed record OpenedDevice(VfioDeviceFile File, ModelDevice Device);
 

@@ -21,7 +21,7 @@ internal readonly record struct Step(StepKind Kind, int A = 0, int B = 0, int C 
     internal static Step Random(Random random)
     {
         int Of(int n) => random.Next(n);
-        return random.Next(208) switch
+        return random.Next(230) switch
         {
             < 8 => new Step(StepKind.OpenContainer, Of(Places.Containers)),
             < 10 => new Step(StepKind.CloseContainer, Of(Places.Containers)),
@@ -49,6 +49,9 @@ internal readonly record struct Step(StepKind Kind, int A = 0, int B = 0, int C 
             < 196 => new Step(StepKind.DestroyMachine, Of(Places.Machines)),
             < 202 => new Step(StepKind.SetGroupMachine, Of(Places.GroupFiles), Of(Places.Machines + 1)),
             < 207 => new Step(StepKind.SetCdevMachine, Of(Places.CdevFiles), Of(Places.Machines + 1)),
+            < 214 => new Step(StepKind.AddGroupToMachine, Of(Places.HeldFiles), Of(Places.GroupFiles), Of(Places.Machines)),
+            < 221 => new Step(StepKind.AddCdevToMachine, Of(Places.HeldFiles), Of(Places.CdevFiles), Of(Places.Machines)),
+            < 229 => new Step(StepKind.DelFromMachine, Of(Places.HeldFiles)),
             _ => new Step(StepKind.Kill, Of(Places.Users), Of(1 << 20)),
         };
     }

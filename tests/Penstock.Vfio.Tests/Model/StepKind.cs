@@ -30,6 +30,13 @@ internal enum StepKind
     SetGroupMachine,
     SetCdevMachine,
 
+    /// <summary>A machine gets a group's file or a device's, and keeps it open whatever its user does.</summary>
+    AddGroupToMachine,
+    AddCdevToMachine,
+
+    /// <summary>A machine lets a file go; maybe it was the last who had it.</summary>
+    DelFromMachine,
+
     /// <summary>A user's process dies: all its files are closed, in an order that nobody chose.</summary>
     Kill,
 }
