@@ -59,6 +59,30 @@ public sealed class GpioMdevTests : IDisposable
     }
 
     [Fact]
+    public void SetInput_StrandOfOneCardIsBusy_OtherCardsGoOn()
+    {
+        using VfioDeviceFile a = Open(_type.Create(Guid.NewGuid()));
+        using VfioDeviceFile b = Open(_type.Create(Guid.NewGuid()));
+        using var busy = new ManualResetEventSlim();
+        using var end = new ManualResetEventSlim();
+        Task holder = Long(() => _bank.CardOf(0)!.Strand!.RunOn(() =>
+        {
+            busy.Set();
+            end.Wait();
+        }));
+        busy.Wait();
+        Task waits = Long(() => _bank.SetInput(0, 0, true));
+        Assert.True(SpinWait.SpinUntil(() => _bank.InputsOf(0) == 0x0101, TimeSpan.FromSeconds(30)));
+        Task other = Long(() => _bank.SetInput(1, 1, true));
+        Assert.True(other.Wait(TimeSpan.FromSeconds(30)));
+        Assert.Equal(2, Read(b, Idio16Registers.InputsLowClearInterrupt));
+        Assert.False(waits.IsCompleted);
+        end.Set();
+        Assert.True(Task.WaitAll([holder, waits], TimeSpan.FromSeconds(30)));
+        Assert.Equal(1, Read(a, Idio16Registers.InputsLowClearInterrupt));
+    }
+
+    [Fact]
     public async Task Console_CommandsAndNotices_NameTheCard()
     {
         var notices = System.Threading.Channels.Channel.CreateUnbounded<string>();
@@ -87,6 +111,9 @@ public sealed class GpioMdevTests : IDisposable
     [InlineData("bogus", "bogus: no such command; try set, get or help")]
     public void Console_BadLine_SaysWhatIsRight(string line, string expected) =>
         Assert.Equal(DeviceReply.Wrong(expected), _console.Execute(line));
+
+    private static Task Long(Action work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private static int Read(VfioDeviceFile file, ulong port)
     {

@@ -112,10 +112,16 @@ public sealed partial class HostileClientTests
         served.NextEnd();
     }
 
-    [Fact]
-    public async Task SignalWatch_SessionThatStaysInOneStep_GetsItsEventfdsEmptied()
+    /// <summary>Also while the session is in no step at all: whoever waits may be another thread than the session's.</summary>
+    [Theory]
+    [InlineData(0, VfioIrqSetFlags.None)]
+    [InlineData(1, VfioIrqSetFlags.ActionUnmask)]
+    [InlineData(1, VfioIrqSetFlags.ActionTrigger)]
+    [InlineData(1000, VfioIrqSetFlags.ActionTrigger)]
+    public async Task SignalWatch_EventfdThatIsOrWasKnown_IsEmptiedWhenFull(int others, VfioIrqSetFlags action)
     {
         using EventDescriptor trap = EventDescriptor.Create();
+        using EventDescriptor other = EventDescriptor.Create();
         using var watch = new SignalWatch();
         watch.Remember(Msix, VfioIrqSetFlags.ActionTrigger, 0, trap);
         Assert.Equal(0, fcntl(trap.Number(), SetFlags, fcntl(trap.Number(), GetFlags, 0) & ~NonBlocking));
@@ -130,6 +136,12 @@ public sealed partial class HostileClientTests
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default);
+        for (int i = 0; i < others; i++)
+        {
+            watch.Remember(Msix, action, 0, other);
+        }
+
+        Assert.Equal(action == VfioIrqSetFlags.ActionUnmask ? 2 : 1, watch.Count);
         Assert.Equal(8, await stuck.WaitAsync(TimeSpan.FromSeconds(20)));
     }
 

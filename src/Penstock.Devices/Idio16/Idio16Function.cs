@@ -1,6 +1,7 @@
 using System.Numerics;
 using Penstock.Interop;
 using Penstock.Pci;
+using Penstock.Vfio;
 
 namespace Penstock.Devices;
 
@@ -83,6 +84,9 @@ public sealed class Idio16Function : IPciFunction
 
     /// <summary>How often an input changed its level, with interrupts on or off. May be read from any thread.</summary>
     public long ChangeEvents => Interlocked.Read(ref _changeEvents);
+
+    /// <summary>Where it runs; null before it is plugged in.</summary>
+    internal Strand? Strand => Volatile.Read(ref _port)?.Strand;
 
     /// <summary>Level of an output. May be called from any thread.</summary>
     /// <param name="line">0 to 15.</param>

@@ -44,7 +44,13 @@ public sealed partial class IommufdContext
         RequireZero(What, (uint)(call.Flags & ~IommuHardwareInfoFlags.InputType), call.Reserved0, call.Reserved1);
         bool asksType = (call.Flags & IommuHardwareInfoFlags.InputType) != 0;
         RequireZero(What, asksType ? 0 : call.DataType);
-        IommuUnitOptions unit = Find<IommufdDevice>(What, call.DeviceId).Group.Unit.Options;
+        IommuGroup group = Find<IommufdDevice>(What, call.DeviceId).Group;
+        if (group.IsNoIommu)
+        {
+            throw new VfioException(Errno.EOPNOTSUPP, What, "the device has no IOMMU");
+        }
+
+        IommuUnitOptions unit = group.Unit.Options;
         if (asksType && call.DataType != IommufdLimits.NoData && call.DataType != unit.HardwareInfoType)
         {
             throw new VfioException(Errno.EOPNOTSUPP, What, $"the device's IOMMU has no information of type {call.DataType}");

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
@@ -97,7 +98,23 @@ public sealed class ZpciDeviceTests
 
         var hook = new FakeZpciHook { Error = Errno.EIO };
         using HookRegistration<IZpciVmHook> registration = rig.Host.Slot<IZpciVmHook>().Install(hook);
-        rig.Open().Dispose();
+        byte[] chain;
+        using (VfioDeviceFile file = rig.Open())
+        {
+            chain = InfoOf(file);
+        }
+
+        // What users read of the function does not depend on the switch.
+        using var on = new ZpciRig();
+        using HookRegistration<IZpciVmHook> works = on.Host.Slot<IZpciVmHook>().Install(new FakeZpciHook());
+        on.Group.SetHypervisor(on.Machine);
+        using (VfioDeviceFile file = on.Open())
+        {
+            Assert.True(on.Device.IsRegistered);
+            Assert.Equal(InfoOf(file), chain);
+            Assert.NotEqual(0u, MemoryMarshal.Read<VfioDeviceGetInfo>(chain).CapabilityOffset);
+        }
+
         using var plain = new ZpciRig(isZpci: false, registers: false);
         plain.Open().Dispose();
     }
@@ -166,6 +183,14 @@ public sealed class ZpciDeviceTests
         device.Command = PciCommand.Memory;
         device.Close();
         Assert.Equal(PciCommand.None, device.AtDisable);
+    }
+
+    private static byte[] InfoOf(VfioDeviceFile file)
+    {
+        byte[] bytes = new byte[512];
+        BitConverter.TryWriteBytes(bytes, bytes.Length);
+        Assert.Equal(0, file.Ioctl((uint)VfioDeviceRequest.GetInfo, bytes));
+        return bytes;
     }
 
     /// <summary>A device whose platform touches configuration space when it is enabled.</summary>

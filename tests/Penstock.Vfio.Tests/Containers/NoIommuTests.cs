@@ -29,7 +29,10 @@ public sealed class NoIommuTests : IDisposable
     [Trait("Row", "C13")]
     public void SetContainer_RealAndBareTogether_EPERM()
     {
-        (VfioContainer container, VfioGroup real) = _rig.Ready();
+        VfioContainer container = _rig.Host.OpenContainer(Root);
+        VfioGroup real = _rig.OpenGroup();
+        real.SetContainer(container);
+        container.SetIommu(VfioIommuType.Type1V2);
         using VfioGroup bare = _rig.Host.OpenGroup(_bare.Number, Root);
         Assert.Equal(Errno.EPERM, Rig.ErrnoOf(() => bare.SetContainer(container)));
         Assert.False(_bare.IsClaimed);

@@ -59,6 +59,23 @@ public sealed class MdevTests : IDisposable
         Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(mdev.Remove));
     }
 
+    [Fact]
+    public void Register_TypeOfAParentOfAnotherHost_EINVALUntilThatOneIsUnregistered()
+    {
+        using var other = new VfioHost();
+        var own = new MdevType("two");
+        var driver = new FakeMdevDriver(2);
+        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => other.RegisterMdevParent("b", driver, own, _type)));
+        Assert.Same(_parent, _type.Parent);
+        Assert.Throws<InvalidOperationException>(() => own.Parent);
+        Assert.Empty(other.MdevParents);
+        _parent.Unregister();
+        MdevParent second = other.RegisterMdevParent("b", driver, own, _type);
+        Assert.Same(second, _type.Parent);
+        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _host.RegisterMdevParent("c", _driver, _type)));
+        second.Unregister();
+    }
+
     [Theory]
     [Trait("Row", "O1")]
     [InlineData("83b8f4f2-509f-382f-3c1e-e6bfe0fa100")]
