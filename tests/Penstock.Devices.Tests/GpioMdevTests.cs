@@ -59,7 +59,7 @@ public sealed class GpioMdevTests : IDisposable
     }
 
     [Fact]
-    public void SetInput_StrandOfOneCardIsBusy_OtherCardsGoOn()
+    public async Task SetInput_StrandOfOneCardIsBusy_OtherCardsGoOn()
     {
         using VfioDeviceFile a = Open(_type.Create(Guid.NewGuid()));
         using VfioDeviceFile b = Open(_type.Create(Guid.NewGuid()));
@@ -74,11 +74,11 @@ public sealed class GpioMdevTests : IDisposable
         Task waits = Long(() => _bank.SetInput(0, 0, true));
         Assert.True(SpinWait.SpinUntil(() => _bank.InputsOf(0) == 0x0101, TimeSpan.FromSeconds(30)));
         Task other = Long(() => _bank.SetInput(1, 1, true));
-        Assert.True(other.Wait(TimeSpan.FromSeconds(30)));
+        await other.WaitAsync(TimeSpan.FromSeconds(30));
         Assert.Equal(2, Read(b, Idio16Registers.InputsLowClearInterrupt));
         Assert.False(waits.IsCompleted);
         end.Set();
-        Assert.True(Task.WaitAll([holder, waits], TimeSpan.FromSeconds(30)));
+        await Task.WhenAll(holder, waits).WaitAsync(TimeSpan.FromSeconds(30));
         Assert.Equal(1, Read(a, Idio16Registers.InputsLowClearInterrupt));
     }
 

@@ -8,7 +8,10 @@ namespace Penstock.Vfio;
 /// <content>The kernel's structures over the typed calls: address spaces and options.</content>
 public sealed partial class IommufdContext
 {
-    /// <summary>A call with the kernel's number and structure, which is answered in place.</summary>
+    /// <summary>
+    /// A call with the kernel's number and structure, which is answered in place. IOAS_NOIOMMU_GET_PA (0x3b95), which newer kernels have, is not
+    /// known here (ENOTTY): devices without an IOMMU get no page table, and memory here has no physical address.
+    /// </summary>
     /// <param name="request">The number, see <see cref="IommufdRequest"/> and <see cref="VfioContainerRequest"/>.</param>
     /// <param name="argument">The structure. Pointers in it are addresses in the caller's address space.</param>
     /// <returns>What ioctl(2) returns, 0 for nearly all.</returns>

@@ -137,11 +137,16 @@ public sealed class NoIommuTests : IDisposable
         Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => _rig.Host.OpenCdev("bare0", Root)));
         using IommufdContext context = _rig.Host.OpenIommufd(Root);
         using VfioCdevFile file = _rig.Host.OpenCdev("noiommu-bare0", Root);
-        file.Bind(context);
+        uint id = file.Bind(context);
         Assert.Equal(1, file.GetInfo().RegionCount);
         Ioas ioas = context.AllocateIoas();
         Assert.Equal(Errno.EOPNOTSUPP, Rig.ErrnoOf(() => file.Attach(ioas.Id)));
         Assert.Null(_bare.Domain);
+
+        // Nobody can say what its IOMMU is, nor where its memory lies.
+        byte[] info = OpenFiles.Words(IommuHardwareInfo.Length, 0, id, 0, 0, 0, 0, 0, 0, 0);
+        Assert.Equal(Errno.EOPNOTSUPP, Rig.ErrnoOf(() => context.Ioctl((uint)IommufdRequest.GetHardwareInfo, info)));
+        Assert.Equal(Errno.ENOTTY, Rig.ErrnoOf(() => context.Ioctl(0x3b95, new byte[64])));
     }
 
     [Fact]
