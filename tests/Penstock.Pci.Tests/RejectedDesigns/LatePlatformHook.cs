@@ -4,7 +4,7 @@ using Penstock.Vfio;
 namespace Penstock.Pci.Tests.RejectedDesigns;
 
 /// <summary>
-/// A device whose platform hook runs where the seed had it: at the end of enabling, when the device is set up, and at the beginning of closing,
+/// A device whose platform hook runs around the core, as was proposed first: at the end of enabling, when the device is set up, and at the beginning of closing,
 /// when its user's state is still there. The platform switches the function off and on, which gives it a new handle and clears its command register.
 /// </summary>
 internal sealed class LatePlatformHook(ZpciFunction function, bool late, FakeFunction hardware) : VfioPciCoreDevice("0000:01:00.0", hardware, TestTopology.NewGroup())
