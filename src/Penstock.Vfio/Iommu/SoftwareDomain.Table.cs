@@ -192,10 +192,12 @@ public sealed unsafe partial class SoftwareDomain
             going += entries[end].Length != 0 ? 1 : 0;
         }
 
-        // Chunks in which little is left would make the directory grow without bound.
+        // Chunks in which little is left would make the directory grow without bound. The neighbours are looked at only then: with many
+        // mappings each look is at memory that is in no cache.
         int chunks = TranslationTable.ChunkCount(table);
         int left = TranslationTable.Live(chunk) - going;
-        if (going == 0 || (chunks != 1 && left + Math.Min(LiveAt(table, index - 1), LiveAt(table, index + 1)) <= SparseChunk))
+        if (going == 0
+            || (chunks != 1 && left <= SparseChunk && left + Math.Min(LiveAt(table, index - 1), LiveAt(table, index + 1)) <= SparseChunk))
         {
             return going == 0;
         }
