@@ -155,9 +155,16 @@ internal partial class RealWorld
     {
         device.Requested.Reset();
         Task<Errno> task = Task.Factory.StartNew(() => TryUnregister(device), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        if (_shared)
+        {
+            // Another thread may do the same at this moment: which of the two is asked nobody can say. All are waited for at the end.
+            _leaving.Enqueue((device, task));
+            return Errno.None;
+        }
+
         int ended = WaitHandle.WaitAny([device.Requested.WaitHandle, ((IAsyncResult)task).AsyncWaitHandle], Patience);
         Assert.True(ended != WaitHandle.WaitTimeout, $"{device.Name} was not asked to be given back");
-        if (task.IsCompleted || (!_shared && !IsHeld(device)))
+        if (task.IsCompleted || !IsHeld(device))
         {
             Wait(task, $"the unregistration of {device.Name}");
             return task.Result;
