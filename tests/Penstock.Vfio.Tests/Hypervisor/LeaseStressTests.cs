@@ -43,12 +43,19 @@ public sealed class LeaseStressTests
                     // A machine's end wants VFIO's locks; holding one of them while it waits for another thread would be the deadlock.
                     OnDeath = () =>
                     {
-                        _ = Task.Run(() => rig.Device.IsOpen).Result;
+                        OnItsOwnThread(() => _ = rig.Device.IsOpen).Wait();
                         Interlocked.Increment(ref deaths);
                     },
                 };
                 group.SetHypervisor(machine);
                 begun.Set();
+
+                // On a busy machine all users could otherwise be through between two machines.
+                if (machines == 1)
+                {
+                    SpinWait.SpinUntil(() => stop.IsCancellationRequested || Volatile.Read(ref withMachine) > 0);
+                }
+
                 Thread.Sleep(1);
                 if ((machines & 1) == 0)
                 {
