@@ -9,13 +9,15 @@ public sealed unsafe class MemoryMapping : IDisposable
 {
     private readonly ResourceLedger? _ledger;
     private readonly nuint _mapped;
+    private readonly MemoryProtection _protection;
     private nint _address;
 
-    private MemoryMapping(nint address, nuint length, nuint mapped, ResourceLedger? ledger)
+    private MemoryMapping(nint address, nuint length, nuint mapped, MemoryProtection protection, ResourceLedger? ledger)
     {
         _address = address;
         Length = length;
         _mapped = mapped;
+        _protection = protection;
         _ledger = ledger;
         ledger?.Acquired(ResourceKind.Mapping);
     }
@@ -58,7 +60,27 @@ public sealed unsafe class MemoryMapping : IDisposable
 
         // mmap rounds lengths of huge page files up by itself, munmap refuses those that are not whole pages.
         nuint unit = facts.IsHugePages ? facts.BlockSize : 1;
-        return new MemoryMapping(address, length, (length + unit - 1) / unit * unit, ledger);
+        return new MemoryMapping(address, length, (length + unit - 1) / unit * unit, protection, ledger);
+    }
+
+    /// <summary>
+    /// Puts another file behind the same addresses, in one step: whoever touches them meanwhile reaches the one or the other.
+    /// </summary>
+    /// <param name="descriptor">The file, from its start; at least as long as the mapping. It may be closed afterwards.</param>
+    /// <exception cref="SystemCallException">The file is shorter (EINVAL), or the system refused; what was mapped may be gone then.</exception>
+    public void Replace(int descriptor)
+    {
+        FileFacts facts = FileFacts.Of(descriptor);
+        if (facts.Size < Length)
+        {
+            throw new SystemCallException($"mmap(length 0x{Length:x})", $"a file of 0x{facts.Size:x} bytes", Errno.EINVAL);
+        }
+
+        // SAFETY: the addresses are this mapping's own, so nothing else is replaced.
+        if (Native.mmap(_address, Length, (int)_protection, Native.MAP_SHARED | Native.MAP_FIXED, descriptor, 0) == -1)
+        {
+            throw Native.Failure($"mmap(length 0x{Length:x}, {_protection}, in place of another)", $"descriptor {descriptor}");
+        }
     }
 
     /// <summary>Unmaps, once. Nobody may hold a pointer into the mapping any more.</summary>

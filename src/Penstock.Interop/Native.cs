@@ -30,6 +30,7 @@ internal static unsafe partial class Native
     internal const int PROT_READ = 1;
     internal const int PROT_WRITE = 2;
     internal const int MAP_SHARED = 1;
+    internal const int MAP_FIXED = 0x10;
     internal const int EFD_CLOEXEC = 0x80000;
     internal const int EFD_NONBLOCK = 0x800;
     internal const int RWF_NOWAIT = 8;

@@ -32,6 +32,28 @@ public abstract class UserMemory
     /// <summary>Whether it is a device's registers instead of ordinary memory: it can be mapped, but not pinned, and nobody is charged for it.</summary>
     public virtual bool IsReserved => false;
 
+    /// <summary>
+    /// Gives out the file behind the memory, for another process to map. That process then reaches the memory, whatever becomes of
+    /// references here, until <see cref="Withdraw"/>.
+    /// </summary>
+    /// <param name="offset">Receives where in the file offset 0 is, in bytes.</param>
+    /// <returns>The file's descriptor, which stays the memory's; null: there is no file to give.</returns>
+    /// <exception cref="SystemCallException">What a later <see cref="Withdraw"/> needs is not there (EMFILE, ENOMEM); nothing was given.</exception>
+    public virtual OwnedDescriptor? Share(out ulong offset)
+    {
+        offset = 0;
+        return null;
+    }
+
+    /// <summary>
+    /// What <see cref="Share"/> gave out does not reach this memory any more; the memory keeps its content and its addresses. Nothing
+    /// happens when nothing was given.
+    /// </summary>
+    /// <exception cref="SystemCallException">Not all of the content could be kept (ENOSPC, ENOMEM); the memory is withdrawn all the same.</exception>
+    public virtual void Withdraw()
+    {
+    }
+
     /// <summary>Takes one more reference.</summary>
     public void Hold()
     {

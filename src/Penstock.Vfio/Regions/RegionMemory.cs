@@ -24,6 +24,15 @@ internal sealed class RegionMemory : UserMemory
 
     public override nint DirectAddress => _source.DirectAddress == 0 ? 0 : (nint)((ulong)_source.DirectAddress + _start);
 
+    public override OwnedDescriptor? Share(out ulong offset)
+    {
+        OwnedDescriptor? file = _source.Share(out offset);
+        offset += _start;
+        return file;
+    }
+
+    public override void Withdraw() => _source.Withdraw();
+
     public override Errno Read(ulong offset, Span<byte> destination) =>
         IsInside(offset, destination.Length) ? _source.Read(_start + offset, destination) : Errno.EFAULT;
 
