@@ -60,6 +60,9 @@ public enum Errno
     /// <summary>Not a directory.</summary>
     ENOTDIR = 20,
 
+    /// <summary>Is a directory.</summary>
+    EISDIR = 21,
+
     /// <summary>Invalid argument.</summary>
     EINVAL = 22,
 

@@ -1,0 +1,151 @@
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.Nvme;
+
+namespace Penstock.Devices;
+
+/// <content>What is done to the blocks. The ranges come from <see cref="Plan"/>, so they are inside the namespace.</content>
+internal sealed partial class NvmeNamespace
+{
+    private const int ComparePart = 4096;
+
+    /// <summary>Reads a piece.</summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <param name="at">Where the piece begins in the command's data, in bytes.</param>
+    /// <param name="destination">Receives it.</param>
+    /// <returns>Success, or the status of the command.</returns>
+    public NvmeStatus Read(in NvmeTransfer transfer, int at, Span<byte> destination) =>
+        IsInside(transfer, at, destination.Length)
+            ? StatusOf(Backing.Read(transfer.Offset + (ulong)at, destination), NvmeStatus.UnrecoveredReadError)
+            : NvmeStatus.InternalError;
+
+    /// <summary>Writes a piece; as <see cref="Read"/>.</summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <param name="at">Where the piece begins in the command's data, in bytes.</param>
+    /// <param name="source">The piece.</param>
+    /// <returns>Success, or the status of the command.</returns>
+    public NvmeStatus Write(in NvmeTransfer transfer, int at, ReadOnlySpan<byte> source) =>
+        IsInside(transfer, at, source.Length)
+            ? StatusOf(Backing.Write(transfer.Offset + (ulong)at, source), NvmeStatus.WriteFault)
+            : NvmeStatus.InternalError;
+
+    /// <summary>Compares a piece; as <see cref="Read"/>.</summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <param name="at">Where the piece begins in the command's data, in bytes.</param>
+    /// <param name="source">The piece.</param>
+    /// <returns>Success, compare failure, or another status.</returns>
+    public NvmeStatus Compare(in NvmeTransfer transfer, int at, ReadOnlySpan<byte> source)
+    {
+        if (!IsInside(transfer, at, source.Length))
+        {
+            return NvmeStatus.InternalError;
+        }
+
+        Span<byte> part = stackalloc byte[ComparePart];
+        for (int done = 0; done < source.Length;)
+        {
+            Span<byte> now = part[..Math.Min(ComparePart, source.Length - done)];
+            Errno error = Backing.Read(transfer.Offset + (ulong)(at + done), now);
+            if (error != Errno.None)
+            {
+                return StatusOf(error, NvmeStatus.UnrecoveredReadError);
+            }
+
+            if (!now.SequenceEqual(source.Slice(done, now.Length)))
+            {
+                return NvmeStatus.CompareFailure;
+            }
+
+            done += now.Length;
+        }
+
+        return NvmeStatus.Success;
+    }
+
+    /// <summary>Dataset management: checks all ranges, then deallocates them if the command says so.</summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <param name="ranges">All ranges, in a private copy.</param>
+    /// <returns>Success, or the status of the command.</returns>
+    public NvmeStatus Deallocate(in NvmeTransfer transfer, ReadOnlySpan<byte> ranges)
+    {
+        ReadOnlySpan<NvmeDatasetRange> list = MemoryMarshal.Cast<byte, NvmeDatasetRange>(ranges[..transfer.DataLength]);
+        foreach (ref readonly NvmeDatasetRange range in list)
+        {
+            if (range.Blocks != 0 && !Contains(range.StartingLba, range.Blocks))
+            {
+                return NvmeStatus.LbaOutOfRange;
+            }
+        }
+
+        // Where room cannot be given back the blocks stay as they are, which the namespace's identify data says.
+        if (!transfer.Deallocate || !Backing.CanDeallocate)
+        {
+            return NvmeStatus.Success;
+        }
+
+        foreach (ref readonly NvmeDatasetRange range in list)
+        {
+            Errno error = range.Blocks == 0
+                ? Errno.None
+                : Backing.Zero(range.StartingLba << BlockShift, (ulong)range.Blocks << BlockShift, deallocate: true);
+            if (error != Errno.None)
+            {
+                return StatusOf(error, NvmeStatus.WriteFault);
+            }
+        }
+
+        return NvmeStatus.Success;
+    }
+
+    /// <summary>
+    /// What follows the data: zeroes where there is none, and durability, of what a read has found as well. Call it when all pieces succeeded.
+    /// </summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <returns>Success, or the status of the command.</returns>
+    public NvmeStatus Finish(in NvmeTransfer transfer)
+    {
+        if (transfer.Operation == NvmeOperation.WriteZeroes)
+        {
+            Errno error = Backing.Zero(transfer.Offset, transfer.Length, transfer.Deallocate);
+            if (error != Errno.None)
+            {
+                return StatusOf(error, NvmeStatus.WriteFault);
+            }
+        }
+
+        return transfer.Durable || transfer.Operation == NvmeOperation.Flush
+            ? StatusOf(Backing.Flush(), NvmeStatus.WriteFault)
+            : NvmeStatus.Success;
+    }
+
+    /// <summary>A whole command, with its data in one piece.</summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <param name="data">As many bytes as the command has; receives those of a read.</param>
+    /// <returns>Success, or the status of the command.</returns>
+    public NvmeStatus Execute(in NvmeTransfer transfer, Span<byte> data)
+    {
+        NvmeStatus status = transfer.Operation switch
+        {
+            NvmeOperation.Read => Read(transfer, 0, data),
+            NvmeOperation.Write => Write(transfer, 0, data),
+            NvmeOperation.Compare => Compare(transfer, 0, data),
+            NvmeOperation.DatasetManagement => Deallocate(transfer, data),
+            _ => NvmeStatus.Success,
+        };
+        return status == NvmeStatus.Success ? Finish(transfer) : status;
+    }
+
+    /// <summary>What an error of the backing is to the host.</summary>
+    private static NvmeStatus StatusOf(Errno error, NvmeStatus fault) => error switch
+    {
+        Errno.None => NvmeStatus.Success,
+        Errno.ENOSPC => NvmeStatus.CapacityExceeded,
+        Errno.EROFS => NvmeStatus.NamespaceWriteProtected,
+        Errno.EBUSY => NvmeStatus.NamespaceNotReady,
+        _ => fault,
+    };
+
+    /// <summary>A piece that is not inside the command would be a defect of the caller, never of the host.</summary>
+    private static bool IsInside(in NvmeTransfer transfer, int at, int length) =>
+        at >= 0 && (ulong)at <= transfer.Length && (ulong)length <= transfer.Length - (ulong)at;
+}

@@ -1,0 +1,185 @@
+using System.Numerics;
+using System.Security.Cryptography;
+using System.Text;
+using Penstock.Specs.Nvme;
+
+namespace Penstock.Devices;
+
+/// <summary>
+/// A namespace: blocks on a backing, their checks and what is done to them. A command goes through <see cref="Plan"/>, then its data
+/// through <see cref="Read"/>, <see cref="Write"/>, <see cref="Compare"/> or <see cref="Deallocate"/>, in any number of pieces, then
+/// through <see cref="Finish"/>; or through <see cref="Execute"/>, which is all of the second. Throws nothing, allocates nothing; may be
+/// used from any thread.
+/// </summary>
+internal sealed partial class NvmeNamespace
+{
+    /// <summary>The one that there is.</summary>
+    public const uint FirstId = 1;
+
+    /// <summary>Creates a namespace.</summary>
+    /// <param name="backing">Where its blocks are; not owned.</param>
+    /// <param name="blockSize">512 or 4096, of which the backing's length is a multiple.</param>
+    /// <param name="serial">Serial number of the controller, from which its identifiers are made.</param>
+    public NvmeNamespace(INvmeBacking backing, int blockSize, string serial)
+    {
+        if (!IsBlockSize(blockSize))
+        {
+            throw new ArgumentOutOfRangeException(nameof(blockSize), blockSize, "a block has 512 or 4096 bytes");
+        }
+
+        if (backing.Length == 0 || backing.Length % (ulong)blockSize != 0)
+        {
+            throw new ArgumentException($"{backing.Length} bytes are not a whole number of blocks of {blockSize} bytes", nameof(backing));
+        }
+
+        Backing = backing;
+        BlockShift = BitOperations.Log2((uint)blockSize);
+        Blocks = backing.Length >> BlockShift;
+
+        // A UUID made of a name: version 8 (own method), variant 1. The EUI-64 has the bit of those that are given out locally.
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes($"penstock nvme {serial} {FirstId}"), hash);
+        hash[6] = (byte)((hash[6] & 0x0f) | 0x80);
+        hash[8] = (byte)((hash[8] & 0x3f) | 0x80);
+        Uuid = new Guid(hash[..16], bigEndian: true);
+        Eui64 = BitConverter.ToUInt64(hash[16..24]) | 0x02;
+    }
+
+    /// <summary>Its NSID.</summary>
+    public uint Id { get; } = FirstId;
+
+    /// <summary>Where its blocks are.</summary>
+    public INvmeBacking Backing { get; }
+
+    /// <summary>Log2 of the size of a block.</summary>
+    public int BlockShift { get; }
+
+    /// <summary>Size of a block in bytes.</summary>
+    public int BlockSize => 1 << BlockShift;
+
+    /// <summary>Number of blocks.</summary>
+    public ulong Blocks { get; }
+
+    /// <summary>Whether writes are refused.</summary>
+    public bool IsReadOnly => Backing.IsReadOnly;
+
+    /// <summary>Whether there is a volatile write cache, so that Flush does something.</summary>
+    public bool HasWriteCache => Backing.MayBlock;
+
+    /// <summary>UUID, of which the NGUID has the bytes.</summary>
+    public Guid Uuid { get; }
+
+    /// <summary>EUI-64, its first byte lowest.</summary>
+    public ulong Eui64 { get; }
+
+    /// <summary>Whether a block may have this size.</summary>
+    public static bool IsBlockSize(ulong bytes) => bytes is 512 or 4096;
+
+    /// <summary>Whether a block may have this size.</summary>
+    public static bool IsBlockSize(int bytes) => bytes is 512 or 4096;
+
+    /// <summary>
+    /// Whether a planned command may take longer than the copying of its data, so that it has to be carried out on a thread of its own.
+    /// </summary>
+    public bool MayBlock(in NvmeTransfer transfer) =>
+        Backing.MayBlock || transfer.Durable || transfer.Operation is NvmeOperation.Flush or NvmeOperation.WriteZeroes or NvmeOperation.DatasetManagement;
+
+    /// <summary>All checks of a command of the NVM command set but those of its PRPs (NVM Express base specification 1.4, section 6).</summary>
+    /// <param name="command">A private copy of the command.</param>
+    /// <param name="maxTransfer">Most bytes of data.</param>
+    /// <param name="writeThrough">Whether each write must be durable, because the host has turned the write cache off.</param>
+    /// <param name="transfer">What is to be done.</param>
+    /// <returns>Success, or what is wrong with it.</returns>
+    public NvmeStatus Plan(in NvmeCommand command, int maxTransfer, bool writeThrough, out NvmeTransfer transfer)
+    {
+        transfer = default;
+        var opcode = (NvmeIoOpcode)command.Opcode;
+        if (opcode is not (NvmeIoOpcode.Flush or NvmeIoOpcode.Write or NvmeIoOpcode.Read or NvmeIoOpcode.Compare
+            or NvmeIoOpcode.WriteZeroes or NvmeIoOpcode.DatasetManagement))
+        {
+            return NvmeStatus.InvalidOpcode;
+        }
+
+        // Neither fused commands nor SGLs are offered.
+        if ((command.Flags & (NvmeCommandFlags.FuseMask | NvmeCommandFlags.PointerMask)) != 0)
+        {
+            return NvmeStatus.InvalidField;
+        }
+
+        if (command.NamespaceId != Id && !(command.NamespaceId == NvmeLimits.AllNamespaces && opcode == NvmeIoOpcode.Flush))
+        {
+            return NvmeStatus.InvalidNamespace;
+        }
+
+        return opcode switch
+        {
+            NvmeIoOpcode.Flush => PlanFlush(out transfer),
+            NvmeIoOpcode.DatasetManagement => PlanDataset(command, out transfer),
+            _ => PlanBlocks(command, opcode, maxTransfer, writeThrough, out transfer),
+        };
+    }
+
+    /// <summary>Whether blocks are inside the namespace; no sum that could wrap.</summary>
+    public bool Contains(ulong first, ulong count) => first < Blocks && count <= Blocks - first;
+
+    private static NvmeStatus PlanFlush(out NvmeTransfer transfer)
+    {
+        transfer = new NvmeTransfer { Operation = NvmeOperation.Flush };
+        return NvmeStatus.Success;
+    }
+
+    private NvmeStatus PlanDataset(in NvmeCommand command, out NvmeTransfer transfer)
+    {
+        bool deallocate = (command.Cdw11 & NvmeDatasetManagement.Deallocate) != 0;
+        transfer = new NvmeTransfer
+        {
+            Operation = NvmeOperation.DatasetManagement,
+            Deallocate = deallocate,
+            DataLength = (int)((command.Cdw10 & NvmeDatasetManagement.RangesMask) + 1) * NvmeDatasetRange.Length,
+        };
+        return deallocate && IsReadOnly ? NvmeStatus.NamespaceWriteProtected : NvmeStatus.Success;
+    }
+
+    private NvmeStatus PlanBlocks(in NvmeCommand command, NvmeIoOpcode opcode, int maxTransfer, bool writeThrough, out NvmeTransfer transfer)
+    {
+        transfer = default;
+        ulong count = (command.Cdw12 & NvmeRwBits.BlocksMask) + 1ul;
+        if (!Contains(command.StartingLba, count))
+        {
+            return NvmeStatus.LbaOutOfRange;
+        }
+
+        bool hasData = opcode != NvmeIoOpcode.WriteZeroes;
+        bool writes = opcode is NvmeIoOpcode.Write or NvmeIoOpcode.WriteZeroes;
+        ulong length = count << BlockShift;
+        if (hasData && length > (ulong)maxTransfer)
+        {
+            return NvmeStatus.InvalidField;
+        }
+
+        if (writes && IsReadOnly)
+        {
+            return NvmeStatus.NamespaceWriteProtected;
+        }
+
+        // Force unit access on a read asks for data that is on the medium, so what was found in the cache has to get there. Without a
+        // cache nothing has to be forced.
+        bool forced = (command.Cdw12 & NvmeRwBits.ForceUnitAccess) != 0 || (writes && writeThrough);
+        transfer = new NvmeTransfer
+        {
+            Operation = opcode switch
+            {
+                NvmeIoOpcode.Read => NvmeOperation.Read,
+                NvmeIoOpcode.Write => NvmeOperation.Write,
+                NvmeIoOpcode.Compare => NvmeOperation.Compare,
+                _ => NvmeOperation.WriteZeroes,
+            },
+            Offset = command.StartingLba << BlockShift,
+            Length = length,
+            DataLength = hasData ? (int)length : 0,
+            Deallocate = !hasData && (command.Cdw12 & NvmeRwBits.Deallocate) != 0,
+            Durable = forced && HasWriteCache && (writes || !IsReadOnly),
+        };
+        return NvmeStatus.Success;
+    }
+}
