@@ -59,7 +59,11 @@ public sealed class Guest : IAsyncDisposable
         try
         {
             var initrd = Path.Combine(folder, "initrd");
-            WriteInitrd(lab, configuration, initrd);
+            if (!configuration.BootsFromDisk)
+            {
+                WriteInitrd(lab, configuration, initrd);
+            }
+
             using var consoleListener = Listen(Path.Combine(folder, "console"));
             using var qmpListener = Listen(Path.Combine(folder, "qmp"));
             var arguments = QemuArguments.Compose(lab, configuration, initrd, Path.Combine(folder, "console"), Path.Combine(folder, "qmp"));
@@ -210,6 +214,14 @@ public sealed class Guest : IAsyncDisposable
 
     private static void Check(VmLab lab, GuestConfiguration configuration)
     {
+        if (configuration.BootsFromDisk && (configuration.Script.Length > 0 || configuration.KernelArguments.Length > 0
+            || configuration.Files.Count + configuration.Modules.Count + configuration.Packages.Count > 0))
+        {
+            throw new LabException(
+                "a guest that boots from its own disks has none of the lab's Linux, which a script, files, modules, packages and kernel arguments are for; "
+                + "leave them out or let BootsFromDisk be false");
+        }
+
         if (configuration.Modules.FirstOrDefault(m =>
                 !lab.Modules.Contains(ModuleInfo.Canonical(m)) && !lab.BuiltInModules.Contains(ModuleInfo.Canonical(m))) is { } absent)
         {

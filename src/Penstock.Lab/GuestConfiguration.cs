@@ -7,6 +7,12 @@ public sealed record GuestConfiguration
     /// Empty: the guest boots and its exit status is 0.</summary>
     public string Script { get; init; } = "";
 
+    /// <summary>
+    /// Whether the machine's firmware boots from the guest's own disks. There is no Linux of the lab in it then: no script, no files, no
+    /// modules, no packages, no kernel arguments; the console shows what is written to the machine's first serial line, and the exit status is null.
+    /// </summary>
+    public bool BootsFromDisk { get; init; }
+
     /// <summary>Values of QEMU's <c>-device</c> option, in this order: <c>"edu"</c>, <see cref="QemuDevice.VfioUser"/> …</summary>
     public IReadOnlyList<string> Devices { get; init; } = [];
 

@@ -24,6 +24,15 @@ public static class GuestPrograms
     /// <exception cref="LabException">There is no such program for that architecture.</exception>
     public static GuestFile VfioEdu(GuestArchitecture architecture) => Program("vfio-edu", architecture);
 
+    /// <summary>
+    /// <c>/bin/nvme-disk COMMAND SERIAL [NUMBER]</c>, a shell script that works an NVMe disk, found by its serial number, after
+    /// <c>modprobe nvme</c>: <c>wait</c>, <c>format</c>, <c>fill</c> (files and their checksums), <c>verify</c>, <c>rebind</c>, <c>reload</c> (the
+    /// driver's module), <c>reset</c> (the controller, while files are written), <c>load</c>, <c>trim</c>, <c>counts</c> (I/Os and interrupts),
+    /// <c>errors</c> (in the kernel's log). Its head says what each does. Exit status 0 done, 1 failed with the reason on standard error.
+    /// </summary>
+    /// <returns>The file; it suits every architecture.</returns>
+    public static GuestFile NvmeDisk() => GuestFile.FromBytes("/bin/nvme-disk", Embedded.Bytes("guest/nvme-disk.sh"), GuestFile.Executable);
+
     private static GuestFile Program(string name, GuestArchitecture architecture) => architecture == GuestArchitecture.X86_64
         ? GuestFile.FromBytes($"/bin/{name}", Embedded.Bytes($"guest/{name}-x86_64"), GuestFile.Executable)
         : throw new LabException($"{name} is built for x86_64 guests only, not for {GuestPlatform.Of(architecture).Name}; use an x86_64 guest");

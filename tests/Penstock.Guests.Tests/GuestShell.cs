@@ -48,7 +48,7 @@ internal sealed partial class GuestShell : IAsyncDisposable
         Guest guest = await Guest.StartAsync(lab, configuration with
         {
             Script = Script,
-            Files = [.. configuration.Files, GuestPrograms.GpioLines(lab.Architecture)],
+            Files = [.. configuration.Files, GuestPrograms.NvmeDisk(), .. Programs(lab.Architecture)],
             ConsoleSink = line => console.Writer.TryWrite(line),
         });
         var shell = new GuestShell(guest, console);
@@ -116,6 +116,9 @@ internal sealed partial class GuestShell : IAsyncDisposable
     }
 
     public ValueTask DisposeAsync() => _guest.DisposeAsync();
+
+    private static GuestFile[] Programs(GuestArchitecture architecture) =>
+        architecture == GuestArchitecture.X86_64 ? [GuestPrograms.GpioLines(architecture)] : [];
 
     private async Task<string> ReadAsync(string what)
     {

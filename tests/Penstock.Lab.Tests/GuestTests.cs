@@ -47,12 +47,22 @@ public sealed class GuestTests
     [Theory]
     [InlineData(GuestArchitecture.S390x, "s390x")]
     [InlineData(GuestArchitecture.Ppc64le, "ppc64le")]
-    public async Task Run_OtherArchitecture_BootsAndLoadsVfio(GuestArchitecture architecture, string machine)
+    public async Task Run_OtherArchitecture_BootsLoadsVfioAndMountsExt4(GuestArchitecture architecture, string machine)
     {
         var lab = await VmLab.PrepareAsync(architecture);
-        var result = await Guest.RunAsync(lab, new GuestConfiguration { Script = "echo machine $(uname -m); ls /dev/vfio/vfio", Modules = ["vfio-pci"] });
+        var result = await Guest.RunAsync(lab, new GuestConfiguration
+        {
+            Modules = ["vfio-pci", "loop", "ext4"],
+            Script = """
+                echo machine $(uname -m)
+                ls /dev/vfio/vfio
+                truncate -s 4M /disk
+                mke2fs -F /disk > /dev/null
+                mount -t ext4 -o loop /disk /mnt && echo mounted
+                """,
+        });
         Assert.Equal(0, result.ExitStatus);
-        Assert.Contains($"machine {machine}\n/dev/vfio/vfio\n", result.Console, StringComparison.Ordinal);
+        Assert.Contains($"machine {machine}\n/dev/vfio/vfio\nmounted\n", result.Console, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -132,6 +142,24 @@ public sealed class GuestTests
         var lab = await VmLab.PrepareAsync(GuestArchitecture.X86_64);
         var error = await Assert.ThrowsAsync<LabException>(() => Guest.StartAsync(lab, new GuestConfiguration { Modules = ["nvme", "no-such"] }));
         Assert.Contains("kernel module no-such is not in the lab", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Start_FromDiskWithAScript_IsRefused()
+    {
+        var lab = await VmLab.PrepareAsync(GuestArchitecture.X86_64);
+        GuestConfiguration[] wrong =
+        [
+            new() { Script = "true" },
+            new() { KernelArguments = "quiet" },
+            new() { Modules = ["nvme"] },
+            new() { Files = [GuestPrograms.NvmeDisk()] },
+        ];
+        foreach (var configuration in wrong)
+        {
+            var error = await Assert.ThrowsAsync<LabException>(() => Guest.StartAsync(lab, configuration with { BootsFromDisk = true }));
+            Assert.Contains("let BootsFromDisk be false", error.Message, StringComparison.Ordinal);
+        }
     }
 
     [Fact]

@@ -24,8 +24,12 @@ internal static class QemuArguments
             "-nodefaults", "-display", "none",
             "-chardev", $"socket,id=penstock-console,path={Quoted(consoleSocket)}", "-serial", "chardev:penstock-console",
             "-chardev", $"socket,id=penstock-qmp,path={Quoted(qmpSocket)}", "-qmp", "chardev:penstock-qmp",
-            "-kernel", lab.KernelPath, "-initrd", initrd, "-append", CommandLine(platform, configuration),
         ]);
+        if (!configuration.BootsFromDisk)
+        {
+            arguments.AddRange(["-kernel", lab.KernelPath, "-initrd", initrd, "-append", CommandLine(platform, configuration)]);
+        }
+
         if (!configuration.AllowReboot)
         {
             arguments.Add("-no-reboot");
