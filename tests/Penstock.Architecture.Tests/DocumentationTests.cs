@@ -27,6 +27,19 @@ public sealed partial class DocumentationTests
     public void Readme_CSharpBlocks_AreAllFromSamples() =>
         Assert.Equal(CSharpBlock().Count(Repository.Read("README.md")), QuotedFiles.Count);
 
+    /// <summary>What stands between <c>&lt;docs/page.md&gt;</c> marks in a test or sample is compiled and run, so the page quotes it.</summary>
+    [Fact]
+    public void Pages_CodeOfMarkedRegions_IsQuotedAsItIs()
+    {
+        var quotes = Repository.CSharp("tests").Concat(Repository.CSharp("samples"))
+            .SelectMany(file => PageRegion().Matches(Repository.Read(file)).Select(m => (File: file, Page: m.Groups["page"].Value, Text: m.Groups["text"].Value)))
+            .ToList();
+        Assert.Contains(quotes, static q => q.Page == "docs/testing.md");
+        Assert.All(quotes, static quote => Assert.True(
+            Repository.Read(quote.Page).Contains($"```csharp\n{quote.Text}```", StringComparison.Ordinal),
+            $"{quote.Page} does not quote {quote.File} as it is; paste the region between the marks"));
+    }
+
     [Fact]
     public void Pages_RelativeLinks_LeadToFiles()
     {
@@ -46,6 +59,9 @@ public sealed partial class DocumentationTests
 
     [GeneratedRegex("^```csharp$", RegexOptions.Multiline)]
     private static partial Regex CSharpBlock();
+
+    [GeneratedRegex(@"// <(?<page>docs/[\w-]+\.md)>\n(?<text>.*?)// </\k<page>>", RegexOptions.Singleline)]
+    private static partial Regex PageRegion();
 
     [GeneratedRegex(@"\]\((?<target>[^)\s]+)\)")]
     private static partial Regex Link();
