@@ -10,7 +10,11 @@ internal static unsafe partial class Native
     internal const int SOCK_CLOEXEC = 0x80000;
     internal const int SOCK_NONBLOCK = 0x800;
     internal const int SOL_SOCKET = 1;
+    internal const int SO_TYPE = 3;
     internal const int SO_PEERCRED = 17;
+    internal const int SO_RCVTIMEO = 20;
+    internal const int SO_SNDTIMEO = 21;
+    internal const int SO_DOMAIN = 39;
     internal const int SCM_RIGHTS = 1;
     internal const int MSG_CTRUNC = 0x8;
     internal const int MSG_DONTWAIT = 0x40;
@@ -89,6 +93,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int getsockopt(int fd, int level, int name, void* value, uint* length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int setsockopt(int fd, int level, int name, void* value, uint length);
 
     // The two calls of every message leave errno where it is: whoever sees a failure takes it with SystemError at once. The runtime
     // keeps errno across its own work on the way back, which the SetLastError form relies on too.

@@ -41,12 +41,25 @@ public sealed unsafe class UnixSocket : IDisposable
     /// <param name="ledger">Where the descriptor is counted, if anywhere.</param>
     /// <returns>The connection.</returns>
     /// <exception cref="SystemCallException">Nobody listens there (ECONNREFUSED, ENOENT), or the path is too long (ENAMETOOLONG).</exception>
-    public static UnixSocket Connect(string path, ResourceLedger? ledger = null)
+    public static UnixSocket Connect(string path, ResourceLedger? ledger = null) => Connect(path, Timeout.InfiniteTimeSpan, ledger);
+
+    /// <summary>Connects to a listening socket, and does not wait for ever where too many others wait to be accepted.</summary>
+    /// <param name="path">Its path, at most 107 bytes.</param>
+    /// <param name="wait">How long to wait for a place in the queue, or <see cref="Timeout.InfiniteTimeSpan"/>.</param>
+    /// <param name="ledger">Where the descriptor is counted, if anywhere.</param>
+    /// <returns>The connection.</returns>
+    /// <exception cref="SystemCallException">As without a time; EAGAIN: it was up.</exception>
+    public static UnixSocket Connect(string path, TimeSpan wait, ResourceLedger? ledger = null)
     {
         OwnedDescriptor descriptor = UnixSocketAddress.CreateSocket(ledger);
         byte* address = stackalloc byte[UnixSocketAddress.MaximumLength];
         try
         {
+            if (wait != Timeout.InfiniteTimeSpan)
+            {
+                SetTime(descriptor, Native.SO_SNDTIMEO, wait);
+            }
+
             uint length = UnixSocketAddress.Write(path, address);
             while (Native.connect(descriptor.Value, address, length) != 0)
             {
@@ -64,6 +77,23 @@ public sealed unsafe class UnixSocket : IDisposable
             throw;
         }
     }
+
+    /// <summary>Becomes the owner of a descriptor that somebody passed, after verifying that it is a Unix stream socket.</summary>
+    /// <param name="descriptor">The descriptor; on failure it stays the caller's.</param>
+    /// <returns>The socket.</returns>
+    /// <exception cref="SystemCallException">EINVAL: it is something else; ENOTSOCK.</exception>
+    public static UnixSocket Adopt(OwnedDescriptor descriptor)
+    {
+        ArgumentNullException.ThrowIfNull(descriptor);
+        return OptionOf(descriptor, Native.SO_DOMAIN) == Native.AF_UNIX && OptionOf(descriptor, Native.SO_TYPE) == Native.SOCK_STREAM
+            ? new UnixSocket(descriptor)
+            : throw new SystemCallException("socket check", $"descriptor {descriptor.Value}, which is no Unix stream socket", Errno.EINVAL);
+    }
+
+    /// <summary>Lets a receive that waits end with EAGAIN when nothing has come for this long.</summary>
+    /// <param name="time">How long.</param>
+    /// <exception cref="SystemCallException">The system refused.</exception>
+    public void SetReceiveTimeout(TimeSpan time) => SetTime(_descriptor, Native.SO_RCVTIMEO, time);
 
     /// <summary>Asks the kernel who the peer is.</summary>
     /// <returns>The credentials.</returns>
@@ -106,6 +136,35 @@ public sealed unsafe class UnixSocket : IDisposable
             {
                 sent = 0;
                 return errno;
+            }
+        }
+    }
+
+    /// <summary>Sends without waiting, with descriptors riding on the first byte: they go when at least one byte does.</summary>
+    /// <param name="bytes">What to send, at least one byte.</param>
+    /// <param name="descriptors">Descriptors to pass, at most <see cref="MaximumDescriptors"/>; they stay open here.</param>
+    /// <param name="sent">How much of it the kernel took.</param>
+    /// <returns>As without descriptors; ETOOMANYREFS when too many descriptors of this user wait for readers.</returns>
+    public Errno TrySend(ReadOnlySpan<byte> bytes, ReadOnlySpan<int> descriptors, out int sent)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(descriptors.Length, MaximumDescriptors);
+        byte* control = stackalloc byte[ControlSpace(descriptors.Length)];
+        nuint controlLength = WriteControl(control, descriptors);
+
+        // SAFETY: the span is pinned for the calls; the control buffer has room for all descriptors.
+        fixed (byte* start = bytes)
+        {
+            var vector = new Native.IoVector { Base = start, Length = (nuint)bytes.Length };
+            var message = new Native.MessageHeader { Vectors = &vector, VectorCount = 1, Control = control, ControlLength = controlLength };
+            while (true)
+            {
+                nint n = Native.sendmsg(Descriptor, &message, Native.MSG_NOSIGNAL | Native.MSG_DONTWAIT);
+                Errno errno = n >= 0 ? Errno.None : Native.LastError;
+                if (errno != Errno.EINTR)
+                {
+                    sent = (int)Math.Max(n, 0);
+                    return errno;
+                }
             }
         }
     }
@@ -220,6 +279,30 @@ public sealed unsafe class UnixSocket : IDisposable
             }
 
             return (message.Flags & Native.MSG_CTRUNC) != 0 ? Errno.EPROTO : Errno.None;
+        }
+    }
+
+    private static int OptionOf(OwnedDescriptor descriptor, int option)
+    {
+        int value = 0;
+        uint length = sizeof(int);
+
+        // SAFETY: four bytes on this stack.
+        return Native.getsockopt(descriptor.Value, Native.SOL_SOCKET, option, &value, &length) == 0
+            ? value
+            : throw Native.Failure("getsockopt", $"descriptor {descriptor.Value}");
+    }
+
+    private static void SetTime(OwnedDescriptor descriptor, int option, TimeSpan time)
+    {
+        // struct timeval; zeroes would mean no end.
+        long microseconds = Math.Max(1, (long)time.TotalMicroseconds);
+        long* value = stackalloc long[2] { microseconds / 1_000_000, microseconds % 1_000_000 };
+
+        // SAFETY: the structure is on this stack and as long as is said.
+        if (Native.setsockopt(descriptor.Value, Native.SOL_SOCKET, option, value, 2 * sizeof(long)) != 0)
+        {
+            throw Native.Failure("setsockopt", $"descriptor {descriptor.Value}");
         }
     }
 

@@ -104,6 +104,7 @@ public sealed partial class VfioHost : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         var unit = new IommuUnit(this, name, options ?? new IommuUnitOptions());
+        Mappings.KeepsDescriptors |= unit.Options.CreateMirror is not null;
         lock (_gate)
         {
             _units.Add(unit);

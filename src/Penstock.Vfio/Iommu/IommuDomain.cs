@@ -55,6 +55,16 @@ public abstract class IommuDomain : IDisposable
     /// <exception cref="VfioException">EDEADLK: the calling thread is in a scope of the domain.</exception>
     public abstract void Drain();
 
+    /// <summary>A group is about to be attached; what this throws leaves it where it is.</summary>
+    internal virtual void Attaching()
+    {
+    }
+
+    /// <summary>A group has left.</summary>
+    internal virtual void Detached()
+    {
+    }
+
     /// <summary>Removes everything.</summary>
     public void Dispose()
     {

@@ -150,6 +150,7 @@ public sealed partial class IommuGroup
     /// Attaches the group to a domain, from blocked or from another domain; when this returns no DMA goes through the old one.
     /// </summary>
     /// <param name="domain">The domain.</param>
+    /// <exception cref="VfioException">EDEADLK: the calling thread is inside a scope of the old one; what the domain's mirror says. Nothing has changed.</exception>
     public void Attach(IommuDomain domain)
     {
         ArgumentNullException.ThrowIfNull(domain);
@@ -164,21 +165,28 @@ public sealed partial class IommuGroup
 
     private void Switch(IommuDomain? domain)
     {
-        IommuDomain? old;
+        IommuDomain? old = _domain;
+        if (old is { IsEnteredByCaller: true })
+        {
+            throw new VfioException(Errno.EDEADLK, $"changing the domain of {this}", "the calling thread is inside a scope of it; leave it first");
+        }
+
+        if (ReferenceEquals(old, domain))
+        {
+            return;
+        }
+
+        // Without the gate: it may wait for a server. Whoever changes a group's domain holds the lock of what the group is in.
+        domain?.Attaching();
         lock (_gate)
         {
-            old = _domain;
-            if (old is { IsEnteredByCaller: true })
-            {
-                throw new VfioException(Errno.EDEADLK, $"changing the domain of {this}", "the calling thread is inside a scope of it; leave it first");
-            }
-
             _domain = domain;
         }
 
-        if (old is not null && !ReferenceEquals(old, domain))
+        if (old is not null)
         {
             old.Drain();
+            old.Detached();
         }
     }
 }

@@ -27,6 +27,12 @@ public sealed class IommuUnitOptions
     /// <summary>How many bits the process address space ids of its devices have; 0 for none.</summary>
     public int PasidBits { get; init; }
 
+    /// <summary>
+    /// Makes, for each domain of the unit, what follows its mappings outside of this process; null when nothing does. Files that are mapped into
+    /// this process then keep a descriptor, for the mirror to pass on.
+    /// </summary>
+    public Func<IDomainMirror>? CreateMirror { get; init; }
+
     /// <summary>Kinds of first-stage tables that users may nest on top of their page tables.</summary>
     public IReadOnlyList<NestedTranslation> NestedTranslations { get; init; } = [];
 

@@ -13,6 +13,7 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
 
     private readonly Lock _gate = new();
     private readonly ResourceLedger? _ledger;
+    private readonly IDomainMirror? _mirror;
     private readonly List<(nint Block, bool IsChunk)> _retired = [];
     private readonly Stack<int> _freeIndices = new();
     private readonly List<int> _leaving = [];
@@ -26,8 +27,10 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
     /// <param name="aperture">Addresses that can be mapped.</param>
     /// <param name="pageSizes">Page sizes reported to users, one bit each; the domain itself maps bytes.</param>
     /// <param name="ledger">Where its native memory is counted, if anywhere.</param>
-    public SoftwareDomain(IovaRange aperture, ulong pageSizes, ResourceLedger? ledger = null)
+    /// <param name="mirror">What follows the mappings outside of this process; null when nothing does.</param>
+    public SoftwareDomain(IovaRange aperture, ulong pageSizes, ResourceLedger? ledger = null, IDomainMirror? mirror = null)
     {
+        _mirror = mirror;
         Aperture = aperture;
         PageSizes = pageSizes;
         _ledger = ledger;
@@ -107,10 +110,25 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
                 FreeRetired();
             }
         }
+
+        if (_mirror is not null)
+        {
+            Follow(_mirror, iova, size, access, memory, memoryOffset);
+        }
     }
 
     /// <inheritdoc/>
     public override ulong Unmap(IovaRange range)
+    {
+        if (_mirror is not null)
+        {
+            Unfollow(_mirror, range);
+        }
+
+        return Take(range);
+    }
+
+    private ulong Take(IovaRange range)
     {
         (ulong iova, ulong last) = range;
         if (last < iova)

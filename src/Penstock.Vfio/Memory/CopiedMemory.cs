@@ -95,5 +95,12 @@ public sealed class CopiedMemory : UserMemory
     }
 
     /// <inheritdoc/>
+    public override OwnedDescriptor? Share(out ulong offset)
+    {
+        offset = _start;
+        return _file.Descriptor;
+    }
+
+    /// <inheritdoc/>
     protected override void Free() => _cache.Return(_file);
 }

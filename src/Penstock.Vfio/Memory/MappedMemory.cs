@@ -13,12 +13,14 @@ public sealed unsafe class MappedMemory : UserMemory
     private readonly MappingCache _cache;
     private readonly MappedWindow _window;
     private readonly byte* _pointer;
+    private readonly ulong _fileOffset;
 
     private MappedMemory(MappingCache cache, MappedWindow window, ulong offset, ulong length)
         : base(length)
     {
         _cache = cache;
         _window = window;
+        _fileOffset = offset;
 
         // SAFETY: the window covers the range and stays mapped until it is returned.
         _pointer = window.Mapping.Pointer + (offset - window.Start);
@@ -61,7 +63,7 @@ public sealed unsafe class MappedMemory : UserMemory
         FileRange.Check(facts, What, offset, length);
         try
         {
-            return new MappedMemory(cache, cache.Acquire(descriptor.Value, facts, offset, length), offset, length);
+            return new MappedMemory(cache, cache.Acquire(descriptor, facts, offset, length), offset, length);
         }
         catch (SystemCallException e)
         {
@@ -93,6 +95,14 @@ public sealed unsafe class MappedMemory : UserMemory
         // SAFETY: as in Read; the window is writable.
         source.CopyTo(new Span<byte>(_pointer + offset, source.Length));
         return Errno.None;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>There is a file to give once a unit of the cache's host has a mirror (<see cref="IommuUnitOptions.CreateMirror"/>).</remarks>
+    public override OwnedDescriptor? Share(out ulong offset)
+    {
+        offset = _fileOffset;
+        return _window.File?.Descriptor;
     }
 
     /// <inheritdoc/>

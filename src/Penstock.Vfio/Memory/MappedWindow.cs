@@ -13,6 +13,9 @@ internal sealed class MappedWindow
 
     internal required MemoryMapping Mapping { get; init; }
 
+    /// <summary>The file, when it is kept to be passed on; guarded as <see cref="Users"/>, and not taken away while there is one.</summary>
+    internal SharedDescriptor? File { get; set; }
+
     internal int Users { get; set; }
 
     /// <summary>When it lost its last user, in ticks of the clock.</summary>

@@ -70,8 +70,14 @@ public sealed class MappingCache : IDisposable
         }
     }
 
+    /// <summary>
+    /// Whether new mappings keep a descriptor of their file, so that it can be passed on. Set once somebody is there to pass it on to; costs one
+    /// descriptor for each file.
+    /// </summary>
+    internal bool KeepsDescriptors { get; set; }
+
     /// <summary>Finds or makes a mapping that covers a range, which lies within the file.</summary>
-    internal MappedWindow Acquire(int descriptor, in FileFacts facts, ulong offset, ulong length)
+    internal MappedWindow Acquire(OwnedDescriptor descriptor, in FileFacts facts, ulong offset, ulong length)
     {
         FileKey key = FileKey.Of(facts);
         (ulong start, ulong size) = Window(facts, offset, length);
@@ -80,6 +86,7 @@ public sealed class MappingCache : IDisposable
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_windows.TryGetValue((key, start, size), out MappedWindow? window))
             {
+                KeepFile(window, descriptor);
                 if (window.Users++ == 0)
                 {
                     _idle.Remove(window);
@@ -99,10 +106,11 @@ public sealed class MappingCache : IDisposable
                 Key = key,
                 Start = start,
                 Length = size,
-                Mapping = MemoryMapping.Map(descriptor, start, (nuint)size, key.Protection, _ledger),
+                Mapping = MemoryMapping.Map(descriptor.Value, start, (nuint)size, key.Protection, _ledger),
                 Users = 1,
             };
             _windows.Add((key, start, size), window);
+            KeepFile(window, descriptor);
             return window;
         }
     }
@@ -131,9 +139,11 @@ public sealed class MappingCache : IDisposable
         }
     }
 
-    internal SharedDescriptor AcquireDescriptor(OwnedDescriptor descriptor, in FileFacts facts)
+    internal SharedDescriptor AcquireDescriptor(OwnedDescriptor descriptor, in FileFacts facts) =>
+        AcquireDescriptor(descriptor, FileKey.Of(facts));
+
+    private SharedDescriptor AcquireDescriptor(OwnedDescriptor descriptor, FileKey key)
     {
-        FileKey key = FileKey.Of(facts);
         lock (_gate)
         {
             if (!_descriptors.TryGetValue(key, out SharedDescriptor? shared))
@@ -164,6 +174,24 @@ public sealed class MappingCache : IDisposable
         }
     }
 
+    /// <summary>A mapping that cannot have a descriptor works without.</summary>
+    private void KeepFile(MappedWindow window, OwnedDescriptor descriptor)
+    {
+        if (!KeepsDescriptors || window.File is not null)
+        {
+            return;
+        }
+
+        try
+        {
+            window.File = AcquireDescriptor(descriptor, window.Key);
+        }
+        catch (Exception e) when (e is VfioException or SystemCallException)
+        {
+            // Whoever wants to pass the memory on does so by messages.
+        }
+    }
+
     private (ulong Start, ulong Length) Window(in FileFacts facts, ulong offset, ulong length)
     {
         ulong unit = facts.IsHugePages ? Math.Max(facts.BlockSize, Page) : Page;
@@ -185,6 +213,10 @@ public sealed class MappingCache : IDisposable
         _idleBytes -= window.Length;
         _windows.Remove((window.Key, window.Start, window.Length));
         window.Mapping.Dispose();
+        if (window.File is { } file)
+        {
+            Return(file);
+        }
     }
 
     private void DropExpired()

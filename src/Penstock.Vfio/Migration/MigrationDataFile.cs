@@ -189,6 +189,9 @@ public sealed class MigrationDataFile : IDisposable
         return 0;
     }
 
+    /// <summary>Ends the session, as a driver that keeps its own states does when the device leaves them: every later call fails with ENODEV.</summary>
+    public void End() => Session.End();
+
     /// <summary>Closes the file. The session goes on without it.</summary>
     public void Dispose() => _closed = true;
 
