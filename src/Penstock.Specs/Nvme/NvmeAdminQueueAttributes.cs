@@ -4,6 +4,9 @@ namespace Penstock.Specs.Nvme;
 /// <param name="Value">The register as it is read and written.</param>
 public readonly record struct NvmeAdminQueueAttributes(uint Value)
 {
+    /// <summary>The bits that mean something.</summary>
+    public const uint Defined = 0x0fff0fff;
+
     /// <summary>Entries of the submission queue, 1 to 4096 (ASQS plus one); fewer than 2 are an error.</summary>
     public int SubmissionEntries
     {

@@ -4,6 +4,9 @@ namespace Penstock.Specs.Nvme;
 /// <param name="Value">The register as it is read and written.</param>
 public readonly record struct NvmeConfiguration(uint Value)
 {
+    /// <summary>The bits that mean something without ready times of their own.</summary>
+    public const uint Defined = 0x00fffff1;
+
     /// <summary>EN.</summary>
     public bool Enabled
     {

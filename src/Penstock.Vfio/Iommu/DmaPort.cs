@@ -63,30 +63,55 @@ public sealed partial class DmaPort
     /// None; EACCES: bus mastering is off; EBUSY: the device is stopped for migration; EFAULT: a hole, or DMA is blocked; EPERM: a mapping does not let devices read;
     /// EDEADLK: the memory needs messages and this is a register call; ECANCELED: the function was reset meanwhile; the error of copied or message memory.
     /// </returns>
-    public Errno Read(ulong iova, Span<byte> destination) => Copy(iova, destination, DmaAccess.Read);
-
-    /// <summary>Copies into the user's memory; as <see cref="Read"/>.</summary>
-    /// <param name="iova">First I/O address.</param>
-    /// <param name="source">What to copy.</param>
-    /// <returns>As <see cref="Read"/>; EPERM: a mapping does not let devices write.</returns>
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
+    public Errno Read(ulong iova, Span<byte> destination) => Copy(new DmaTransfer(this), iova, destination, DmaAccess.Read);
 
     /// <summary>
-    /// As <see cref="Read"/>, without blocking a thread on messages; allowed in register calls. While the device is stopped for migration it waits. Goes on on any thread: post what must
+    /// As <see cref="Read(ulong, Span{byte})"/>, as part of a transfer that has begun before: work of several steps that a reset ends as a whole.
+    /// </summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="destination">Where to copy, and how much.</param>
+    /// <param name="transfer">The transfer, of this port.</param>
+    /// <returns>As there; ECANCELED: the function was reset since the transfer began.</returns>
+    public Errno Read(ulong iova, Span<byte> destination, DmaTransfer transfer) => Copy(transfer, iova, destination, DmaAccess.Read);
+
+    /// <summary>Copies into the user's memory; as <see cref="Read(ulong, Span{byte})"/>.</summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="source">What to copy.</param>
+    /// <returns>As <see cref="Read(ulong, Span{byte})"/>; EPERM: a mapping does not let devices write.</returns>
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source) =>
+        Copy(new DmaTransfer(this), iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
+
+    /// <summary>As <see cref="Write(ulong, ReadOnlySpan{byte})"/>, as part of a transfer that has begun before.</summary>
+    /// <param name="iova">First I/O address.</param>
+    /// <param name="source">What to copy.</param>
+    /// <param name="transfer">The transfer, of this port.</param>
+    /// <returns>As there; ECANCELED: the function was reset since the transfer began.</returns>
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source, DmaTransfer transfer) =>
+        Copy(transfer, iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
+
+    /// <summary>
+    /// Begins a transfer of several steps: whatever of it is still to do after a reset of the function, or after
+    /// <see cref="CancelTransfers"/>, is not done.
+    /// </summary>
+    /// <returns>The transfer.</returns>
+    public DmaTransfer BeginTransfer() => new(this);
+
+    /// <summary>
+    /// As <see cref="Read(ulong, Span{byte})"/>, without blocking a thread on messages; allowed in register calls. While the device is stopped for migration it waits. Goes on on any thread: post what must
     /// run on the strand.
     /// </summary>
     /// <param name="iova">First I/O address.</param>
     /// <param name="destination">Where to copy; must not be touched until done.</param>
     /// <param name="cancellation">Gives up waiting for the peer.</param>
-    /// <returns>As <see cref="Read"/>, but not EDEADLK; ECANCELED also by <paramref name="cancellation"/>.</returns>
+    /// <returns>As <see cref="Read(ulong, Span{byte})"/>, but not EDEADLK; ECANCELED also by <paramref name="cancellation"/>.</returns>
     public ValueTask<Errno> ReadAsync(ulong iova, Memory<byte> destination, CancellationToken cancellation = default) =>
         CopyAsync(new DmaTransfer(this), iova, destination, DmaAccess.Read, cancellation);
 
-    /// <summary>As <see cref="Write"/>, without blocking a thread on messages; as <see cref="ReadAsync"/>.</summary>
+    /// <summary>As <see cref="Write(ulong, ReadOnlySpan{byte})"/>, without blocking a thread on messages; as <see cref="ReadAsync"/>.</summary>
     /// <param name="iova">First I/O address.</param>
     /// <param name="source">What to copy; must not change until done.</param>
     /// <param name="cancellation">Gives up waiting for the peer.</param>
-    /// <returns>As <see cref="Write"/>, but not EDEADLK; ECANCELED also by <paramref name="cancellation"/>.</returns>
+    /// <returns>As <see cref="Write(ulong, ReadOnlySpan{byte})"/>, but not EDEADLK; ECANCELED also by <paramref name="cancellation"/>.</returns>
     public ValueTask<Errno> WriteAsync(ulong iova, ReadOnlyMemory<byte> source, CancellationToken cancellation = default) =>
         CopyAsync(new DmaTransfer(this), iova, MemoryMarshal.AsMemory(source), DmaAccess.Write, cancellation);
 
@@ -142,11 +167,15 @@ public sealed partial class DmaPort
     }
 
     /// <summary>Copies through what is in force, and what is left through the next one when it changes meanwhile.</summary>
-    private Errno Copy(ulong iova, Span<byte> data, DmaAccess access)
+    private Errno Copy(DmaTransfer transfer, ulong iova, Span<byte> data, DmaAccess access)
     {
-        var transfer = new DmaTransfer(this);
         while (true)
         {
+            if (transfer.IsCanceled)
+            {
+                return Errno.ECANCELED;
+            }
+
             Errno errno = Find(out SoftwareDomain? domain);
             int copied;
             bool same;
@@ -168,11 +197,6 @@ public sealed partial class DmaPort
             if (errno != Errno.EFAULT || (same && !transfer.IsCanceled))
             {
                 return errno;
-            }
-
-            if (transfer.IsCanceled)
-            {
-                return Errno.ECANCELED;
             }
 
             data = data[copied..];

@@ -1,0 +1,121 @@
+using Penstock.Specs.Nvme;
+
+namespace Penstock.Devices;
+
+/// <summary>
+/// Asynchronous events (NVM Express Base 1.4, section 5.2): which have happened and are not told, which may not be told before the host has
+/// read the log of the last one of that type, and the requests that the host keeps with the controller. Used on the strand.
+/// </summary>
+internal sealed class NvmeEvents
+{
+    /// <summary>How many requests the host may keep here.</summary>
+    internal const int Limit = 4;
+
+    private const int MostPending = 8;
+    private const int Types = 8;
+    private const uint TypeMask = Types - 1;
+
+    private readonly uint[] _pending = new uint[MostPending];
+    private readonly NvmeSlot?[] _requests = new NvmeSlot?[Limit];
+    private int _pendingCount;
+    private int _requestCount;
+
+    /// <summary>Types that wait for their log to be read, a bit each.</summary>
+    internal uint Masked { get; set; }
+
+    internal bool CanTell => _requestCount != 0 && FindTellable() >= 0;
+
+    internal ReadOnlySpan<uint> Pending => _pending.AsSpan(0, _pendingCount);
+
+    internal void RaiseError(NvmeAsyncErrorInfo info) => Raise(NvmeAsyncEventType.Error, (byte)info, NvmeLogId.Errors);
+
+    /// <summary>Something has happened. The same thing is not kept twice.</summary>
+    internal void Raise(NvmeAsyncEventType type, byte info, NvmeLogId log)
+    {
+        uint result = ((uint)type << NvmeAsyncEvent.TypeShift) | ((uint)info << NvmeAsyncEvent.InfoShift) | ((uint)log << NvmeAsyncEvent.LogPageShift);
+        if (_pendingCount < MostPending && !Pending.Contains(result))
+        {
+            _pending[_pendingCount++] = result;
+        }
+    }
+
+    /// <summary>Keeps a request.</summary>
+    /// <returns>False when there are as many as there may be.</returns>
+    internal bool TryKeep(NvmeSlot request)
+    {
+        if (_requestCount == Limit)
+        {
+            return false;
+        }
+
+        _requests[_requestCount++] = request;
+        return true;
+    }
+
+    /// <summary>Takes the oldest request for an event that may be told.</summary>
+    internal bool TryTell(out NvmeSlot request, out uint result)
+    {
+        int found = _requestCount == 0 ? -1 : FindTellable();
+        if (found < 0)
+        {
+            request = null!;
+            result = 0;
+            return false;
+        }
+
+        result = _pending[found];
+        Masked |= 1u << (int)(result & TypeMask);
+        _pending.AsSpan((found + 1)..).CopyTo(_pending.AsSpan(found));
+        _pendingCount--;
+        request = TakeRequest(0);
+        return true;
+    }
+
+    /// <summary>Takes a certain request, which the host has aborted.</summary>
+    internal bool TryTake(ushort commandId, out NvmeSlot request)
+    {
+        for (int i = 0; i < _requestCount; i++)
+        {
+            if (_requests[i]!.Command.CommandId == commandId)
+            {
+                request = TakeRequest(i);
+                return true;
+            }
+        }
+
+        request = null!;
+        return false;
+    }
+
+    /// <summary>The host has read the log, or what tells the type otherwise.</summary>
+    internal void Unmask(NvmeAsyncEventType type) => Masked &= ~(1u << (int)type);
+
+    internal void Reset()
+    {
+        _pendingCount = 0;
+        _requestCount = 0;
+        Array.Clear(_requests);
+        Masked = 0;
+    }
+
+    private int FindTellable()
+    {
+        for (int i = 0; i < _pendingCount; i++)
+        {
+            if ((Masked & (1u << (int)(_pending[i] & TypeMask))) == 0)
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+
+    private NvmeSlot TakeRequest(int index)
+    {
+        NvmeSlot request = _requests[index]!;
+        _requests.AsSpan((index + 1)..).CopyTo(_requests.AsSpan(index));
+        _requests[--_requestCount] = null;
+        return request;
+    }
+}

@@ -1,0 +1,388 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Specs.Nvme;
+using Penstock.Vfio;
+
+namespace Penstock.Devices;
+
+/// <content>Commands: taken from their queue, given to whoever carries them out, completed.</content>
+internal sealed partial class NvmeController
+{
+    private const int Batch = 16;
+
+    private int FlushJob => Options.Commands;
+
+    private readonly NvmeCommand[] _batch = new NvmeCommand[Batch];
+    private readonly int[] _finished;
+    private int _finishedFirst;
+    private int _finishedCount;
+    private int _withWorkers;
+    private bool _mustRedo;
+
+    // The entry that is being written by message, so that it can be written once more where the controller goes on.
+    private bool _isWriting;
+    private ulong _writingAddress;
+    private NvmeCompletion _writing;
+
+    /// <summary>Completes a command with a status. On the strand.</summary>
+    /// <returns>Whether it is still the same life.</returns>
+    internal bool Complete(NvmeSlot slot, NvmeStatus status, uint result = 0)
+    {
+        slot.Status = status;
+        slot.Result = result;
+        if (status != NvmeStatus.Success)
+        {
+            RecordError(slot);
+        }
+
+        return Write(slot);
+    }
+
+    /// <summary>Keeps a command until something happens; its place in the completion queue is not promised any more.</summary>
+    internal static void Hold(NvmeSlot slot)
+    {
+        slot.State = NvmeSlotState.Held;
+        slot.Queue!.Completions.Reserved--;
+        slot.Queue.Outstanding--;
+    }
+
+    /// <summary>Promises a kept command its place again.</summary>
+    /// <returns>False when there is none.</returns>
+    internal static bool TryResume(NvmeSlot slot)
+    {
+        if (!slot.Queue!.Completions.HasRoom)
+        {
+            slot.Queue.Completions.IsBlocking = true;
+            return false;
+        }
+
+        slot.State = NvmeSlotState.Taken;
+        slot.Queue.Completions.Reserved++;
+        slot.Queue.Outstanding++;
+        return true;
+    }
+
+    /// <summary>Gives a command to the workers.</summary>
+    internal void GiveToWorkers(NvmeSlot slot)
+    {
+        slot.State = NvmeSlotState.Working;
+        slot.MustRetry = false;
+        _withWorkers++;
+        _workers.Enqueue(slot.Index);
+    }
+
+    /// <summary>Takes a command back that no worker has begun.</summary>
+    internal bool TryTakeBack(NvmeSlot slot)
+    {
+        if (!_workers.TryTakeBack(slot.Index))
+        {
+            return false;
+        }
+
+        _withWorkers--;
+        slot.State = NvmeSlotState.Taken;
+        return true;
+    }
+
+    /// <summary>Takes commands off one queue, no more than can be completed.</summary>
+    /// <returns>Whether it is still the same life.</returns>
+    private bool Serve(NvmeSubmissionQueue queue, int epoch, ref int budget, ref bool progress)
+    {
+        int count = Math.Min(Math.Min((int)queue.Waiting, (int)(queue.Entries - queue.Head)), Math.Min(Batch, budget));
+        count = Math.Min(count, Slots.Free);
+        if (count == 0 || queue.IsDeleting)
+        {
+            return true;
+        }
+
+        Errno errno = Fetch(queue, count);
+        if (epoch != Epoch)
+        {
+            return false;
+        }
+
+        if (errno != Errno.None)
+        {
+            Fail(errno);
+            return false;
+        }
+
+        for (int i = 0; i < count; i++)
+        {
+            if (!queue.Completions.HasRoom)
+            {
+                queue.Completions.IsBlocking = true;
+                return true;
+            }
+
+            NvmeSlot slot = Slots.Take(queue, _batch[i], epoch);
+            slot.Transfer = Transfer;
+            queue.Head = queue.Head + 1 == queue.Entries ? 0 : queue.Head + 1;
+            queue.Completions.Reserved++;
+            queue.Outstanding++;
+            budget--;
+            progress = true;
+            if (!Dispatch(slot) || epoch != Epoch)
+            {
+                return false;
+            }
+
+            // The command may have been one that takes the queue away, or all slots.
+            if (queue.IsDeleting || Slots.Free == 0)
+            {
+                return true;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Copies commands out of a queue, once: the host's may change.</summary>
+    private unsafe Errno Fetch(NvmeSubmissionQueue queue, int count)
+    {
+        ulong address = queue.Address + ((ulong)queue.Head << NvmeCommand.LengthShift);
+        Span<byte> batch = MemoryMarshal.AsBytes(_batch.AsSpan(0, count));
+        using (DmaScope scope = Dma.Enter())
+        {
+            if (scope.TryBorrow(address, (ulong)batch.Length, DmaAccess.Read, out DmaRun run) && run.Length == (ulong)batch.Length)
+            {
+                run.Span.CopyTo(batch);
+                return Errno.None;
+            }
+        }
+
+        return Dma.Read(address, batch, Transfer);
+    }
+
+    private bool Dispatch(NvmeSlot slot)
+    {
+        NvmeStatus refused = slot.Queue!.Outstanding > 1 && HasTwin(slot) ? NvmeStatus.CommandIdConflict
+            : (slot.Command.Flags & (NvmeCommandFlags.FuseMask | NvmeCommandFlags.PointerMask)) != 0 ? NvmeStatus.InvalidField
+            : NvmeStatus.Success;
+        if (refused != NvmeStatus.Success)
+        {
+            return Complete(slot, refused);
+        }
+
+        if (slot.IsAdmin)
+        {
+            return _admin.Execute(slot);
+        }
+
+        if (_io.Begin(slot, Dma))
+        {
+            return Complete(slot, slot.Status);
+        }
+
+        GiveToWorkers(slot);
+        return true;
+    }
+
+    private bool HasTwin(NvmeSlot slot)
+    {
+        foreach (NvmeSlot other in Slots.All)
+        {
+            if (other != slot && other.State != NvmeSlotState.Free && other.Queue == slot.Queue && other.Command.CommandId == slot.Command.CommandId)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void RunOnWorker(int index, int worker)
+    {
+        if (index == FlushJob)
+        {
+            _io.Flush();
+        }
+        else
+        {
+            _io.Carry(Slots[index], Dma, worker);
+        }
+    }
+
+    /// <summary>What the workers have finished is the strand's again. What is of an earlier life is forgotten.</summary>
+    private void CollectFinished()
+    {
+        while (_workers.TryTakeDone(out int index))
+        {
+            _withWorkers--;
+            if (index == FlushJob)
+            {
+                FlushEnded();
+                continue;
+            }
+
+            NvmeSlot slot = Slots[index];
+            if (slot.Epoch != Epoch)
+            {
+                Slots.Return(slot);
+            }
+            else if (slot.MustRetry)
+            {
+                slot.State = NvmeSlotState.Taken;
+                _mustRedo = true;
+            }
+            else
+            {
+                slot.State = NvmeSlotState.Finished;
+                _finished[(_finishedFirst + _finishedCount++) % _finished.Length] = index;
+            }
+        }
+
+        if (_withWorkers == 0)
+        {
+            Drained();
+        }
+    }
+
+    /// <summary>Writes the completions of what the workers have finished.</summary>
+    private bool CompleteFinished(int epoch, ref bool progress)
+    {
+        CollectFinished();
+        while (_finishedCount != 0)
+        {
+            NvmeSlot slot = Slots[_finished[_finishedFirst]];
+            _finishedFirst = (_finishedFirst + 1) % _finished.Length;
+            _finishedCount--;
+            progress = true;
+            if (slot.Status != NvmeStatus.Success)
+            {
+                RecordError(slot);
+            }
+
+            if (!Write(slot) || epoch != Epoch)
+            {
+                return false;
+            }
+        }
+
+        return _admin.Queues.Continue(epoch, ref progress);
+    }
+
+    private bool TellEvents(int epoch, ref bool progress)
+    {
+        while (Events.CanTell && Queues.Completion(0) is { HasRoom: true } && Events.TryTell(out NvmeSlot request, out uint result))
+        {
+            TryResume(request);
+            progress = true;
+            if (!Complete(request, NvmeStatus.Success, result) || epoch != Epoch)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>After the function was stopped or moved: what was taken and not carried out is carried out, what was being written is written.</summary>
+    private bool GoOn(int epoch)
+    {
+        if (_isWriting && !WriteByCopy(_writingAddress, _writing))
+        {
+            return false;
+        }
+
+        if (!_mustRedo)
+        {
+            return true;
+        }
+
+        _mustRedo = false;
+        foreach (NvmeSlot slot in Slots.All)
+        {
+            if (slot.State == NvmeSlotState.Taken && (!Dispatch(slot) || epoch != Epoch))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// Writes a completion; the slot is free afterwards. All that is remembered changes first: once written the host may have seen it,
+    /// whatever happens here.
+    /// </summary>
+    /// <returns>Whether it is still the same life.</returns>
+    private unsafe bool Write(NvmeSlot slot)
+    {
+        NvmeSubmissionQueue queue = slot.Queue!;
+        NvmeCompletionQueue completions = queue.Completions;
+        NvmeStatus status = NvmeRetry.Mark(slot.Status);
+        var entry = new NvmeCompletion
+        {
+            Result = slot.Result,
+            SubmissionHead = (ushort)queue.Head,
+            SubmissionQueueId = queue.Id,
+            CommandId = slot.Command.CommandId,
+            StatusAndPhase = (ushort)(((uint)status << NvmeCompletion.StatusShift) | (completions.Phase ? (uint)NvmeCompletion.Phase : 0)),
+        };
+        ulong address = completions.Address + ((ulong)completions.Tail << NvmeCompletion.LengthShift);
+        completions.Tail++;
+        if (completions.Tail == completions.Entries)
+        {
+            completions.Tail = 0;
+            completions.Phase = !completions.Phase;
+        }
+
+        completions.Reserved--;
+        completions.WantsInterrupt = true;
+        queue.Outstanding--;
+        Slots.Return(slot);
+        using (DmaScope scope = Dma.Enter())
+        {
+            if (scope.TryBorrow(address, NvmeCompletion.Length, DmaAccess.Write, out DmaRun run) && run.Length == NvmeCompletion.Length)
+            {
+                // SAFETY: 16 bytes, 8-byte aligned as the queue is. The half with the phase last, as one store.
+                var halves = (ulong*)run.Pointer;
+                halves[0] = Unsafe.As<NvmeCompletion, ulong>(ref entry);
+                Volatile.Write(ref halves[1], Unsafe.Add(ref Unsafe.As<NvmeCompletion, ulong>(ref entry), 1));
+                return true;
+            }
+        }
+
+        return WriteByCopy(address, entry);
+    }
+
+    private bool WriteByCopy(ulong address, NvmeCompletion entry)
+    {
+        const int Half = NvmeCompletion.Length / 2;
+        int epoch = Epoch;
+        _isWriting = true;
+        _writingAddress = address;
+        _writing = entry;
+        Span<byte> bytes = stackalloc byte[NvmeCompletion.Length];
+        MemoryMarshal.Write(bytes, entry);
+        Errno errno = Dma.Write(address, bytes[..Half], Transfer);
+        if (errno == Errno.None)
+        {
+            errno = Dma.Write(address + Half, bytes[Half..], Transfer);
+        }
+
+        if (epoch != Epoch)
+        {
+            return false;
+        }
+
+        _isWriting = false;
+        if (errno != Errno.None)
+        {
+            Fail(errno);
+            return false;
+        }
+
+        return true;
+    }
+
+    private void RecordError(NvmeSlot slot)
+    {
+        if (slot.Status is not (NvmeStatus.AbortedByRequest or NvmeStatus.CompareFailure))
+        {
+            _admin.Logs.Errors.Add(slot.Queue!.Id, slot.Command, NvmeRetry.Mark(slot.Status));
+        }
+    }
+}

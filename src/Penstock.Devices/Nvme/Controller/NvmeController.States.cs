@@ -1,0 +1,218 @@
+using Penstock.Interop;
+using Penstock.Specs.Nvme;
+
+namespace Penstock.Devices;
+
+/// <content>Enable, reset, shutdown, and what cannot go on (NVM Express Base 1.4, sections 3.1.5, 7.3 and 7.6).</content>
+internal sealed partial class NvmeController
+{
+    private bool _isEnabling;
+    private bool _isResetting;
+    private bool _flushes;
+    private bool _isFlushed;
+
+    /// <summary>Whether commands are taken.</summary>
+    private bool IsWorking => _status is { Ready: true, Fatal: false } && !_isResetting;
+
+    /// <summary>The controller cannot go on, because the host's memory does not let it: it says so and waits for a reset.</summary>
+    internal void Fail(Errno errno)
+    {
+        // A reset, or the end of the function: there is nobody to be told.
+        if (errno is not (Errno.ECANCELED or Errno.EBUSY))
+        {
+            _status = _status with { Fatal = true };
+        }
+    }
+
+    /// <summary>The host has set a feature.</summary>
+    internal void FeaturesChanged() => _io.WriteThrough = _admin.Features.WriteThrough;
+
+    /// <summary>As after power-on.</summary>
+    internal void ResetAll()
+    {
+        Abandon();
+        ResetRegisters();
+        _interrupts?.Reset();
+    }
+
+    private void ResetRegisters()
+    {
+        _configuration = default;
+        _status = default;
+        _adminAttributes = default;
+        _adminSubmissions = 0;
+        _adminCompletions = 0;
+        _isEnabling = false;
+        _isResetting = false;
+        _admin.Reset();
+        _io.WriteThrough = false;
+    }
+
+    /// <summary>A write of CC. While the controller is enabled only EN and SHN can change.</summary>
+    private void Configure(NvmeConfiguration value)
+    {
+        NvmeConfiguration before = _configuration;
+        if (!before.Enabled)
+        {
+            _configuration = value;
+            if (value.Enabled)
+            {
+                Enable();
+            }
+
+            return;
+        }
+
+        if (!value.Enabled)
+        {
+            _configuration = value;
+            Disable();
+            return;
+        }
+
+        _configuration = before with { Shutdown = value.Shutdown };
+        if (value.Shutdown is NvmeShutdown.Normal or NvmeShutdown.Abrupt && _status.ShutdownStatus == NvmeShutdownStatus.Normal)
+        {
+            _status = _status with { ShutdownStatus = NvmeShutdownStatus.Occurring };
+            ContinueShutdown();
+        }
+    }
+
+    private void Enable()
+    {
+        _status = default;
+        Transfer = _port!.Dma.BeginTransfer();
+        if (!CanEnable())
+        {
+            _status = _status with { Fatal = true };
+            return;
+        }
+
+        // What the workers still have is of the life before, and it may still write blocks.
+        _isEnabling = true;
+        if (_withWorkers == 0)
+        {
+            Drained();
+        }
+    }
+
+    private bool CanEnable()
+    {
+        NvmeCapabilities can = Capabilities;
+        NvmeConfiguration wants = _configuration;
+        bool submissionsFit = wants.SubmissionEntryShift is 0 or NvmeCommand.LengthShift;
+        bool completionsFit = wants.CompletionEntryShift is 0 or NvmeCompletion.LengthShift;
+        return _adminAttributes.SubmissionEntries >= NvmeLimits.MinimumQueueEntries
+            && _adminAttributes.CompletionEntries >= NvmeLimits.MinimumQueueEntries
+            && wants.PageShift >= can.MinimumPageShift && wants.PageShift <= can.MaximumPageShift
+            && wants is { CommandSet: 0, Arbitration: 0 } && submissionsFit && completionsFit
+            && IsMapped(_adminSubmissions, _adminAttributes.SubmissionEntries << NvmeCommand.LengthShift)
+            && IsMapped(_adminCompletions, _adminAttributes.CompletionEntries << NvmeCompletion.LengthShift);
+    }
+
+    /// <summary>Whether memory is there, at both ends; unknown, as in a function that may not do DMA yet, is taken for yes.</summary>
+    internal bool IsMapped(ulong address, int length)
+    {
+        return Look(address) && Look(address + (ulong)length - 1);
+
+        bool Look(ulong iova)
+        {
+            Span<byte> one = stackalloc byte[1];
+            return Dma.Read(iova, one, Transfer) != Errno.EFAULT;
+        }
+    }
+
+    /// <summary>A controller reset: CC.EN went from 1 to 0. The admin queues' addresses stay.</summary>
+    private void Disable()
+    {
+        Abandon();
+        _interrupts!.Reset();
+        bool wasReady = _status.Ready;
+        _status = new NvmeControllerStatus { Ready = wasReady && _withWorkers != 0 };
+        _isEnabling = false;
+        _isResetting = _withWorkers != 0;
+        _admin.Reset();
+        _io.WriteThrough = false;
+    }
+
+    /// <summary>
+    /// Ends this life: no memory of the host is touched for it any more, its queues and commands are gone. Blocks may still be written
+    /// until the workers have ended what they are in.
+    /// </summary>
+    private void Abandon()
+    {
+        Epoch++;
+        _port?.Dma.CancelTransfers();
+        foreach (NvmeSlot slot in Slots.All)
+        {
+            if (slot.State == NvmeSlotState.Working)
+            {
+                TryTakeBack(slot);
+            }
+        }
+
+        if (_workers.TryTakeBack(FlushJob))
+        {
+            _withWorkers--;
+        }
+
+        _flushes = false;
+        _isFlushed = false;
+        Slots.ReturnAllButWorkers();
+        _finishedCount = 0;
+        _mustRedo = false;
+        _isWriting = false;
+        Queues.Clear();
+        Events.Reset();
+        _doorbells.Reset();
+    }
+
+    /// <summary>The workers have nothing of any life.</summary>
+    private void Drained()
+    {
+        if (_isResetting)
+        {
+            _isResetting = false;
+            _status = _status with { Ready = false };
+        }
+
+        if (_isEnabling)
+        {
+            _isEnabling = false;
+            var completions = new NvmeCompletionQueue(
+                0, _adminCompletions, (uint)_adminAttributes.CompletionEntries, vector: 0, interrupts: true);
+            Queues.Add(completions);
+            Queues.Add(new NvmeSubmissionQueue(0, _adminSubmissions, (uint)_adminAttributes.SubmissionEntries, completions));
+            Transfer = _port!.Dma.BeginTransfer();
+            _status = _status with { Ready = true };
+        }
+    }
+
+    /// <summary>A shutdown is complete when no I/O is under way and what was written is durable.</summary>
+    private void ContinueShutdown()
+    {
+        if (_status.ShutdownStatus != NvmeShutdownStatus.Occurring || _withWorkers != 0 || _finishedCount != 0)
+        {
+            return;
+        }
+
+        if (Namespace.Backing.MayBlock && !_isFlushed)
+        {
+            // The flush is a job as commands are; the host is answered meanwhile.
+            _flushes = true;
+            _withWorkers++;
+            _workers.Enqueue(FlushJob);
+            return;
+        }
+
+        _isFlushed = false;
+        _status = _status with { ShutdownStatus = NvmeShutdownStatus.Complete };
+    }
+
+    /// <summary>The flush of a shutdown has ended, perhaps a shutdown of an earlier life.</summary>
+    private void FlushEnded()
+    {
+        _isFlushed = _flushes && !_io.MustFlushAgain;
+        _flushes = false;
+    }
+}

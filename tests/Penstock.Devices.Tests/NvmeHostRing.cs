@@ -1,0 +1,73 @@
+using Penstock.Specs.Nvme;
+
+namespace Penstock.Devices.Tests;
+
+/// <summary>A completion queue as the host keeps it; several queues may use one.</summary>
+internal sealed class NvmeHostRing(NvmeRig rig, int id, int entries)
+{
+    private readonly Queue<NvmeCompletion> _unclaimed = new();
+    private bool _phase = true;
+
+    internal int Id => id;
+
+    internal int Entries => entries;
+
+    internal ulong Address { get; } = rig.Pages(((entries * NvmeCompletion.Length) + NvmeRig.Page - 1) / NvmeRig.Page);
+
+    internal int Head { get; private set; }
+
+    /// <summary>Where the head is left instead of the register, when set.</summary>
+    internal Action<uint>? RingHead { get; set; }
+
+    /// <summary>Takes the next entry if there is one, and tells the controller.</summary>
+    internal bool TryTake(out NvmeCompletion completion, bool ring = true)
+    {
+        ref NvmeCompletion entry = ref rig.Ref<NvmeCompletion>(Address + (ulong)(Head * NvmeCompletion.Length));
+        ushort status = Volatile.Read(ref entry.StatusAndPhase);
+        if ((status & NvmeCompletion.Phase) != 0 != _phase)
+        {
+            completion = default;
+            return false;
+        }
+
+        completion = entry;
+        Head++;
+        if (Head == entries)
+        {
+            Head = 0;
+            _phase = !_phase;
+        }
+
+        if (ring)
+        {
+            Ring();
+        }
+
+        return true;
+    }
+
+    /// <summary>Tells the controller how far this has read.</summary>
+    internal void Ring()
+    {
+        if (RingHead is { } ring)
+        {
+            ring((uint)Head);
+        }
+        else
+        {
+            rig.Write32(NvmeRegisters.Doorbells + (ulong)(((2 * id) + 1) * NvmeRegisters.DoorbellSize), (uint)Head);
+        }
+    }
+
+    internal NvmeCompletion Take()
+    {
+        NvmeCompletion completion = default;
+        if (_unclaimed.TryDequeue(out completion))
+        {
+            return completion;
+        }
+
+        NvmeRig.WaitUntil(() => TryTake(out completion), $"nothing comes from completion queue {id}");
+        return completion;
+    }
+}

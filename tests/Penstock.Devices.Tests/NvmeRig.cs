@@ -1,0 +1,230 @@
+using System.Buffers.Binary;
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+using Penstock.Interop;
+using Penstock.Pci;
+using Penstock.Specs.Nvme;
+using Penstock.Specs.Pci;
+using Penstock.Specs.Vfio;
+using Penstock.Vfio;
+
+namespace Penstock.Devices.Tests;
+
+/// <summary>
+/// An NVMe disk behind the files that a user holds, and a bare host driver: memory behind a type1 container, registers, queue pairs that
+/// are filled and read by hand.
+/// </summary>
+internal sealed unsafe class NvmeRig : IDisposable
+{
+    internal const ulong Base = 0x10_0000;
+    internal const ulong MemorySize = 16 << 20;
+    internal const int Page = 4096;
+    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private const string Address = "0000:02:00.0";
+    private readonly VfioPciCoreDevice _device;
+    private readonly VfioGroup _group;
+    private readonly List<UserMemory> _memories = [];
+    private readonly MemoryMapping _mapping;
+    private ulong _nextPage = Base;
+
+    internal NvmeRig(NvmeOptions? options = null, INvmeBacking? backing = null, bool map = true)
+    {
+        Backing = backing ?? new MemoryNvmeBacking(8 << 20);
+        Disk = new NvmeFunction(Backing, options);
+        var group = Host.AddIommuUnit("unit").CreateGroup();
+        _device = new VfioPciCoreDevice(Address, Disk, group, Log.Enqueue);
+        Host.Register(_device, group);
+        Container = Host.OpenContainer(Caller.Current);
+        _group = Host.OpenGroup(group.Number, Caller.Current);
+        _group.SetContainer(Container);
+        Container.SetIommu(VfioIommuType.Type1V2);
+        File = _group.OpenDevice(Address);
+        SetCommand(PciCommand.Memory | PciCommand.BusMaster);
+        _mapping = MemoryMapping.Map(Memory.Descriptor.Value, 0, (nuint)MemorySize, MemoryProtection.ReadWrite);
+        if (map)
+        {
+            Map(Base, 0, MemorySize);
+        }
+    }
+
+    internal VfioHost Host { get; } = new();
+
+    internal INvmeBacking Backing { get; }
+
+    internal NvmeFunction Disk { get; }
+
+    internal VfioContainer Container { get; }
+
+    internal VfioDeviceFile File { get; }
+
+    /// <summary>What the core said; a model that throws would be told here.</summary>
+    internal ConcurrentQueue<string> Log { get; } = new();
+
+    internal MemoryFile Memory { get; } = MemoryFile.Create("guest", MemorySize);
+
+    internal NvmeHostQueue Admin { get; private set; } = null!;
+
+    public void Dispose()
+    {
+        File.Dispose();
+        _group.Dispose();
+        Container.Dispose();
+        _device.Dispose();
+        Disk.Dispose();
+        _memories.ForEach(m => m.Release());
+        _mapping.Dispose();
+        Memory.Dispose();
+        Host.Dispose();
+        Assert.Equal("nothing", Host.Ledger.ToString());
+        Assert.Empty(Log);
+    }
+
+    internal void SetCommand(PciCommand command)
+    {
+        Span<byte> bytes = stackalloc byte[2];
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes, (ushort)command);
+        Assert.Equal(Errno.None, File.Write(VfioRegions.Config, (ulong)PciConfigOffsets.Command, bytes, out _));
+    }
+
+    /// <summary>Maps part of the host's memory.</summary>
+    internal void Map(ulong iova, ulong offset, ulong size, DmaAccess access = DmaAccess.ReadWrite) =>
+        Map(iova, size, access, MappedMemory.Create(Host.Mappings, Memory.Descriptor, offset, size));
+
+    internal void Map(ulong iova, ulong size, DmaAccess access, UserMemory memory)
+    {
+        _memories.Add(memory);
+        Container.MapDma(iova, size, access, memory, 0);
+    }
+
+    /// <summary>Host memory at an I/O address, while it is mapped one to one from <see cref="Base"/> on.</summary>
+    internal Span<byte> At(ulong iova, int length)
+    {
+        Assert.InRange(iova - Base, 0ul, MemorySize - (ulong)length);
+        return new Span<byte>(_mapping.Pointer + (iova - Base), length);
+    }
+
+    internal ref T Ref<T>(ulong iova)
+        where T : unmanaged => ref MemoryMarshal.AsRef<T>(At(iova, sizeof(T)));
+
+    /// <summary>Fresh pages of host memory, zeroed, one after another.</summary>
+    internal ulong Pages(int count = 1)
+    {
+        ulong first = _nextPage;
+        _nextPage += (ulong)count * Page;
+        At(first, count * Page).Clear();
+        return first;
+    }
+
+    internal uint Read32(ulong offset)
+    {
+        Span<byte> bytes = stackalloc byte[4];
+        Assert.Equal(Errno.None, File.Read(VfioRegions.Bar0, offset, bytes, out _));
+        return BinaryPrimitives.ReadUInt32LittleEndian(bytes);
+    }
+
+    internal ulong Read64(ulong offset)
+    {
+        Span<byte> bytes = stackalloc byte[8];
+        Assert.Equal(Errno.None, File.Read(VfioRegions.Bar0, offset, bytes, out _));
+        return BinaryPrimitives.ReadUInt64LittleEndian(bytes);
+    }
+
+    internal void Write32(ulong offset, uint value)
+    {
+        Span<byte> bytes = stackalloc byte[4];
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes, value);
+        Assert.Equal(Errno.None, File.Write(VfioRegions.Bar0, offset, bytes, out _));
+    }
+
+    internal void Write64(ulong offset, ulong value)
+    {
+        Span<byte> bytes = stackalloc byte[8];
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes, value);
+        Assert.Equal(Errno.None, File.Write(VfioRegions.Bar0, offset, bytes, out _));
+    }
+
+    internal NvmeControllerStatus Status => new(Read32(NvmeRegisters.Status));
+
+    internal static NvmeConfiguration Enabled => new() { Enabled = true, SubmissionEntryShift = 6, CompletionEntryShift = 4 };
+
+    /// <summary>Sets the admin queues up and enables the controller.</summary>
+    internal NvmeRig Enable(int entries = 32)
+    {
+        Admin = new NvmeHostQueue(this, 0, entries, 0, entries);
+        Write32(NvmeRegisters.AdminQueueAttributes, (uint)((entries - 1) | ((entries - 1) << 16)));
+        Write64(NvmeRegisters.AdminSubmissionQueue, Admin.Submissions);
+        Write64(NvmeRegisters.AdminCompletionQueue, Admin.CompletionRing.Address);
+        Write32(NvmeRegisters.Configuration, Enabled.Value);
+        WaitUntil(() => Status.Ready, "the controller does not become ready");
+        return this;
+    }
+
+    internal void Disable()
+    {
+        Write32(NvmeRegisters.Configuration, 0);
+        WaitUntil(() => !Status.Ready, "the controller does not stop");
+    }
+
+    internal static void WaitUntil(Func<bool> condition, string complaint) =>
+        Assert.True(SpinWait.SpinUntil(condition, Patience), complaint);
+
+    /// <summary>Creates an I/O queue pair; interrupts when a vector is given.</summary>
+    internal NvmeHostQueue CreatePair(int id = 1, int entries = 64, int? vector = null)
+    {
+        var queue = new NvmeHostQueue(this, id, entries, id, entries);
+        CreateCompletionQueue(queue.CompletionRing, vector);
+        CreateSubmissionQueue(queue);
+        return queue;
+    }
+
+    internal void CreateCompletionQueue(NvmeHostRing ring, int? vector = null) => AdminOk(new NvmeCommand
+    {
+        Opcode = (byte)NvmeAdminOpcode.CreateCompletionQueue,
+        Prp1 = ring.Address,
+        Cdw10 = (uint)(ring.Id | ((ring.Entries - 1) << 16)),
+        Cdw11 = 1u | (vector is { } v ? 2u | ((uint)v << 16) : 0),
+    });
+
+    internal void CreateSubmissionQueue(NvmeHostQueue queue) => AdminOk(new NvmeCommand
+    {
+        Opcode = (byte)NvmeAdminOpcode.CreateSubmissionQueue,
+        Prp1 = queue.Submissions,
+        Cdw10 = (uint)(queue.Id | ((queue.Entries - 1) << 16)),
+        Cdw11 = 1u | ((uint)queue.CompletionRing.Id << 16),
+    });
+
+    internal NvmeCompletion AdminRun(NvmeCommand command) => Admin.Run(command);
+
+    internal uint AdminOk(NvmeCommand command)
+    {
+        NvmeCompletion completion = Admin.Run(command);
+        Assert.Equal(NvmeStatus.Success, completion.Status);
+        return completion.Result;
+    }
+
+    /// <summary>Runs an admin command and gives its status without DNR.</summary>
+    internal NvmeStatus AdminStatus(NvmeCommand command) => Admin.Run(command).Status & NvmeStatus.CodeMask;
+
+    internal void Arm(int index, int start, params EventDescriptor[] triggers) => File.SetIrqs(new VfioIrqRequest
+    {
+        Index = (uint)index,
+        Start = (uint)start,
+        Count = (uint)triggers.Length,
+        Flags = VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionTrigger,
+        Events = triggers,
+    });
+
+    internal void Act(int index, VfioIrqSetFlags action, uint count = 1) =>
+        File.SetIrqs(new VfioIrqRequest { Index = (uint)index, Count = count, Flags = VfioIrqSetFlags.DataNone | action });
+
+    internal static NvmeCommand Io(NvmeIoOpcode opcode, ulong lba, int blocks, ulong prp1, ulong prp2 = 0, uint nsid = 1) => new()
+    {
+        Opcode = (byte)opcode,
+        NamespaceId = nsid,
+        StartingLba = lba,
+        Cdw12 = (uint)(blocks - 1),
+        Prp1 = prp1,
+        Prp2 = prp2,
+    };
+}
