@@ -40,7 +40,8 @@ public sealed class VersionTests : IDisposable
         Assert.InRange(capabilities.GetProperty("max_dma_maps").GetInt32(), 1, 65535);
         Assert.Equal(0, capabilities.GetProperty("pgsizes").GetInt64() % 4096);
         Assert.False(capabilities.TryGetProperty("twin_socket", out _));
-        Assert.False(capabilities.TryGetProperty("write_multiple", out _));
+        Assert.True(capabilities.GetProperty("write_multiple").GetBoolean());
+        Assert.False(capabilities.TryGetProperty("sparse_mmap_fds", out _));
     }
 
     [Fact]

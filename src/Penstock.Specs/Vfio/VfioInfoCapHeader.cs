@@ -9,6 +9,9 @@ public struct VfioInfoCapHeader
     /// <summary>Length of the structure in bytes.</summary>
     public const int Length = 8;
 
+    /// <summary>Offset of <see cref="Next"/>.</summary>
+    public const int NextOffset = 4;
+
     /// <summary>Which.</summary>
     public ushort Id;
 

@@ -53,4 +53,7 @@ public enum VfioUserCommand : ushort
 
     /// <summary>Write migration data.</summary>
     MigDataWrite = 18,
+
+    /// <summary>How much migration data there is before the device stops; in newer drafts of the text.</summary>
+    GetPrecopyInfo = 19,
 }

@@ -30,4 +30,13 @@ public readonly record struct PeerLimits
 
     /// <summary>Whether it takes several short writes in one message.</summary>
     public bool WriteMultiple { get; init; }
+
+    /// <summary>Whether commands of the server may have a socket of their own; in a reply, whether they have.</summary>
+    public bool TwinSocket { get; init; }
+
+    /// <summary>In a reply, which descriptor of the message is that socket; null when it does not say.</summary>
+    public int? TwinSocketIndex { get; init; }
+
+    /// <summary>Whether it takes regions with a descriptor for each area (<c>sparse_mmap_fds</c>, a draft of the text).</summary>
+    public bool SparseMmapDescriptors { get; init; }
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
@@ -68,9 +69,32 @@ internal static class VersionMessage
     public static int Write(Span<byte> destination, ushort minor, in PeerLimits limits)
     {
         MemoryMarshal.Write(destination, new VfioUserVersion { Major = VfioUserLimits.Major, Minor = minor });
-        string json = $$$"""{"capabilities":{"max_msg_fds":{{{limits.MaximumDescriptors}}},"max_data_xfer_size":{{{limits.MaximumTransfer}}},"max_dma_maps":{{{limits.MaximumDmaMaps}}},"pgsizes":{{{limits.PageSizes}}}""";
-        json += limits.MigrationPageSize != 0 ? $$""","migration":{"pgsize":{{limits.MigrationPageSize}}""" + "}}}" : "}}";
-        int length = Encoding.ASCII.GetBytes(json, destination[VfioUserVersion.Length..]);
+        var json = new StringBuilder("{\"capabilities\":{");
+        json.Append(CultureInfo.InvariantCulture, $"\"max_msg_fds\":{limits.MaximumDescriptors},\"max_data_xfer_size\":{limits.MaximumTransfer}");
+        json.Append(CultureInfo.InvariantCulture, $",\"max_dma_maps\":{limits.MaximumDmaMaps},\"pgsizes\":{limits.PageSizes}");
+        if (limits.WriteMultiple)
+        {
+            json.Append(",\"write_multiple\":true");
+        }
+
+        if (limits.SparseMmapDescriptors)
+        {
+            json.Append(",\"sparse_mmap_fds\":true");
+        }
+
+        if (limits.TwinSocket)
+        {
+            json.Append(",\"twin_socket\":{\"supported\":true");
+            json.Append(limits.TwinSocketIndex is int index ? string.Create(CultureInfo.InvariantCulture, $",\"fd_index\":{index}}}") : "}");
+        }
+
+        if (limits.MigrationPageSize != 0)
+        {
+            json.Append(CultureInfo.InvariantCulture, $",\"migration\":{{\"pgsize\":{limits.MigrationPageSize}}}");
+        }
+
+        json.Append("}}");
+        int length = Encoding.ASCII.GetBytes(json.ToString(), destination[VfioUserVersion.Length..]);
         destination[VfioUserVersion.Length + length] = 0;
         return VfioUserVersion.Length + length + 1;
     }
@@ -127,9 +151,17 @@ internal static class VersionMessage
             }
             else if (reader.ValueTextEquals("write_multiple"u8))
             {
+                limits = limits with { WriteMultiple = Boolean(ref reader, "write_multiple") };
+            }
+            else if (reader.ValueTextEquals("sparse_mmap_fds"u8))
+            {
+                limits = limits with { SparseMmapDescriptors = Boolean(ref reader, "sparse_mmap_fds") };
+            }
+            else if (reader.ValueTextEquals("twin_socket"u8))
+            {
                 reader.Read();
-                Expect(reader.TokenType is JsonTokenType.True or JsonTokenType.False, "'write_multiple' is not a boolean");
-                limits = limits with { WriteMultiple = reader.GetBoolean() };
+                Expect(reader.TokenType == JsonTokenType.StartObject, "'twin_socket' is not an object");
+                limits = ReadTwinSocket(ref reader, limits);
             }
             else
             {
@@ -161,6 +193,34 @@ internal static class VersionMessage
         }
 
         return limits;
+    }
+
+    private static PeerLimits ReadTwinSocket(ref Utf8JsonReader reader, PeerLimits limits)
+    {
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            if (reader.ValueTextEquals("supported"u8))
+            {
+                limits = limits with { TwinSocket = Boolean(ref reader, "supported") };
+            }
+            else if (reader.ValueTextEquals("fd_index"u8))
+            {
+                limits = limits with { TwinSocketIndex = (int)Number(ref reader, "fd_index", 0, int.MaxValue) };
+            }
+            else
+            {
+                reader.Skip();
+            }
+        }
+
+        return limits;
+    }
+
+    private static bool Boolean(ref Utf8JsonReader reader, string name)
+    {
+        reader.Read();
+        Expect(reader.TokenType is JsonTokenType.True or JsonTokenType.False, $"'{name}' is not a boolean");
+        return reader.GetBoolean();
     }
 
     private static ulong Number(ref Utf8JsonReader reader, string name, ulong least, ulong most)

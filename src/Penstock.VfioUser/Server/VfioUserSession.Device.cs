@@ -6,7 +6,7 @@ using Penstock.Vfio;
 
 namespace Penstock.VfioUser;
 
-/// <content>DEVICE_GET_INFO, GET_REGION_INFO, GET_REGION_IO_FDS, GET_IRQ_INFO and SET_IRQS.</content>
+/// <content>DEVICE_GET_INFO, GET_REGION_IO_FDS, GET_IRQ_INFO and SET_IRQS.</content>
 internal sealed unsafe partial class VfioUserSession
 {
     private Errno DeviceGetInfo(ReadOnlySpan<byte> body, out int length)
@@ -22,24 +22,6 @@ internal sealed unsafe partial class VfioUserSession
         info.Flags = (uint)device.Flags;
         info.RegionCount = (uint)device.RegionCount;
         info.IrqCount = (uint)device.IrqCount;
-        MemoryMarshal.Write(Payload(length), info);
-        return Errno.None;
-    }
-
-    private Errno DeviceGetRegionInfo(ReadOnlySpan<byte> body, out int length)
-    {
-        length = VfioUserRegionInfo.Length;
-        if (!TryRead(body, out VfioUserRegionInfo info) || info.ArgumentSize < length)
-        {
-            return Errno.EINVAL;
-        }
-
-        VfioRegionInfo region = GetRegion(info.Index);
-        info.ArgumentSize = (uint)length;
-        info.Flags = (uint)(region.Flags & (VfioRegionFlags.Read | VfioRegionFlags.Write));
-        info.CapabilityOffset = 0;
-        info.Size = region.Size;
-        info.FileOffset = 0;
         MemoryMarshal.Write(Payload(length), info);
         return Errno.None;
     }

@@ -288,6 +288,22 @@ internal sealed unsafe partial class VfioUserSession
         return Errno.None;
     }
 
+    private Errno GetPrecopyInfo(ReadOnlySpan<byte> body, out int length)
+    {
+        length = 0;
+        if (!TryRead(body, out VfioPrecopyInfo info) || info.ArgumentSize < VfioPrecopyInfo.Length || _migrationData is not { } data)
+        {
+            return Errno.EINVAL;
+        }
+
+        info.ArgumentSize = VfioPrecopyInfo.Length;
+        info.Flags = VfioPrecopyFlags.None;
+        (info.InitialBytes, info.DirtyBytes) = data.GetPrecopyInfo(ref info.Flags);
+        length = VfioPrecopyInfo.Length;
+        MemoryMarshal.Write(Payload(length), info);
+        return Errno.None;
+    }
+
     private Errno MigrationDataWrite(ReadOnlySpan<byte> body)
     {
         if (!TryRead(body, out VfioUserMigrationData call)

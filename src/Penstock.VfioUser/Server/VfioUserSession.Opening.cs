@@ -92,6 +92,8 @@ internal sealed unsafe partial class VfioUserSession
             PageSizes = 1ul << System.Numerics.BitOperations.TrailingZeroCount(_container!.PageSizes),
             MaximumDmaMaps = Math.Min(_endpoint.Host.Options.MappingLimit, VfioUserLimits.DefaultMaximumDmaMaps),
             MigrationPageSize = tellsMigration ? VfioUserLimits.DefaultPageSizes : 0,
+            WriteMultiple = _limits.WriteMultiple,
+            SparseMmapDescriptors = _limits.SparseMmapDescriptors,
         };
         int length = VersionMessage.Write(Payload(256), minor, own);
         _dmaChannel.PeerLimit = _limits.MaximumTransfer;

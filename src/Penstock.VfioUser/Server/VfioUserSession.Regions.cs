@@ -5,7 +5,7 @@ using Penstock.Specs.VfioUser;
 
 namespace Penstock.VfioUser;
 
-/// <content>REGION_READ and REGION_WRITE, the hot path.</content>
+/// <content>REGION_READ, REGION_WRITE and REGION_WRITE_MULTI, the hot path.</content>
 internal sealed unsafe partial class VfioUserSession
 {
     private void RegionRead(in VfioUserHeader header, ReadOnlySpan<byte> body)
@@ -66,6 +66,48 @@ internal sealed unsafe partial class VfioUserSession
         {
             ExitAccess(header, 0, errno == Errno.None ? Errno.EINVAL : errno);
         }
+    }
+
+    /// <summary>
+    /// Writes one after the other, up to the first that fails. The reply says how many were done, which also names the one that failed; when that was
+    /// the first, its error is the reply.
+    /// </summary>
+    private void RegionWriteMulti(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    {
+        ulong count = body.Length < VfioUserRegionWriteMulti.Length ? ulong.MaxValue : Unsafe.ReadUnaligned<ulong>(ref MemoryMarshal.GetReference(body));
+        ulong room = (ulong)(body.Length - VfioUserRegionWriteMulti.Length) / VfioUserMultiWrite.Length;
+        if (!_limits.WriteMultiple || count != room || (body.Length - VfioUserRegionWriteMulti.Length) % VfioUserMultiWrite.Length != 0)
+        {
+            ReplyError(header, Errno.EINVAL);
+            return;
+        }
+
+        ReadOnlySpan<byte> writes = body[VfioUserRegionWriteMulti.Length..];
+        EnterAccess(header);
+        ulong done = 0;
+        Errno errno = Errno.None;
+        while (done < count && errno == Errno.None)
+        {
+            errno = WriteOne(writes.Slice((int)done * VfioUserMultiWrite.Length, VfioUserMultiWrite.Length));
+            done += errno == Errno.None ? 1u : 0u;
+        }
+
+        Unsafe.WriteUnaligned(_reply + VfioUserHeader.Length, new VfioUserRegionWriteMulti { Count = done });
+        bool failed = done == 0 && errno != Errno.None;
+        ExitAccess(header, failed ? 0 : VfioUserRegionWriteMulti.Length, failed ? errno : Errno.None);
+    }
+
+    private Errno WriteOne(ReadOnlySpan<byte> write)
+    {
+        VfioUserRegionAccess access = Unsafe.ReadUnaligned<VfioUserRegionAccess>(ref MemoryMarshal.GetReference(write));
+        if (access.Count > VfioUserMultiWrite.MaximumData || !IsInRegion(access))
+        {
+            return Errno.EINVAL;
+        }
+
+        ReadOnlySpan<byte> data = write.Slice(VfioUserMultiWrite.DataOffset, (int)access.Count);
+        Errno errno = _file!.Write(access.Region, access.Offset, data, out int done);
+        return errno == Errno.None && done != data.Length ? Errno.EINVAL : errno;
     }
 
     /// <summary>An access is done as a whole or not at all, so its end is checked before the device sees it.</summary>

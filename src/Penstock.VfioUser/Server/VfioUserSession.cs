@@ -103,6 +103,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _dmaChannel.Close();
         _migrationData?.Dispose();
         _file?.Dispose();
+        WithdrawRegions();
         _watch.Dispose();
         _group?.Dispose();
         _container?.Dispose();
@@ -217,6 +218,12 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
                 RegionWrite(header, body);
                 return;
             }
+
+            if (header.Command == VfioUserCommand.RegionWriteMulti)
+            {
+                RegionWriteMulti(header, body);
+                return;
+            }
         }
 
         if (type == VfioUserMessageFlags.Reply)
@@ -241,6 +248,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     {
         Errno errno;
         int length = 0;
+        _givenCount = 0;
         try
         {
             errno = _receiver.DescriptorCount > VfioUserLimits.MaximumDescriptors
@@ -301,6 +309,8 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
                 return MigrationDataRead(body, out length);
             case VfioUserCommand.MigDataWrite:
                 return MigrationDataWrite(body);
+            case VfioUserCommand.GetPrecopyInfo:
+                return GetPrecopyInfo(body, out length);
             default:
                 return Errno.EINVAL;
         }
@@ -325,10 +335,13 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             SendReply(request, payload, VfioUserMessageFlags.Reply, Errno.None);
             _sender.Gate.Exit();
         }
+
+        _givenCount = 0;
     }
 
     private void ReplyError(in VfioUserHeader request, Errno errno)
     {
+        _givenCount = 0;
         if ((request.Flags & VfioUserMessageFlags.NoReply) == 0)
         {
             _sender.Gate.Enter();
@@ -352,8 +365,8 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             Error = (uint)errno,
         });
         var message = new ReadOnlySpan<byte>(_reply, length);
-        _observer?.OnMessage(false, message, 0);
-        Errno sending = _sender.Send(message);
+        _observer?.OnMessage(false, message, _givenCount);
+        Errno sending = _givenCount == 0 ? _sender.Send(message) : _sender.Send(message, _given.AsSpan(0, _givenCount));
         if (sending != Errno.None)
         {
             End(SessionEndKind.ClientVanished, $"sending failed: {sending}");

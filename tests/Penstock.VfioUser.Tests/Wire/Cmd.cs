@@ -16,10 +16,11 @@ internal static class Cmd
     public const ushort DmaRead = 11;
     public const ushort DmaWrite = 12;
     public const ushort Reset = 13;
-
+    public const ushort WriteMulti = 15;
     public const ushort Feature = 16;
     public const ushort MigRead = 17;
     public const ushort MigWrite = 18;
+    public const ushort PrecopyInfo = 19;
 
     public const uint Get = 0x10000;
     public const uint Set = 0x20000;

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Microsoft.Win32.SafeHandles;
 using Penstock.Interop;
 
 namespace Penstock.VfioUser.Tests;
@@ -72,6 +73,26 @@ internal sealed class WireClient : IDisposable
         header.CopyTo(whole, 0);
         ReceiveExactly(whole.AsSpan(WireMessage.HeaderLength));
         return new WireMessage(whole);
+    }
+
+    /// <summary>The next message with its descriptors, read as QEMU does: the header with room for them, then the body.</summary>
+    public WireMessage Receive(out SafeFileHandle[] descriptors)
+    {
+        byte[] header = new byte[WireMessage.HeaderLength];
+        Assert.Equal(header.Length, DescriptorReceiver.Receive(Descriptor, header, out descriptors));
+        byte[] whole = new byte[new WireMessage(header).Size];
+        header.CopyTo(whole, 0);
+        ReceiveExactly(whole.AsSpan(WireMessage.HeaderLength));
+        return new WireMessage(whole);
+    }
+
+    /// <summary>A command whose successful reply may bring descriptors.</summary>
+    public WireMessage Call(ushort command, byte[] body, out SafeFileHandle[] descriptors)
+    {
+        ushort id = Send(command, body);
+        WireMessage reply = Receive(out descriptors);
+        Assert.Equal((id, command, Cmd.TypeReply, 0u), (reply.Id, reply.Command, reply.Flags, reply.Error));
+        return reply;
     }
 
     /// <summary>The reply to a command: the next message, of type reply, with the command's id and number.</summary>
