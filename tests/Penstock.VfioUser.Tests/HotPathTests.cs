@@ -8,6 +8,8 @@ public sealed class HotPathTests
     private const int WarmUp = 2_000;
     private const int Measured = 5_000;
 
+    private static byte[] Small => [.. WireClient.Access(0x100, 0, 8), 1, 2, 3, 4, 5, 6, 7, 8];
+
     [Theory]
     [InlineData("read", 4)]
     [InlineData("write", 4)]
@@ -16,6 +18,7 @@ public sealed class HotPathTests
     [InlineData("read", 4096)]
     [InlineData("posted", 4096)]
     [InlineData("bad", 4)]
+    [InlineData("multi", 200)]
     public void Message_AfterWarmUp_AllocatesNothingOnTheSessionsThread(string kind, int length)
     {
         using var served = new ServedFunction();
@@ -26,6 +29,7 @@ public sealed class HotPathTests
         {
             "read" => WireClient.Message(1, Cmd.RegionRead, WireClient.Access(0, 0, (uint)length)),
             "config" => WireClient.Message(1, Cmd.RegionRead, WireClient.Access(0, Cmd.ConfigRegion, (uint)length)),
+            "multi" => WireClient.Message(1, Cmd.WriteMulti, [.. BitConverter.GetBytes((ulong)length), .. Enumerable.Repeat(Small, length).SelectMany(static w => w)]),
             "bad" => WireClient.Message(1, Cmd.RegionRead, WireClient.Access(0, 99, (uint)length)),
             _ => WireClient.Message(1, Cmd.RegionWrite, [.. WireClient.Access(0, 0, (uint)length), .. new byte[length]], kind == "posted" ? Cmd.NoReply : 0),
         };
@@ -41,7 +45,7 @@ public sealed class HotPathTests
                 client.SendBytes(message);
                 if (kind != "posted")
                 {
-                    client.ReceiveReply(1, kind == "write" ? Cmd.RegionWrite : Cmd.RegionRead);
+                    client.ReceiveReply(1, kind == "write" ? Cmd.RegionWrite : kind == "multi" ? Cmd.WriteMulti : Cmd.RegionRead);
                 }
             }
         }

@@ -6,7 +6,7 @@ using Penstock.Vfio;
 
 namespace Penstock.VfioUser;
 
-/// <content>DEVICE_FEATURE, MIG_DATA_READ and MIG_DATA_WRITE. Structures that VFIO reaches by pointer follow in the message here.</content>
+/// <content>DEVICE_FEATURE, MIG_DATA_READ, MIG_DATA_WRITE and GET_PRECOPY_INFO. Structures that VFIO reaches by pointer follow in the message here.</content>
 internal sealed unsafe partial class VfioUserSession
 {
     private const VfioFeatureFlags GetOrSet = VfioFeatureFlags.Get | VfioFeatureFlags.Set;
@@ -291,7 +291,11 @@ internal sealed unsafe partial class VfioUserSession
     private Errno GetPrecopyInfo(ReadOnlySpan<byte> body, out int length)
     {
         length = 0;
-        if (!TryRead(body, out VfioPrecopyInfo info) || info.ArgumentSize < VfioPrecopyInfo.Length || _migrationData is not { } data)
+        if (!TryRead(body, out VfioPrecopyInfo info)
+            || info.ArgumentSize < VfioPrecopyInfo.Length
+            || !_migrates
+            || _file!.GetMigrationState() is not (MigrationState.PreCopy or MigrationState.PreCopyP2P)
+            || _migrationData is not { } data)
         {
             return Errno.EINVAL;
         }
