@@ -3,7 +3,7 @@ namespace Penstock.Interop;
 /// <summary>Where threads run.</summary>
 public static unsafe class ProcessPlacement
 {
-    /// <summary>Binds the calling thread to one processor. Threads that it starts later inherit this.</summary>
+    /// <summary>Binds the calling thread to one processor. The runtime lets threads that it starts later run anywhere.</summary>
     /// <param name="processor">Number of the processor, from 0, below 1024.</param>
     /// <exception cref="SystemCallException">The machine has no such processor for this process (EINVAL).</exception>
     public static void PinCurrentThread(int processor)

@@ -122,6 +122,41 @@ public sealed unsafe class FramedReceiver : IDisposable
         }
     }
 
+    /// <summary>
+    /// Looks at the next message and leaves it to <see cref="Receive"/>, for a thread that takes some kinds of messages only. Descriptors stay
+    /// as they are.
+    /// </summary>
+    /// <param name="wait">Whether to wait for it.</param>
+    /// <param name="message">The message; valid until the next call.</param>
+    /// <returns>What the next <see cref="Receive"/> will find; <see cref="ReceiveStatus.BadLength"/> without the header.</returns>
+    public ReceiveStatus Peek(bool wait, out ReadOnlySpan<byte> message)
+    {
+        while (true)
+        {
+            message = default;
+            if (FrameAt(_start, out int length))
+            {
+                if (length < _format.HeaderLength || length > _format.MaximumLength)
+                {
+                    return ReceiveStatus.BadLength;
+                }
+
+                if (length <= _end - _start)
+                {
+                    // SAFETY: length was checked against what is in the buffer.
+                    message = new ReadOnlySpan<byte>(_buffer + _start, length);
+                    return ReceiveStatus.Message;
+                }
+            }
+
+            ReceiveStatus status = Fill(wait);
+            if (status != ReceiveStatus.Message)
+            {
+                return status;
+            }
+        }
+    }
+
     /// <summary>Takes one of the descriptors that came with the message that was given out last.</summary>
     /// <param name="index">0 to <see cref="DescriptorCount"/> - 1.</param>
     /// <returns>The descriptor, now the caller's.</returns>

@@ -208,6 +208,10 @@ public partial class VfioDeviceFile : VfioFile
     /// <summary>The reply is out.</summary>
     public void EndAccess() => _strand?.ReleasePosted();
 
+    /// <summary>Binds the thread that does the device's posted work to a processor, as a caller that is bound itself may want it.</summary>
+    /// <param name="processor">Number of a processor that the process may use, from 0.</param>
+    public void PlacePostedWork(int processor) => _strand?.Place(processor);
+
     /// <summary>The device is open for this file from now on.</summary>
     private protected void Grant() => _granted = true;
 

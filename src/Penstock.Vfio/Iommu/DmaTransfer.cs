@@ -19,7 +19,8 @@ public readonly struct DmaTransfer
 
     internal DmaPort? Port { get; }
 
-    internal Strand? Strand => Port?.Strand;
+    /// <summary>The function's line of execution; null for the default.</summary>
+    public Strand? Strand => Port?.Strand;
 
     /// <summary>Whether the next piece may go through a domain. Asked inside a scope of it, see <see cref="DmaPort.LeadsTo(SoftwareDomain)"/>.</summary>
     internal bool MayUse(SoftwareDomain domain) => Port is null || (!IsCanceled && Port.LeadsTo(domain));

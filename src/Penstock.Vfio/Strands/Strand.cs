@@ -7,7 +7,7 @@ namespace Penstock.Vfio;
 /// The one line of execution of a function: register calls run on it on the caller's thread, posted work on a thread of its own,
 /// never two at a time. Register calls go before posted work. All members may be called from any thread.
 /// </summary>
-public sealed class Strand : IDisposable
+public sealed partial class Strand : IDisposable
 {
     private const int SpinRounds = 16;
     private const int SpinsPerRound = 32;
@@ -15,17 +15,12 @@ public sealed class Strand : IDisposable
     private readonly object _gate = new();
     private readonly ResourceLedger? _ledger;
     private readonly Action<string>? _log;
-    private object?[] _queue = new object?[16];
-    private Thread? _worker;
     private bool _stopping;
     private bool _inRegisterCall;
     private volatile bool _frozen;
     private int _owner;
     private int _waiters;
     private int _callers;
-    private int _holds;
-    private int _head;
-    private int _queued;
 
     /// <summary>Creates the strand; its thread starts with the first posted work.</summary>
     /// <param name="name">Name of the thread, for people.</param>
@@ -83,47 +78,6 @@ public sealed class Strand : IDisposable
             {
                 Leave();
             }
-        }
-    }
-
-    /// <summary>Queues work for the strand's thread. After <see cref="Dispose"/> it is dropped.</summary>
-    /// <param name="work">The work; what it throws is logged.</param>
-    public void Post(Action work)
-    {
-        ArgumentNullException.ThrowIfNull(work);
-        Enqueue(work);
-    }
-
-    /// <summary>
-    /// Queues work that goes on after it has waited for something. Only what runs before the first wait is on the strand; post again to
-    /// come back to it.
-    /// </summary>
-    /// <param name="work">The work; what it throws is logged, also later.</param>
-    public void Post(Func<Task> work)
-    {
-        ArgumentNullException.ThrowIfNull(work);
-        Enqueue((Action)(() => _ = LogFault(work())));
-    }
-
-    /// <summary>As <see cref="Post(Action)"/>; allocates nothing once the queue has grown.</summary>
-    /// <param name="work">The work.</param>
-    public void Post(IStrandWork work)
-    {
-        ArgumentNullException.ThrowIfNull(work);
-        Enqueue(work);
-    }
-
-    /// <summary>
-    /// Keeps posted work from starting until <see cref="ReleasePosted"/>, so that a reply can go out first. Holds are counted.
-    /// </summary>
-    public void HoldPosted() => Interlocked.Increment(ref _holds);
-
-    /// <summary>Ends one <see cref="HoldPosted"/>.</summary>
-    public void ReleasePosted()
-    {
-        if (Interlocked.Decrement(ref _holds) == 0 && Volatile.Read(ref _queued) != 0)
-        {
-            Wake();
         }
     }
 
@@ -219,6 +173,7 @@ public sealed class Strand : IDisposable
             {
                 while (_frozen && !_stopping)
                 {
+                    _idle?.Invoke();
                     Monitor.Wait(_gate);
                 }
             }
@@ -275,122 +230,5 @@ public sealed class Strand : IDisposable
         }
 
         return true;
-    }
-
-    private void Enqueue(object work)
-    {
-        lock (_gate)
-        {
-            if (_stopping)
-            {
-                return;
-            }
-
-            if (_queued == _queue.Length)
-            {
-                object?[] larger = new object?[_queue.Length * 2];
-                for (int i = 0; i < _queued; i++)
-                {
-                    larger[i] = _queue[(_head + i) % _queue.Length];
-                }
-
-                _queue = larger;
-                _head = 0;
-            }
-
-            _queue[(_head + _queued) % _queue.Length] = work;
-            _queued++;
-            if (_worker is null)
-            {
-                _worker = new Thread(Work) { IsBackground = true, Name = Name };
-                _worker.Start();
-                _ledger?.Acquired(ResourceKind.Thread);
-            }
-            else
-            {
-                Monitor.PulseAll(_gate);
-            }
-        }
-    }
-
-    private async Task LogFault(Task work)
-    {
-        try
-        {
-            await work.ConfigureAwait(false);
-        }
-        catch (Exception e)
-        {
-            _log?.Invoke($"{Name}: posted work failed and was abandoned: {e}");
-        }
-    }
-
-    private void Work()
-    {
-        try
-        {
-            while (Take() is { } work)
-            {
-                try
-                {
-                    if (work is Action action)
-                    {
-                        action();
-                    }
-                    else
-                    {
-                        ((IStrandWork)work).Run();
-                    }
-                }
-                catch (Exception e)
-                {
-                    _log?.Invoke($"{Name}: posted work failed and was abandoned: {e}");
-                }
-                finally
-                {
-                    Leave();
-                }
-            }
-        }
-        finally
-        {
-            _ledger?.Released(ResourceKind.Thread);
-        }
-    }
-
-    /// <summary>Waits for work and for the strand; null when it stops. The caller is on the strand afterwards.</summary>
-    private object? Take()
-    {
-        int me = Environment.CurrentManagedThreadId;
-        lock (_gate)
-        {
-            while (!_stopping)
-            {
-                if (_queued == 0 || _frozen || Volatile.Read(ref _holds) != 0)
-                {
-                    Monitor.Wait(_gate);
-                    continue;
-                }
-
-                Interlocked.Increment(ref _waiters);
-                bool entered = _callers == 0 && Interlocked.CompareExchange(ref _owner, me, 0) == 0;
-                if (!entered)
-                {
-                    Monitor.Wait(_gate);
-                }
-
-                Interlocked.Decrement(ref _waiters);
-                if (entered)
-                {
-                    object work = _queue[_head]!;
-                    _queue[_head] = null;
-                    _head = (_head + 1) % _queue.Length;
-                    _queued--;
-                    return work;
-                }
-            }
-
-            return null;
-        }
     }
 }

@@ -8,13 +8,14 @@ namespace Penstock.VfioUser;
 /// One DMA_READ or DMA_WRITE that waits for its reply. The waiting side may give up at any moment; who moves the state away from
 /// <see cref="Waiting"/> first decides whether the reply still touches the waiting side's buffer.
 /// </summary>
-internal sealed unsafe class DmaExchange : IDisposable
+internal sealed unsafe class DmaExchange
 {
     private const int Idle = 0;
     private const int Waiting = 1;
     private const int Settled = 2;
 
-    private readonly ManualResetEventSlim _done = new(false, 0);
+    private readonly object _gate = new();
+    private volatile bool _done;
     private TaskCompletionSource<Errno>? _promise;
     private byte* _target;
     private Memory<byte> _memory;
@@ -25,6 +26,9 @@ internal sealed unsafe class DmaExchange : IDisposable
 
     /// <summary>Whether a reply can find it.</summary>
     public bool IsPublished { get; set; }
+
+    /// <summary>Whether the device's posted work waits for it, which can read the connection itself.</summary>
+    public bool IsForWorker { get; set; }
 
     public VfioUserCommand Command { get; private set; }
 
@@ -53,9 +57,35 @@ internal sealed unsafe class DmaExchange : IDisposable
 
     /// <summary>Blocks until settled.</summary>
     /// <returns>False when the time was up.</returns>
-    public bool Wait(TimeSpan time) => _done.Wait(time);
+    public bool Wait(TimeSpan time)
+    {
+        if (_done)
+        {
+            return true;
+        }
+
+        bool endless = time == Timeout.InfiniteTimeSpan;
+        long deadline = Environment.TickCount64 + (long)Math.Ceiling(time.TotalMilliseconds);
+        lock (_gate)
+        {
+            while (!_done)
+            {
+                long left = deadline - Environment.TickCount64;
+                if (!endless && left <= 0)
+                {
+                    return false;
+                }
+
+                Monitor.Wait(_gate, endless ? Timeout.Infinite : (int)Math.Min(left, int.MaxValue));
+            }
+        }
+
+        return true;
+    }
 
     public Errno Result => _result;
+
+    public bool IsSettled => _done;
 
     /// <summary>Gives up, unless the reply is being taken at this moment.</summary>
     /// <returns>Whether the exchange was still waiting.</returns>
@@ -100,24 +130,28 @@ internal sealed unsafe class DmaExchange : IDisposable
         _memory = default;
         _promise = null;
         IsPublished = false;
+        IsForWorker = false;
         Volatile.Write(ref _state, Idle);
     }
-
-    public void Dispose() => _done.Dispose();
 
     private void Prepare(VfioUserCommand command, ulong iova, int count)
     {
         Command = command;
         Iova = iova;
         Count = count;
-        _done.Reset();
+        _done = false;
     }
 
     private void Finish(Errno result)
     {
         _result = result;
         TaskCompletionSource<Errno>? promise = _promise;
-        _done.Set();
+        lock (_gate)
+        {
+            _done = true;
+            Monitor.PulseAll(_gate);
+        }
+
         promise?.SetResult(result);
     }
 

@@ -22,7 +22,6 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
     private readonly MessageSender _sender;
     private readonly UnixSocket _socket;
     private readonly IMessageObserver? _observer;
-    private readonly DmaExchange[] _exchanges = new DmaExchange[Exchanges];
     private readonly Stack<DmaExchange> _free = new(Exchanges);
     private readonly Dictionary<ushort, DmaExchange> _inFlight = new(Exchanges);
     private readonly SemaphoreSlim _available = new(Exchanges);
@@ -32,16 +31,17 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
     private readonly TimeSpan _replyTime;
     private volatile bool _closed;
 
-    public DmaMessageChannel(UnixSocket socket, MessageSender sender, IMessageObserver? observer, TimeSpan replyTime)
+    public DmaMessageChannel(UnixSocket socket, FramedReceiver receiver, MessageSender sender, IMessageObserver? observer, TimeSpan replyTime)
     {
         _replyTime = replyTime;
+        _receiver = receiver;
+        _endOffer = _turn.EndOffer;
         _socket = socket;
         _sender = sender;
         _observer = observer;
         for (int i = 0; i < Exchanges; i++)
         {
-            _exchanges[i] = new DmaExchange();
-            _free.Push(_exchanges[i]);
+            _free.Push(new DmaExchange());
         }
     }
 
@@ -105,14 +105,12 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         return Errno.None;
     }
 
-    /// <summary>Hands a reply to whoever waits for it. For the receiving thread.</summary>
-    /// <param name="header">Its header.</param>
-    /// <param name="body">What follows the header.</param>
-    /// <returns>Whether somebody waited.</returns>
-    public bool TryComplete(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    /// <summary>Finds who waits for a reply.</summary>
+    /// <param name="header">The reply's header.</param>
+    /// <param name="exchange">What waits, for the caller to complete; null when it has given up.</param>
+    /// <returns>Whether somebody waits, or did.</returns>
+    private bool TryClaim(in VfioUserHeader header, out DmaExchange? exchange)
     {
-        DmaExchange? exchange;
-        bool claimed;
         lock (_table)
         {
             if (!_inFlight.TryGetValue(header.Id, out exchange))
@@ -121,15 +119,9 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
             }
 
             // Here, since outside the lock the exchange may already serve somebody else.
-            claimed = exchange.TryClaim();
+            exchange = exchange.TryClaim() ? exchange : null;
+            return true;
         }
-
-        if (claimed)
-        {
-            exchange.Complete(header, body);
-        }
-
-        return true;
     }
 
     /// <summary>Fails everything that waits, and everything later, with ENOTCONN.</summary>
@@ -143,21 +135,18 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
                 exchange.TrySettle(Errno.ENOTCONN);
             }
         }
+
+        _strand?.UnwatchIdle(_endOffer);
     }
 
     public void Dispose()
     {
         Close();
 
-        // Whoever still holds an exchange was woken just now and gives it back; only then may the events go.
+        // Whoever still holds an exchange was woken just now and gives it back; only then may the socket go.
         for (int i = 0; i < Exchanges; i++)
         {
             _available.Wait();
-        }
-
-        foreach (DmaExchange exchange in _exchanges)
-        {
-            exchange.Dispose();
         }
     }
 
@@ -185,6 +174,7 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
 
     private unsafe Errno RunChunk(VfioUserCommand command, ulong iova, byte* start, int count, DmaTransfer transfer)
     {
+        bool worker = IsOnWorker(transfer);
         Errno errno = WaitWhileStopped(transfer);
         if (errno != Errno.None)
         {
@@ -203,12 +193,17 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
 
         DmaExchange exchange = Rent();
         exchange.Begin(command, iova, count, start);
+        exchange.IsForWorker = worker;
 
         // SAFETY: count bytes from start belong to the caller, which waits here.
         errno = Send(exchange, command == VfioUserCommand.DmaWrite ? new ReadOnlySpan<byte>(start, count) : default, transfer);
         if (errno != Errno.None)
         {
             exchange.TrySettle(errno);
+        }
+        else if (exchange.IsForWorker)
+        {
+            ReadReplies(exchange);
         }
 
         if (!exchange.Wait(_replyTime) && !exchange.TrySettle(Errno.ETIMEDOUT))
@@ -318,6 +313,12 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
             {
                 exchange.TrySettle(Errno.ENOTCONN);
             }
+        }
+
+        if (!exchange.IsForWorker)
+        {
+            // Nobody else would read its reply.
+            _turn.EndOffer();
         }
     }
 

@@ -17,7 +17,7 @@ public sealed class VfioUserServerOptions
     /// </summary>
     public TimeSpan PeerTimeout { get; init; } = TimeSpan.FromSeconds(4);
 
-    /// <summary>The processor that sessions run on, or null for any.</summary>
+    /// <summary>The processor that sessions and the device's posted work run on, or null for any.</summary>
     public int? Processor { get; init; }
 
     private readonly Action<string>? _log;

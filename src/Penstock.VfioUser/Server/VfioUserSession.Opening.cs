@@ -42,6 +42,11 @@ internal sealed unsafe partial class VfioUserSession
         _group.SetContainer(_container);
         _container.SetIommu(Specs.Vfio.VfioIommuType.Type1V2);
         _file = _group.OpenDevice(_endpoint.DeviceName);
+        if (_options.Processor is int processor)
+        {
+            _file.PlacePostedWork(processor);
+        }
+
         OpenMigration();
         _regionSizes = new ulong[_file.GetInfo().RegionCount];
         for (int i = 0; i < _regionSizes.Length; i++)

@@ -149,5 +149,6 @@ internal sealed unsafe partial class VfioUserSession
         }
 
         _file!.EndAccess();
+        _dmaChannel.AccessEnded();
     }
 }

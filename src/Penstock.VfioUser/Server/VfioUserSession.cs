@@ -50,7 +50,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _receiver = new FramedReceiver(socket, Format, endpoint.Host.Ledger);
         _sender = new MessageSender(socket);
         _observer = options.Observer is null ? null : new ContainedObserver(options.Observer, options.Log);
-        _dmaChannel = new DmaMessageChannel(socket, _sender, _observer, options.PeerTimeout) { PeerStoppedReading = StopNotReading };
+        _dmaChannel = new DmaMessageChannel(socket, _receiver, _sender, _observer, options.PeerTimeout) { PeerStoppedReading = StopNotReading, StrayReply = TellStrayReply };
         
         // Zeroes: a model that fills less than it was asked for must not show what another client left.
         _reply = (byte*)NativeMemory.AllocZeroed(VfioUserLimits.MaximumMessage);
@@ -118,6 +118,11 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 
     private void ServeNext()
     {
+        if (_dmaChannel.IsTurnOffered)
+        {
+            _dmaChannel.AwaitTurn();
+        }
+
         bool wait = true;
         if (_sender.HasBacklog)
         {
@@ -228,7 +233,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 
         if (type == VfioUserMessageFlags.Reply)
         {
-            TakeReply(header, body);
+            _dmaChannel.TakeReply(header, body);
         }
         else if (type != VfioUserMessageFlags.Command)
         {
@@ -316,9 +321,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         }
     }
 
-    private void TakeReply(in VfioUserHeader header, ReadOnlySpan<byte> body)
+    private void TellStrayReply(VfioUserHeader header)
     {
-        if (!_dmaChannel.TryComplete(header, body) && !_toldStrayReply)
+        if (!_toldStrayReply)
         {
             _toldStrayReply = true;
             Log($"a reply that nothing waits for (id {header.Id}, command {(ushort)header.Command}) was dropped; further ones are dropped silently");

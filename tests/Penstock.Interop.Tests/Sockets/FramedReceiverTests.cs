@@ -138,6 +138,43 @@ public sealed class FramedReceiverTests : IDisposable
     }
 
     [Fact]
+    public void Peek_WhateverComes_IsLeftToReceive()
+    {
+        byte[] good = Frames.Make(40, 1);
+        byte[] bad = Frames.Make(30, 2, Frames.Maximum + 1u);
+        Assert.Equal(ReceiveStatus.WouldBlock, _receiver.Peek(false, out _));
+        _peer.Send([.. good, .. good.AsSpan(0, 20)], _files.Numbers(0, 1));
+        for (int i = 0; i < 2; i++)
+        {
+            Assert.Equal(ReceiveStatus.Message, _receiver.Peek(false, out ReadOnlySpan<byte> seen));
+            Assert.Equal(good, seen.ToArray());
+            Assert.Equal(0, _receiver.DescriptorCount);
+        }
+
+        Assert.Equal(ReceiveStatus.Message, _receiver.Receive(false, out Span<byte> bytes));
+        Assert.Equal((good.Length, 0), (bytes.Length, _receiver.DescriptorCount));
+        Assert.Equal(ReceiveStatus.WouldBlock, _receiver.Peek(false, out _));
+        _peer.Send([.. good.AsSpan(20), .. bad]);
+        Assert.Equal(ReceiveStatus.Message, _receiver.Peek(true, out _));
+        Assert.Equal(0, _receiver.DescriptorCount);
+        Assert.Equal(ReceiveStatus.Message, _receiver.Receive(false, out _));
+        Assert.Equal(1, _receiver.DescriptorCount);
+        Assert.Equal(ReceiveStatus.BadLength, _receiver.Peek(false, out _));
+        Assert.Equal(ReceiveStatus.BadLength, _receiver.Receive(false, out bytes));
+        Assert.Equal(bad[..Frames.Header], bytes.ToArray());
+        Assert.Equal(ReceiveStatus.BadLength, _receiver.Peek(false, out _));
+    }
+
+    [Fact]
+    public void Peek_PeerCloses_IsTheEndForBoth()
+    {
+        _peer.Dispose();
+        Assert.Equal(ReceiveStatus.End, _receiver.Peek(true, out _));
+        Assert.Equal(ReceiveStatus.End, _receiver.Receive(true, out _));
+        Assert.Equal(ReceiveStatus.End, _receiver.Peek(true, out _));
+    }
+
+    [Fact]
     public void Receive_PeerClosesBetweenMessages_IsTheEnd()
     {
         _peer.Send(Frames.Make(40, 1));

@@ -4,6 +4,8 @@ namespace Penstock.Vfio.Tests;
 
 public sealed class StrandTests : IDisposable
 {
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
+
     private readonly ResourceLedger _ledger = new();
     private readonly List<string> _log = [];
     private readonly Strand _strand;
@@ -54,6 +56,54 @@ public sealed class StrandTests : IDisposable
 
         done.Wait();
         Assert.Equal(Enumerable.Range(0, 100), order);
+    }
+
+    [Fact]
+    public void Work_TellsWhenItComesToAStop()
+    {
+        using var idle = new SemaphoreSlim(0);
+        using var hold = new ManualResetEventSlim();
+        bool onWorker = false;
+        void Tell() => idle.Release();
+        _strand.WatchIdle(Tell);
+        Assert.False(_strand.IsWorking || _strand.IsWorker);
+        _strand.Post(() =>
+        {
+            onWorker = _strand.IsWorker;
+            hold.Wait();
+        });
+        Assert.True(_strand.IsWorking);
+        Assert.False(idle.Wait(20));
+        hold.Set();
+        Assert.True(idle.Wait(s_patience));
+        Assert.True(onWorker);
+        Assert.False(_strand.IsWorking);
+
+        // Held back it waits for somebody else, too.
+        _strand.HoldPosted();
+        _strand.Post(static () => { });
+        Assert.True(idle.Wait(s_patience));
+        Assert.False(_strand.IsWorking);
+        _strand.ReleasePosted();
+        Assert.True(idle.Wait(s_patience));
+        _strand.UnwatchIdle(Tell);
+        _strand.UnwatchIdle(static () => { });
+    }
+
+    [Fact]
+    public void Place_RunsWorkOnThatProcessor()
+    {
+        using var done = new ManualResetEventSlim();
+        int processor = -1;
+        _strand.Place(0);
+        _strand.Post(() =>
+        {
+            processor = Thread.GetCurrentProcessorId();
+            done.Set();
+        });
+        Assert.True(done.Wait(s_patience));
+        Assert.Equal(0, processor);
+        Assert.Throws<ArgumentOutOfRangeException>(() => _strand.Place(-1));
     }
 
     [Fact]

@@ -87,10 +87,13 @@ internal sealed class ServedFunction : IDisposable
     }
 
     /// <summary>Runs work on the function's strand and waits for it; blocking DMA in it works.</summary>
-    public Task<T> OnStrand<T>(Func<T> work)
+    public Task<T> OnStrand<T>(Func<T> work) => OnStrandOf(Function.Port.Strand, work);
+
+    /// <summary>As <see cref="OnStrand"/>, for a function that is not this class's own.</summary>
+    public Task<T> OnStrandOf<T>(Strand strand, Func<T> work)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Function.Port.Strand.Post(() =>
+        strand.Post(() =>
         {
             try
             {
