@@ -26,7 +26,7 @@ internal static class DevicesCommand
             devices.Add(entry.Name, entry.Ids, entry.Summary);
             foreach (DeviceOption option in entry.Options)
             {
-                options.Add(entry.Name, $"--{option.Name} {option.ValueHint}", option.Default ?? "-", option.Help);
+                options.Add(entry.Name, $"--{option.Name} {option.ValueHint}".TrimEnd(), option.IsFlag || option.Default is null or "" ? "-" : option.Default, option.Help);
             }
         }
 

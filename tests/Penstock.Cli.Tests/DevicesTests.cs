@@ -32,7 +32,7 @@ public sealed class DevicesTests
         ToolResult result = await ToolProcess.RunAsync("devices", "--json");
 
         Assert.Equal(0, result.Status);
-        Assert.Equal(["idio16", "edu", "bench", "gpio-mdev"], result.Objects.Select(o => o.GetProperty("device").GetString()));
+        Assert.Equal(["idio16", "edu", "bench", "gpio-mdev", "nvme"], result.Objects.Select(o => o.GetProperty("device").GetString()));
         Assert.Equal("inputs", result.Objects[0].GetProperty("options")[0].GetProperty("name").GetString());
     }
 }

@@ -10,7 +10,7 @@ public sealed class DeviceCatalogTests
     [Fact]
     public void BuiltIn_EachEntry_MakesAFunctionWithTheListedIds()
     {
-        Assert.Equal(["idio16", "edu", "bench", "gpio-mdev"], DeviceCatalog.BuiltIn.Entries.Select(entry => entry.Name));
+        Assert.Equal(["idio16", "edu", "bench", "gpio-mdev", "nvme"], DeviceCatalog.BuiltIn.Entries.Select(entry => entry.Name));
         foreach (var entry in DeviceCatalog.BuiltIn.Entries.Where(entry => entry.ParentFactory is null))
         {
             using var device = DeviceCatalog.BuiltIn.Create(entry.Name, None);
@@ -57,7 +57,7 @@ public sealed class DeviceCatalogTests
         var error = Assert.Throws<VfioException>(() => DeviceCatalog.BuiltIn.Create("floppy", None));
         Assert.Equal(Errno.ENODEV, error.Errno);
         Assert.Contains("floppy", error.Message, StringComparison.Ordinal);
-        Assert.Contains("idio16, edu, bench, gpio-mdev", error.Message, StringComparison.Ordinal);
+        Assert.Contains("idio16, edu, bench, gpio-mdev, nvme", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]

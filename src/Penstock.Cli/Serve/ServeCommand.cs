@@ -42,22 +42,13 @@ internal static class ServeCommand
     private static Command CreateFor(DeviceCatalog catalog, DeviceEntry entry)
     {
         var command = new Command(entry.Name, $"{entry.Summary} ({entry.Ids}).");
-        var values = new List<(string Name, Option<string> Option)>();
+        var values = new List<(string Name, Func<ParseResult, string> Value)>();
         foreach (DeviceOption option in entry.Options)
         {
-            var value = new Option<string>($"--{option.Name}")
-            {
-                HelpName = option.ValueHint,
-                Description = Sentence(option.Help),
-                Required = option.Default is null,
-            };
-            if (option.Default is string normally)
-            {
-                value.DefaultValueFactory = _ => normally;
-            }
-
+            (Option added, Func<ParseResult, string> value) = option.IsFlag ? FlagFor(option) : ValueFor(option);
+            added.Description = Sentence(option.Help);
             values.Add((option.Name, value));
-            command.Options.Add(value);
+            command.Options.Add(added);
         }
 
         command.SetAction((parsed, cancellation) =>
@@ -65,7 +56,7 @@ internal static class ServeCommand
             var options = new ServeOptions
             {
                 Device = entry.Name,
-                DeviceOptions = values.ToDictionary(v => v.Name, v => parsed.GetValue(v.Option)!, StringComparer.Ordinal),
+                DeviceOptions = values.ToDictionary(v => v.Name, v => v.Value(parsed), StringComparer.Ordinal),
                 Socket = parsed.GetValue(Socket)!,
                 Once = parsed.GetValue(Once),
                 Guard = parsed.GetValue(Guard),
@@ -75,6 +66,23 @@ internal static class ServeCommand
             return new ServeRun(catalog, options, new Output(parsed.GetValue(Json))).RunAsync(cancellation);
         });
         return command;
+    }
+
+    private static (Option Added, Func<ParseResult, string> Value) FlagFor(DeviceOption option)
+    {
+        var flag = new Option<bool>($"--{option.Name}");
+        return (flag, parsed => parsed.GetValue(flag) ? DeviceOption.On : DeviceOption.Off);
+    }
+
+    private static (Option Added, Func<ParseResult, string> Value) ValueFor(DeviceOption option)
+    {
+        var value = new Option<string>($"--{option.Name}") { HelpName = option.ValueHint, Required = option.Default is null };
+        if (option.Default is { Length: > 0 } normally)
+        {
+            value.DefaultValueFactory = _ => normally;
+        }
+
+        return (value, parsed => parsed.GetValue(value) ?? "");
     }
 
     private static string Sentence(string help) => $"{char.ToUpperInvariant(help[0])}{help[1..]}.";

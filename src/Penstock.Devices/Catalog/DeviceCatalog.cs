@@ -25,7 +25,7 @@ public sealed class DeviceCatalog
     }
 
     /// <summary>The devices that come with Penstock.</summary>
-    public static DeviceCatalog BuiltIn { get; } = new([Idio16Entry.Entry, EduEntry.Entry, BenchEntry.Entry, GpioMdevEntry.Entry]);
+    public static DeviceCatalog BuiltIn { get; } = new([Idio16Entry.Entry, EduEntry.Entry, BenchEntry.Entry, GpioMdevEntry.Entry, NvmeEntry.Entry]);
 
     /// <summary>The devices, in the order in which they are listed.</summary>
     public IReadOnlyList<DeviceEntry> Entries { get; }

@@ -69,6 +69,45 @@ public sealed class DeviceOptions
         return value;
     }
 
+    /// <summary>Whether a flag is given.</summary>
+    /// <param name="name">A flag that the entry declares.</param>
+    /// <returns>True when it is.</returns>
+    /// <exception cref="VfioException">EINVAL: a value that is neither true nor false.</exception>
+    public bool GetFlag(string name) => _values[name] switch
+    {
+        DeviceOption.On => true,
+        DeviceOption.Off => false,
+        var text => throw Refused(name, $"'{text}' is neither {DeviceOption.On} nor {DeviceOption.Off}"),
+    };
+
+    /// <summary>A size: decimal bytes, or with K, M, G or T behind it that many times 1024 bytes, and so on.</summary>
+    /// <param name="name">An option that the entry declares.</param>
+    /// <returns>The size in bytes, at least 1; null when the value is empty.</returns>
+    /// <exception cref="VfioException">EINVAL: not a size, or more than 2^63 - 1 bytes.</exception>
+    public ulong? GetSize(string name)
+    {
+        const string Units = "KMGT";
+        const int UnitShift = 10;
+        string text = _values[name];
+        if (text.Length == 0)
+        {
+            return null;
+        }
+
+        int unit = Units.IndexOf(char.ToUpperInvariant(text[^1]), StringComparison.Ordinal) + 1;
+        if (!ulong.TryParse(unit == 0 ? text : text.AsSpan(0, text.Length - 1), NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) || number == 0)
+        {
+            throw Refused(name, $"'{text}' is not a size; write a number of bytes, or one with K, M, G or T behind it, such as 64M");
+        }
+
+        if (number > (ulong)long.MaxValue >> (unit * UnitShift))
+        {
+            throw Refused(name, $"{text} is more than the largest file; choose a smaller size");
+        }
+
+        return number << (unit * UnitShift);
+    }
+
     /// <summary>The error for a value that the factory itself finds wrong.</summary>
     /// <param name="name">The option.</param>
     /// <param name="why">Reason and remedy.</param>

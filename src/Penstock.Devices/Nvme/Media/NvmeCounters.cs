@@ -3,6 +3,9 @@ namespace Penstock.Devices;
 /// <summary>What a controller has done, for SMART. On the strand only; another thread that looks sees values of about now.</summary>
 internal sealed class NvmeCounters
 {
+    /// <summary>Bytes of the blocks that are counted, whatever size those of the namespace have.</summary>
+    public const int SectorSize = 512;
+
     /// <summary>Blocks of 512 bytes read by the host.</summary>
     public ulong SectorsRead { get; set; }
 
