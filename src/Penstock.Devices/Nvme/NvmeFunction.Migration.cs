@@ -1,8 +1,12 @@
+using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
 namespace Penstock.Devices;
 
-/// <content>Its state, as a table.</content>
+/// <content>
+/// Its state, as a table. Blocks in memory are part of it; a file is shared by source and destination, and only the one that runs has it in
+/// use. Commands under way are carried out where the disk goes on.
+/// </content>
 public sealed partial class NvmeFunction
 {
     private const int StateVersion = 1;
@@ -11,9 +15,24 @@ public sealed partial class NvmeFunction
     public DeviceStateTable State { get; }
 
     /// <inheritdoc/>
-    public void StateLoaded()
-    {
-    }
+    public void StateLoaded() => _controller.Loaded();
 
-    private static DeviceStateTable DeclareState() => new("nvme", StateVersion);
+    /// <inheritdoc/>
+    public void ActivityChanged(DeviceActivity activity) => _controller.ActivityChanged(activity);
+
+    private DeviceStateTable DeclareState()
+    {
+        var table = new DeviceStateTable("nvme", StateVersion);
+        _controller.Declare(table);
+        if (_backing is MemoryNvmeBacking memory)
+        {
+            int part = 0;
+            foreach (Memory<byte> blocks in memory.Parts)
+            {
+                table.Memory($"blocks {part++}", blocks);
+            }
+        }
+
+        return table;
+    }
 }

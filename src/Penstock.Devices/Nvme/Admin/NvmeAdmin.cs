@@ -1,5 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Nvme;
+using Penstock.Vfio;
 
 namespace Penstock.Devices;
 
@@ -35,6 +38,57 @@ internal sealed class NvmeAdmin
     {
         Features.Reset();
         _queues.Reset();
+    }
+
+    /// <summary>A command that was kept elsewhere is kept here.</summary>
+    /// <returns>False: it is carried out again instead.</returns>
+    internal bool TryHoldAgain(NvmeSlot slot)
+    {
+        bool isKept = (NvmeAdminOpcode)slot.Command.Opcode switch
+        {
+            NvmeAdminOpcode.AsyncEventRequest => _controller.Events.TryKeep(slot),
+            NvmeAdminOpcode.DeleteSubmissionQueue => _queues.TryKeep(slot),
+            _ => false,
+        };
+        if (isKept)
+        {
+            NvmeController.Hold(slot);
+        }
+
+        return isKept;
+    }
+
+    /// <summary>Adds features, counters and the log of errors to a table.</summary>
+    internal void Declare(DeviceStateTable table)
+    {
+        NvmeCounters counters = Logs.Counters;
+        int values = Unsafe.SizeOf<NvmeFeatureValues>();
+        table
+            .Bytes("features", values, bytes => MemoryMarshal.Write(bytes, Features.Values), bytes => Features.Values = MemoryMarshal.Read<NvmeFeatureValues>(bytes))
+            .Bytes(
+                "vectors without coalescing",
+                Features.Uncoalesced.Length,
+                bytes => MemoryMarshal.AsBytes(Features.Uncoalesced).CopyTo(bytes),
+                LoadVectors)
+            .Number("number of errors", 8, () => Logs.Errors.Count, value => Logs.Errors.Count = value)
+            .Bytes("errors", NvmeErrorLog.Size, bytes => Logs.Errors.Ring.CopyTo(bytes), bytes => bytes.CopyTo(Logs.Errors.Ring))
+            .Flag("namespace changed", () => Logs.NamespaceChanged, value => Logs.NamespaceChanged = value)
+            .Number("sectors read", 8, () => counters.SectorsRead, value => counters.SectorsRead = value)
+            .Number("sectors written", 8, () => counters.SectorsWritten, value => counters.SectorsWritten = value)
+            .Number("reads", 8, () => counters.Reads, value => counters.Reads = value)
+            .Number("writes", 8, () => counters.Writes, value => counters.Writes = value)
+            .Number("flushes", 8, () => counters.Flushes, value => counters.Flushes = value)
+            .Number("other commands", 8, () => counters.Others, value => counters.Others = value)
+            .Number("media errors", 8, () => counters.MediaErrors, value => counters.MediaErrors = value)
+            .Number("unsafe shutdowns", 8, () => counters.UnsafeShutdowns, value => counters.UnsafeShutdowns = value);
+    }
+
+    private void LoadVectors(ReadOnlySpan<byte> bytes)
+    {
+        for (int i = 0; i < bytes.Length; i++)
+        {
+            Features.Uncoalesced[i] = bytes[i] != 0;
+        }
     }
 
     /// <summary>Carries a command out and completes it, or keeps it.</summary>

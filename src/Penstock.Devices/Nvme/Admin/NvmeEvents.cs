@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using Penstock.Specs.Nvme;
+using Penstock.Vfio;
 
 namespace Penstock.Devices;
 
@@ -17,6 +19,7 @@ internal sealed class NvmeEvents
 
     private readonly uint[] _pending = new uint[MostPending];
     private readonly NvmeSlot?[] _requests = new NvmeSlot?[Limit];
+    private readonly ushort[] _order = new ushort[Limit];
     private int _pendingCount;
     private int _requestCount;
 
@@ -90,6 +93,21 @@ internal sealed class NvmeEvents
     /// <summary>The host has read the log, or what tells the type otherwise.</summary>
     internal void Unmask(NvmeAsyncEventType type) => Masked &= ~(1u << (int)type);
 
+    /// <summary>Adds events to a table. Requests travel among the commands, their order here.</summary>
+    internal void Declare(DeviceStateTable table) => table
+        .Number("masked events", 4, () => Masked, value => Masked = (uint)value)
+        .Number("number of events", 1, () => (ulong)_pendingCount, value => _pendingCount = (int)value, largest: MostPending)
+        .Bytes(
+            "events",
+            MostPending * sizeof(uint),
+            bytes => MemoryMarshal.AsBytes(_pending.AsSpan()).CopyTo(bytes),
+            bytes => bytes.CopyTo(MemoryMarshal.AsBytes(_pending.AsSpan())))
+        .Bytes("order of requests", Limit * sizeof(ushort), SaveOrder, bytes => bytes.CopyTo(MemoryMarshal.AsBytes(_order.AsSpan())));
+
+    /// <summary>The requests have all been kept again: they get their order back.</summary>
+    internal void Restore() =>
+        _requests.AsSpan(0, _requestCount).Sort((a, b) => Place(a!.Command.CommandId).CompareTo(Place(b!.Command.CommandId)));
+
     internal void Reset()
     {
         _pendingCount = 0;
@@ -110,6 +128,19 @@ internal sealed class NvmeEvents
 
         return -1;
     }
+
+    private void SaveOrder(Span<byte> bytes)
+    {
+        Array.Clear(_order);
+        for (int i = 0; i < _requestCount; i++)
+        {
+            _order[i] = _requests[i]!.Command.CommandId;
+        }
+
+        MemoryMarshal.AsBytes(_order.AsSpan()).CopyTo(bytes);
+    }
+
+    private int Place(ushort commandId) => Array.IndexOf(_order, commandId);
 
     private NvmeSlot TakeRequest(int index)
     {

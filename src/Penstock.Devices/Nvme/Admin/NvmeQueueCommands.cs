@@ -112,14 +112,27 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
         if (queue.Outstanding != 0)
         {
-            queue.IsDeleting = true;
-            _deletions++;
+            TryKeep(slot);
             NvmeController.Hold(slot);
             return true;
         }
 
         controller.Queues.Remove(queue);
         return controller.Complete(slot, NvmeStatus.Success);
+    }
+
+    /// <summary>Keeps a deletion until its queue has nothing outstanding.</summary>
+    internal bool TryKeep(NvmeSlot slot)
+    {
+        uint id = slot.Command.Cdw10 & NvmeQueueBits.IdMask;
+        if (id == 0 || controller.Queues.Submission((int)id) is not { IsDeleting: false } queue)
+        {
+            return false;
+        }
+
+        queue.IsDeleting = true;
+        _deletions++;
+        return true;
     }
 
     /// <summary>Completes deletions whose queue has nothing outstanding any more.</summary>

@@ -74,12 +74,14 @@ internal sealed class NvmeInterrupts(PciFunctionPort port, NvmeQueueSet queues)
         SetPin(false);
     }
 
-    /// <summary>What the pin showed came with the state of another function.</summary>
-    internal void Reload()
+    /// <summary>Whether the pin asks for service.</summary>
+    internal bool IsAsserted => _asserted;
+
+    /// <summary>What the pin shows came with the state of another function.</summary>
+    internal void Reload(bool asserted)
     {
-        _asserted = true;
-        SetPin(false);
-        UpdatePin();
+        _asserted = asserted;
+        port.SetIntx(asserted);
     }
 
     private void SetPin(bool asserted)

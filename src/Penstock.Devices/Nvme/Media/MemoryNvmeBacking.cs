@@ -10,6 +10,7 @@ public sealed unsafe class MemoryNvmeBacking : INvmeBacking
 
     private readonly MemoryFile _file;
     private readonly MemoryMapping _mapping;
+    private IReadOnlyList<Memory<byte>>? _parts;
     private long _flushes;
 
     /// <summary>Reserves the memory.</summary>
@@ -48,6 +49,9 @@ public sealed unsafe class MemoryNvmeBacking : INvmeBacking
 
     /// <inheritdoc/>
     public string Description => $"memory of {Length} bytes";
+
+    /// <summary>All of it, in pieces that spans can be made of; the same each time. Valid until <see cref="Dispose"/>.</summary>
+    internal IReadOnlyList<Memory<byte>> Parts => _parts ??= MappedPart.Cut(_mapping);
 
     /// <inheritdoc/>
     public Errno Read(ulong offset, Span<byte> destination)

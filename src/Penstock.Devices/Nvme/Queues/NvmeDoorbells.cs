@@ -75,6 +75,12 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
         EventAddress = 0;
     }
 
+    /// <summary>Adds what the host has set up to a table.</summary>
+    internal void Declare(DeviceStateTable table) => table
+        .Flag("shadow doorbells", () => HasShadow, value => HasShadow = value)
+        .Number("shadow doorbells at", 8, () => ShadowAddress, value => ShadowAddress = value)
+        .Number("event indexes at", 8, () => EventAddress, value => EventAddress = value);
+
     /// <summary>A queue begins at 0, whatever the host's pages said of the one before it.</summary>
     internal Errno Clear(in NvmeHostMemory memory, int id, bool isCompletion)
     {
