@@ -5,7 +5,7 @@ namespace Penstock.Devices.Tests;
 /// <summary>A submission queue as the host keeps it, with the completion queue that it uses.</summary>
 internal sealed class NvmeHostQueue
 {
-    private readonly NvmeRig _rig;
+    private NvmeRig _rig;
     private ushort _nextId;
 
     internal NvmeHostQueue(NvmeRig rig, int id, int entries, int completionId, int completionEntries)
@@ -34,6 +34,13 @@ internal sealed class NvmeHostQueue
 
     /// <summary>Where the tail is left instead of the register, when set.</summary>
     internal Action<uint>? RingTail { get; set; }
+
+    /// <summary>The same queue goes on with another disk.</summary>
+    internal void Use(NvmeRig rig)
+    {
+        _rig = rig;
+        CompletionRing.Use(rig);
+    }
 
     /// <summary>Puts a command into the queue; the controller is not told.</summary>
     internal ushort Put(NvmeCommand command, ushort? id = null)

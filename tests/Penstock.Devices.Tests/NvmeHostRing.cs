@@ -5,7 +5,7 @@ namespace Penstock.Devices.Tests;
 /// <summary>A completion queue as the host keeps it; several queues may use one.</summary>
 internal sealed class NvmeHostRing(NvmeRig rig, int id, int entries)
 {
-    private readonly Queue<NvmeCompletion> _unclaimed = new();
+    private NvmeRig _rig = rig;
     private bool _phase = true;
 
     internal int Id => id;
@@ -19,10 +19,12 @@ internal sealed class NvmeHostRing(NvmeRig rig, int id, int entries)
     /// <summary>Where the head is left instead of the register, when set.</summary>
     internal Action<uint>? RingHead { get; set; }
 
+    internal void Use(NvmeRig other) => _rig = other;
+
     /// <summary>Takes the next entry if there is one, and tells the controller.</summary>
     internal bool TryTake(out NvmeCompletion completion, bool ring = true)
     {
-        ref NvmeCompletion entry = ref rig.Ref<NvmeCompletion>(Address + (ulong)(Head * NvmeCompletion.Length));
+        ref NvmeCompletion entry = ref _rig.Ref<NvmeCompletion>(Address + (ulong)(Head * NvmeCompletion.Length));
         ushort status = Volatile.Read(ref entry.StatusAndPhase);
         if ((status & NvmeCompletion.Phase) != 0 != _phase)
         {
@@ -55,18 +57,13 @@ internal sealed class NvmeHostRing(NvmeRig rig, int id, int entries)
         }
         else
         {
-            rig.Write32(NvmeRegisters.Doorbells + (ulong)(((2 * id) + 1) * NvmeRegisters.DoorbellSize), (uint)Head);
+            _rig.Write32(NvmeRegisters.Doorbells + (ulong)(((2 * id) + 1) * NvmeRegisters.DoorbellSize), (uint)Head);
         }
     }
 
     internal NvmeCompletion Take()
     {
         NvmeCompletion completion = default;
-        if (_unclaimed.TryDequeue(out completion))
-        {
-            return completion;
-        }
-
         NvmeRig.WaitUntil(() => TryTake(out completion), $"nothing comes from completion queue {id}");
         return completion;
     }

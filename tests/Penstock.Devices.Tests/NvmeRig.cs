@@ -26,10 +26,14 @@ internal sealed unsafe class NvmeRig : IDisposable
     private readonly VfioGroup _group;
     private readonly List<UserMemory> _memories = [];
     private readonly MemoryMapping _mapping;
-    private ulong _nextPage = Base;
+    private readonly bool _ownsMemory;
+    private ulong _nextPage;
 
-    internal NvmeRig(NvmeOptions? options = null, INvmeBacking? backing = null, bool map = true)
+    internal NvmeRig(NvmeOptions? options = null, INvmeBacking? backing = null, bool map = true, NvmeRig? memoryOf = null)
     {
+        _ownsMemory = memoryOf is null;
+        Memory = memoryOf?.Memory ?? MemoryFile.Create("guest", MemorySize);
+        _nextPage = memoryOf?._nextPage ?? Base;
         Backing = backing ?? new MemoryNvmeBacking(8 << 20);
         Disk = new NvmeFunction(Backing, options);
         var group = Host.AddIommuUnit("unit").CreateGroup();
@@ -61,9 +65,9 @@ internal sealed unsafe class NvmeRig : IDisposable
     /// <summary>What the core said; a model that throws would be told here.</summary>
     internal ConcurrentQueue<string> Log { get; } = new();
 
-    internal MemoryFile Memory { get; } = MemoryFile.Create("guest", MemorySize);
+    internal MemoryFile Memory { get; }
 
-    internal NvmeHostQueue Admin { get; private set; } = null!;
+    internal NvmeHostQueue Admin { get; set; } = null!;
 
     public void Dispose()
     {
@@ -74,10 +78,64 @@ internal sealed unsafe class NvmeRig : IDisposable
         Disk.Dispose();
         _memories.ForEach(m => m.Release());
         _mapping.Dispose();
-        Memory.Dispose();
+        if (_ownsMemory)
+        {
+            Memory.Dispose();
+        }
+
         Host.Dispose();
         Assert.Equal("nothing", Host.Ledger.ToString());
         Assert.Empty(Log);
+    }
+
+    /// <summary>Moves the whole state to another disk over the same memory, which then runs; this one stays stopped.</summary>
+    internal void MoveTo(NvmeRig target)
+    {
+        byte[] state = SaveState();
+        using (MigrationDataFile loaded = target.File.SetMigrationState(MigrationState.Resuming)!)
+        {
+            Assert.Equal(Errno.None, loaded.Write(state, out int written));
+            Assert.Equal(state.Length, written);
+        }
+
+        target.File.SetMigrationState(MigrationState.Running);
+        target.Admin = Admin;
+        target._nextPage = _nextPage;
+        Admin?.Use(target);
+    }
+
+    /// <summary>Stops the disk and takes its state.</summary>
+    internal byte[] SaveState()
+    {
+        using MigrationDataFile saved = File.SetMigrationState(MigrationState.StopCopy)!;
+        var state = new MemoryStream();
+        byte[] part = new byte[1 << 20];
+        while (true)
+        {
+            Assert.Equal(Errno.None, saved.Read(part, out int read));
+            if (read == 0)
+            {
+                return state.ToArray();
+            }
+
+            state.Write(part, 0, read);
+        }
+    }
+
+    /// <summary>A function level reset, as drivers ask for it.</summary>
+    internal void ResetFunction()
+    {
+        Span<byte> config = stackalloc byte[256];
+        Assert.Equal(Errno.None, File.Read(VfioRegions.Config, 0, config, out _));
+        int at = config[PciConfigOffsets.CapabilityPointer];
+        while (config[at] != (byte)PciCapabilityId.Express)
+        {
+            at = config[at + 1];
+        }
+
+        Span<byte> control = stackalloc byte[2];
+        BinaryPrimitives.WriteUInt16LittleEndian(control, PciExpress.InitiateFunctionLevelReset);
+        Assert.Equal(Errno.None, File.Write(VfioRegions.Config, (ulong)(at + PciExpress.DeviceControl), control, out _));
     }
 
     internal void SetCommand(PciCommand command)
