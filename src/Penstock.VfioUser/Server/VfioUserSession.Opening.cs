@@ -90,6 +90,8 @@ internal sealed unsafe partial class VfioUserSession
         }
 
         ushort minor = Math.Min(version.Minor, VfioUserLimits.Minor);
+        _givenCount = 0;
+        int? twin = OfferTwin();
         bool tellsMigration = _migrates && _limits.MigrationPageSize != 0;
         var own = new PeerLimits
         {
@@ -99,11 +101,14 @@ internal sealed unsafe partial class VfioUserSession
             MigrationPageSize = tellsMigration ? VfioUserLimits.DefaultPageSizes : 0,
             WriteMultiple = _limits.WriteMultiple,
             SparseMmapDescriptors = _limits.SparseMmapDescriptors,
+            TwinSocket = twin is not null,
+            TwinSocketIndex = twin,
         };
         int length = VersionMessage.Write(Payload(256), minor, own);
         _dmaChannel.PeerLimit = _limits.MaximumTransfer;
         _negotiated = true;
         Reply(header, length);
+        _twin?.Start(_dmaChannel, _socket.Shutdown);
         _options.ClientConnected?.Invoke();
     }
 }

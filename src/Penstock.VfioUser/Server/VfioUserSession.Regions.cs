@@ -144,11 +144,15 @@ internal sealed unsafe partial class VfioUserSession
             VfioUserMessageFlags flags = errno == Errno.None
                 ? VfioUserMessageFlags.Reply
                 : VfioUserMessageFlags.Reply | VfioUserMessageFlags.Error;
+            SettleTwin();
             SendReply(header, payload, flags, errno);
             _sender.Gate.Exit();
         }
 
         _file!.EndAccess();
-        _dmaChannel.AccessEnded();
+        if (_twin is null)
+        {
+            _dmaChannel.AccessEnded();
+        }
     }
 }

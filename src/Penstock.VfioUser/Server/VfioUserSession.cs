@@ -23,11 +23,11 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     private readonly PeerCredentials _peer;
     private readonly FramedReceiver _receiver;
     private readonly MessageSender _sender;
-    private readonly DmaMessageChannel _dmaChannel;
     private readonly ContainedObserver? _observer;
     private readonly SignalWatch _watch = new();
     private readonly byte* _reply;
 
+    private DmaMessageChannel _dmaChannel;
     private VfioGroup? _group;
     private VfioContainer? _container;
     private VfioDeviceFile? _file;
@@ -50,8 +50,8 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _receiver = new FramedReceiver(socket, Format, endpoint.Host.Ledger);
         _sender = new MessageSender(socket);
         _observer = options.Observer is null ? null : new ContainedObserver(options.Observer, options.Log);
-        _dmaChannel = new DmaMessageChannel(socket, _receiver, _sender, _observer, options.PeerTimeout) { PeerStoppedReading = StopNotReading, StrayReply = TellStrayReply };
-        
+        _dmaChannel = CreateChannel(socket, _receiver, _sender);
+
         // Zeroes: a model that fills less than it was asked for must not show what another client left.
         _reply = (byte*)NativeMemory.AllocZeroed(VfioUserLimits.MaximumMessage);
         endpoint.Host.Ledger.Acquired(ResourceKind.NativeBlock);
@@ -86,6 +86,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 
         return _stopping ? new SessionEnd(SessionEndKind.Stopped, "the server was stopped")
             : _notReading ? new SessionEnd(SessionEndKind.ClientNotReading, NotReading("messages wait"))
+            : _end is { Kind: SessionEndKind.ClientClosed or SessionEndKind.ClientVanished } && _twin?.End is { } first ? first
             : _end!.Value;
     }
 
@@ -101,6 +102,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     {
         _socket.Shutdown();
         _dmaChannel.Close();
+        _twin?.Stop();
         _migrationData?.Dispose();
         _file?.Dispose();
         WithdrawRegions();
@@ -109,6 +111,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _container?.Dispose();
         _endpoint.Host.Mappings.Trim();
         _dmaChannel.Dispose();
+        _twin?.Dispose();
         _receiver.Dispose();
         _sender.Dispose();
         _socket.Dispose();
@@ -118,7 +121,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 
     private void ServeNext()
     {
-        if (_dmaChannel.IsTurnOffered)
+        if (_twin is null && _dmaChannel.IsTurnOffered)
         {
             _dmaChannel.AwaitTurn();
         }
@@ -233,7 +236,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 
         if (type == VfioUserMessageFlags.Reply)
         {
-            _dmaChannel.TakeReply(header, body);
+            TakeReply(header, body);
         }
         else if (type != VfioUserMessageFlags.Command)
         {
@@ -334,6 +337,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
 
     private void Reply(in VfioUserHeader request, int payload)
     {
+        SettleTwin();
         if ((request.Flags & VfioUserMessageFlags.NoReply) == 0)
         {
             _sender.Gate.Enter();

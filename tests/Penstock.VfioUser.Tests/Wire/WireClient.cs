@@ -20,8 +20,13 @@ internal sealed class WireClient : IDisposable
     private ushort _nextId;
 
     private WireClient(string path)
+        : this(UnixSocket.Connect(path))
     {
-        _socket = UnixSocket.Connect(path);
+    }
+
+    private WireClient(UnixSocket socket)
+    {
+        _socket = socket;
         _reader = new Socket(new SafeSocketHandle(_socket.Descriptor, ownsHandle: false)) { ReceiveTimeout = Patience };
     }
 
@@ -29,6 +34,14 @@ internal sealed class WireClient : IDisposable
 
     /// <summary>Connects and says nothing.</summary>
     public static WireClient Raw(string path) => new(path);
+
+    /// <summary>Speaks on a socket that came as a descriptor.</summary>
+    public static WireClient Over(SafeFileHandle socket)
+    {
+        var client = new WireClient(UnixSocket.Adopt(new OwnedDescriptor(socket.Number())));
+        socket.SetHandleAsInvalid();
+        return client;
+    }
 
     /// <summary>Connects and negotiates with these words.</summary>
     public static WireClient Connect(string path, string json = QemuJson)
