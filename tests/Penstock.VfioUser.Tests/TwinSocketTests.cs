@@ -251,7 +251,7 @@ public sealed class TwinSocketTests : IDisposable
     }
 
     [Fact]
-    public void StrayRepliesAndDescriptorsOnTheTwin_AreDropped()
+    public async Task StrayRepliesAndDescriptorsOnTheTwin_AreDropped()
     {
         (SafeFileHandle read, SafeFileHandle write) = Handles.Pipe();
         using (read)
@@ -267,7 +267,7 @@ public sealed class TwinSocketTests : IDisposable
             Task<Errno> work = _served.OnStrand(() => _served.DmaRead(Base, new byte[8]));
             WireMessage command = ReceiveCommand(twin, Cmd.DmaRead);
             twin.Answer(command, [.. command.Body, .. Pattern(0, 8)]);
-            Assert.Equal(Errno.None, work.GetAwaiter().GetResult());
+            Assert.Equal(Errno.None, await work);
             Handles.AssertAllClosed(read);
             client.AssertAlive();
         }

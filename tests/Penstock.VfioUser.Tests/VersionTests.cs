@@ -57,7 +57,7 @@ public sealed class VersionTests : IDisposable
     [InlineData("{}")]
     [InlineData("{\"capabilities\":{}}")]
     [InlineData("{\"capabilities\":{\"max_msg_fds\":0,\"max_data_xfer_size\":1}}")]
-    [InlineData("{\"capabilities\":{\"twin_socket\":{\"supported\":true},\"unknown\":[1,{\"a\":2}]},\"other\":3}")]
+    [InlineData("{\"capabilities\":{\"unknown\":[1,{\"a\":2}]},\"other\":3}")]
     [InlineData("{\"capabilities\":{\"migration\":{\"pgsize\":4096,\"max_bitmap_size\":1}}}")]
     [InlineData("{\"capabilities\":{\"max_dma_maps\":18446744073709551615,\"pgsizes\":18446744073709551615}}")]
     [InlineData(" { \"capabilities\" : { } } ")]
