@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Vfio;
@@ -7,72 +8,76 @@ using Penstock.Vfio;
 namespace Penstock.VfioUser;
 
 /// <summary>
-/// The other end of the wire: a user that drives a served device by messages, one command at a time. It offers no memory of its own by
-/// message. For one thread.
+/// The other end of the wire: a user that drives a served device by messages. Each member is one command, or as many as the server's limits make of
+/// it. All members may be called from several threads at once; a server that is dead, slow or lying costs an error, never more than the reply time.
 /// </summary>
 public sealed partial class VfioUserClient : IDisposable
 {
-    private static readonly FrameFormat Format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
+    private readonly ClientConnection _connection;
+    private readonly VfioUserClientOptions _options;
 
-    private readonly UnixSocket _socket;
-    private readonly FramedReceiver _receiver;
-    private readonly TimeSpan _replyTime;
-    private readonly byte[] _message = new byte[VfioUserLimits.MaximumMessage];
-    private ushort _nextId;
-
-    private VfioUserClient(UnixSocket socket, TimeSpan replyTime)
+    private VfioUserClient(string path, VfioUserClientOptions options, Func<SoftwareDomain?>? memory)
     {
-        _socket = socket;
-        _replyTime = replyTime;
-        _receiver = new FramedReceiver(socket, Format);
+        _options = options;
+        _connection = ClientConnection.Connect(path, options, memory ?? (() => _ownMemory));
     }
 
     /// <summary>The version that both sides speak, as <c>major.minor</c>.</summary>
-    public Version Version { get; private set; } = new(0, 0);
+    public Version Version => _connection.Version;
 
     /// <summary>What the server said that it accepts.</summary>
-    public PeerLimits ServerLimits { get; private set; } = new();
+    public PeerLimits ServerLimits => _connection.Limits;
+
+    /// <summary>Why the connection is of no more use; null while it works.</summary>
+    public string? Failure => _connection.Failure;
+
+    /// <summary>Whether the server's commands come on a socket of their own.</summary>
+    public bool HasTwinSocket => _connection.HasTwin;
+
+    internal ClientConnection Connection => _connection;
+
+    internal VfioUserClientOptions Options => _options;
+
+    /// <summary>Data bytes of one message.</summary>
+    private int MostData => _connection.Limits.MaximumTransfer;
 
     /// <summary>Connects and negotiates.</summary>
     /// <param name="path">Path of the server's socket.</param>
-    /// <param name="replyTime">How long to wait for a reply; 5 s when not given.</param>
+    /// <param name="replyTime">How long to wait for a reply; the default of the options when not given.</param>
     /// <returns>The client.</returns>
-    /// <exception cref="SystemCallException">Nobody listens there.</exception>
+    /// <exception cref="SystemCallException">Nobody listens there; EAGAIN: too many others wait.</exception>
     /// <exception cref="VfioException">The server refused, or does not speak the protocol (EPROTO).</exception>
     public static VfioUserClient Connect(string path, TimeSpan? replyTime = null)
     {
-        var client = new VfioUserClient(UnixSocket.Connect(path), replyTime ?? TimeSpan.FromSeconds(5));
-        try
-        {
-            client.Negotiate();
-            return client;
-        }
-        catch
-        {
-            client.Dispose();
-            throw;
-        }
+        var options = new VfioUserClientOptions();
+        return Connect(path, replyTime is { } time ? new VfioUserClientOptions { ReplyTime = time } : options);
+    }
+
+    /// <summary>Connects and negotiates.</summary>
+    /// <param name="path">Path of the server's socket.</param>
+    /// <param name="options">How the server is treated.</param>
+    /// <returns>The client.</returns>
+    /// <exception cref="SystemCallException">Nobody listens there; EAGAIN: too many others wait.</exception>
+    /// <exception cref="VfioException">The server refused, or does not speak the protocol (EPROTO).</exception>
+    public static VfioUserClient Connect(string path, VfioUserClientOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new VfioUserClient(path, options, null);
     }
 
     /// <summary>DEVICE_GET_INFO.</summary>
     /// <returns>Kind and counts.</returns>
-    /// <exception cref="VfioException">The server's error, ETIMEDOUT, or ENOTCONN; as for every command here.</exception>
+    /// <exception cref="VfioException">
+    /// The server's error; ETIMEDOUT: no reply in time; EPROTO: a reply that cannot be; ENOTCONN: the connection has ended. So for every command here.
+    /// </exception>
     public VfioDeviceInfo GetInfo()
     {
         VfioUserDeviceInfo info = Exchange(VfioUserCommand.DeviceGetInfo, new VfioUserDeviceInfo { ArgumentSize = VfioUserDeviceInfo.Length });
-        return new VfioDeviceInfo((VfioDeviceFlags)info.Flags, (int)info.RegionCount, (int)info.IrqCount);
-    }
-
-    /// <summary>DEVICE_GET_REGION_INFO.</summary>
-    /// <param name="index">Region index.</param>
-    /// <returns>The region.</returns>
-    /// <exception cref="VfioException">EINVAL: no such region.</exception>
-    public VfioRegionInfo GetRegionInfo(uint index)
-    {
-        VfioUserRegionInfo info = Exchange(
-            VfioUserCommand.DeviceGetRegionInfo,
-            new VfioUserRegionInfo { ArgumentSize = VfioUserRegionInfo.Length, Index = index });
-        return new VfioRegionInfo((int)info.Index, (VfioRegionFlags)info.Flags, info.Size);
+        Require(
+            info.RegionCount <= MostIndices && info.IrqCount <= MostIndices,
+            VfioUserCommand.DeviceGetInfo,
+            $"{info.RegionCount} regions and {info.IrqCount} interrupt indices; at most {MostIndices} are taken");
+        return new VfioDeviceInfo((VfioDeviceFlags)info.Flags & ~VfioDeviceFlags.Caps, (int)info.RegionCount, (int)info.IrqCount);
     }
 
     /// <summary>DEVICE_GET_IRQ_INFO.</summary>
@@ -84,34 +89,20 @@ public sealed partial class VfioUserClient : IDisposable
         VfioUserIrqInfo info = Exchange(
             VfioUserCommand.DeviceGetIrqInfo,
             new VfioUserIrqInfo { ArgumentSize = VfioUserIrqInfo.Length, Index = index });
+        Require(info.Index == index, VfioUserCommand.DeviceGetIrqInfo, $"the reply is about index {info.Index}, {index} was asked for");
+        Require(info.Count <= MostVectors, VfioUserCommand.DeviceGetIrqInfo, $"{info.Count} vectors; at most {MostVectors} are taken");
         return new VfioIrqInfo((int)info.Index, (VfioIrqFlags)info.Flags, info.Count);
     }
 
-    /// <summary>DEVICE_SET_IRQS without data, or with eventfds.</summary>
-    /// <param name="index">Interrupt index.</param>
-    /// <param name="flags">One data kind and one action.</param>
-    /// <param name="start">First vector.</param>
-    /// <param name="count">Number of vectors.</param>
-    /// <param name="events">None, or one for each vector; they stay the caller's.</param>
+    /// <summary>DEVICE_RESET.</summary>
     /// <exception cref="VfioException">The server's error.</exception>
-    public void SetIrqs(uint index, VfioIrqSetFlags flags, uint start, uint count, params ReadOnlySpan<EventDescriptor> events)
+    public void Reset()
     {
-        Span<int> descriptors = stackalloc int[Math.Min(events.Length, UnixSocket.MaximumDescriptors)];
-        for (int i = 0; i < descriptors.Length; i++)
+        Run(new ClientCall { Command = VfioUserCommand.DeviceReset });
+        lock (_enabled)
         {
-            descriptors[i] = events[i].Descriptor.Value;
+            _enabled.Clear();
         }
-
-        var set = new VfioUserIrqSet
-        {
-            ArgumentSize = VfioUserIrqSet.Length,
-            Flags = (uint)flags,
-            Index = index,
-            Start = start,
-            Count = count,
-        };
-        MemoryMarshal.Write(Payload, set);
-        Run(VfioUserCommand.DeviceSetIrqs, VfioUserIrqSet.Length, descriptors);
     }
 
     /// <summary>REGION_READ.</summary>
@@ -121,11 +112,22 @@ public sealed partial class VfioUserClient : IDisposable
     /// <exception cref="VfioException">The server's error.</exception>
     public void Read(uint region, ulong offset, Span<byte> destination)
     {
-        MemoryMarshal.Write(Payload, new VfioUserRegionAccess { Offset = offset, Region = region, Count = (uint)destination.Length });
-        ReadOnlySpan<byte> reply = Run(VfioUserCommand.RegionRead, VfioUserRegionAccess.Length);
-        Require(reply.Length == VfioUserRegionAccess.Length + destination.Length, VfioUserCommand.RegionRead, "the reply has another length than was asked for");
-        reply[VfioUserRegionAccess.Length..].CopyTo(destination);
+        Errno errno = TryRead(region, offset, destination, out _, out ClientReply reply, default);
+        if (errno != Errno.None)
+        {
+            throw ClientConnection.Refused(errno, VfioUserCommand.RegionRead, reply);
+        }
     }
+
+    /// <summary>REGION_READ, as a hot call: throws nothing and, unless something is wrong, allocates nothing.</summary>
+    /// <param name="region">Region index.</param>
+    /// <param name="offset">Offset in the region.</param>
+    /// <param name="destination">Receives the bytes.</param>
+    /// <param name="transferred">How many were read, also when an error ends the access half way.</param>
+    /// <param name="cancellation">Gives up waiting.</param>
+    /// <returns>None; the server's error; ETIMEDOUT, ECANCELED, EPROTO, ENOTCONN.</returns>
+    public Errno TryRead(uint region, ulong offset, Span<byte> destination, out int transferred, CancellationToken cancellation = default) =>
+        TryRead(region, offset, destination, out transferred, out _, cancellation);
 
     /// <summary>REGION_WRITE.</summary>
     /// <param name="region">Region index.</param>
@@ -135,135 +137,130 @@ public sealed partial class VfioUserClient : IDisposable
     /// <exception cref="VfioException">The server's error.</exception>
     public void Write(uint region, ulong offset, ReadOnlySpan<byte> source, bool posted = false)
     {
-        MemoryMarshal.Write(Payload, new VfioUserRegionAccess { Offset = offset, Region = region, Count = (uint)source.Length });
-        source.CopyTo(Payload[VfioUserRegionAccess.Length..]);
-        int length = VfioUserRegionAccess.Length + source.Length;
-        if (posted)
+        Errno errno = TryWrite(region, offset, source, posted, out _, out ClientReply reply, default);
+        if (errno != Errno.None)
         {
-            Send(VfioUserCommand.RegionWrite, length, VfioUserMessageFlags.NoReply, []);
-        }
-        else
-        {
-            Run(VfioUserCommand.RegionWrite, length);
+            throw ClientConnection.Refused(errno, VfioUserCommand.RegionWrite, reply);
         }
     }
 
-    /// <summary>DMA_MAP of memory with a descriptor.</summary>
-    /// <param name="iova">First address.</param>
-    /// <param name="size">Length in bytes.</param>
-    /// <param name="access">What the device may do.</param>
-    /// <param name="memory">The memory; stays the caller's.</param>
-    /// <param name="offset">Where in the memory.</param>
-    /// <exception cref="VfioException">The server's error.</exception>
-    public void MapDma(ulong iova, ulong size, DmaAccess access, MemoryFile memory, ulong offset = 0)
-    {
-        ArgumentNullException.ThrowIfNull(memory);
-        MemoryMarshal.Write(Payload, new VfioUserDmaMap
-        {
-            ArgumentSize = VfioUserDmaMap.Length,
-            Flags = (VfioUserDmaMapFlags)access,
-            FileOffset = offset,
-            Iova = iova,
-            Size = size,
-        });
-        Run(VfioUserCommand.DmaMap, VfioUserDmaMap.Length, [memory.Descriptor.Value]);
-    }
+    /// <summary>REGION_WRITE, as a hot call; as <see cref="TryRead(uint, ulong, Span{byte}, out int, CancellationToken)"/>.</summary>
+    /// <param name="region">Region index.</param>
+    /// <param name="offset">Offset in the region.</param>
+    /// <param name="source">The bytes.</param>
+    /// <param name="transferred">How many were written, also when an error ends the access half way.</param>
+    /// <param name="posted">Do not wait for the server; its errors stay unseen, as on a real bus.</param>
+    /// <param name="cancellation">Gives up waiting.</param>
+    /// <returns>None; the server's error; ETIMEDOUT, ECANCELED, EPROTO, ENOTCONN.</returns>
+    public Errno TryWrite(uint region, ulong offset, ReadOnlySpan<byte> source, out int transferred, bool posted = false, CancellationToken cancellation = default) =>
+        TryWrite(region, offset, source, posted, out transferred, out _, cancellation);
 
-    /// <summary>DMA_UNMAP.</summary>
-    /// <param name="iova">First address.</param>
-    /// <param name="size">Length in bytes.</param>
-    /// <exception cref="VfioException">The server's error.</exception>
-    public void UnmapDma(ulong iova, ulong size)
-    {
-        MemoryMarshal.Write(Payload, new VfioUserDmaUnmap { ArgumentSize = VfioUserDmaUnmap.Length, Iova = iova, Size = size });
-        Run(VfioUserCommand.DmaUnmap, VfioUserDmaUnmap.Length);
-    }
-
-    /// <summary>DEVICE_RESET.</summary>
-    /// <exception cref="VfioException">The server's error.</exception>
-    public void Reset() => Run(VfioUserCommand.DeviceReset, 0);
-
-    /// <summary>Closes the connection; the server gives everything back.</summary>
+    /// <summary>Closes the connection; the server gives everything back. Calls in progress fail, and are waited for.</summary>
     public void Dispose()
     {
-        _socket.Shutdown();
-        _receiver.Dispose();
-        _socket.Dispose();
+        _connection.Dispose();
+        _ownMemory?.Dispose();
     }
 
-    private Span<byte> Payload => _message.AsSpan(VfioUserHeader.Length);
+    /// <summary>A client whose memory is somebody else's.</summary>
+    internal static VfioUserClient Connect(string path, VfioUserClientOptions options, Func<SoftwareDomain?> memory) => new(path, options, memory);
 
-    private void Negotiate()
+    private Errno TryRead(uint region, ulong offset, Span<byte> destination, out int transferred, out ClientReply reply, CancellationToken cancellation)
     {
-        var own = new PeerLimits { MaximumDescriptors = VfioUserLimits.MaximumDescriptors };
-        int length = VersionMessage.Write(Payload, VfioUserLimits.Minor, own);
-        ReadOnlySpan<byte> reply = Run(VfioUserCommand.Version, length);
-        if (!VersionMessage.TryRead(reply, out VfioUserVersion version, out PeerLimits limits, out string why))
+        transferred = 0;
+        reply = default;
+        VfioUserRegionAccess echo = default;
+        while (transferred < destination.Length)
         {
-            throw new VfioException(Errno.EPROTO, "VERSION", why);
+            Span<byte> part = destination[transferred..Math.Min(destination.Length, transferred + MostData)];
+            var access = new VfioUserRegionAccess { Offset = offset + (ulong)transferred, Region = region, Count = (uint)part.Length };
+            Errno errno = _connection.Run(
+                new ClientCall
+                {
+                    Command = VfioUserCommand.RegionRead,
+                    Head = MemoryMarshal.AsBytes(new ReadOnlySpan<VfioUserRegionAccess>(ref access)),
+                    ReplyHead = MemoryMarshal.AsBytes(new Span<VfioUserRegionAccess>(ref echo)),
+                    ReplyData = part,
+                    LeastReply = VfioUserRegionAccess.Length + part.Length,
+                    Cancellation = cancellation,
+                },
+                out reply);
+            if (errno != Errno.None || !IsEcho(access, echo, ref reply, ref errno))
+            {
+                return errno;
+            }
+
+            transferred += part.Length;
         }
 
-        Version = new Version(version.Major, version.Minor);
-        ServerLimits = limits;
+        return Errno.None;
+    }
+
+    private Errno TryWrite(
+        uint region, ulong offset, ReadOnlySpan<byte> source, bool posted, out int transferred, out ClientReply reply, CancellationToken cancellation)
+    {
+        transferred = 0;
+        reply = default;
+        VfioUserRegionAccess echo = default;
+        while (transferred < source.Length)
+        {
+            ReadOnlySpan<byte> part = source[transferred..Math.Min(source.Length, transferred + MostData)];
+            var access = new VfioUserRegionAccess { Offset = offset + (ulong)transferred, Region = region, Count = (uint)part.Length };
+            ReadOnlySpan<byte> head = MemoryMarshal.AsBytes(new ReadOnlySpan<VfioUserRegionAccess>(ref access));
+            Errno errno = posted
+                ? _connection.Post(VfioUserCommand.RegionWrite, head, part)
+                : _connection.Run(
+                    new ClientCall
+                    {
+                        Command = VfioUserCommand.RegionWrite,
+                        Head = head,
+                        Data = part,
+                        ReplyHead = MemoryMarshal.AsBytes(new Span<VfioUserRegionAccess>(ref echo)),
+                        LeastReply = VfioUserRegionAccess.Length,
+                        Cancellation = cancellation,
+                    },
+                    out reply);
+            if (errno != Errno.None || (!posted && !IsEcho(access, echo, ref reply, ref errno)))
+            {
+                return errno;
+            }
+
+            transferred += part.Length;
+        }
+
+        return Errno.None;
+    }
+
+    private static bool IsEcho(in VfioUserRegionAccess access, in VfioUserRegionAccess echo, ref ClientReply reply, ref Errno errno)
+    {
+        if (echo.Count == access.Count && echo.Region == access.Region && echo.Offset == access.Offset)
+        {
+            return true;
+        }
+
+        reply.Problem = $"the reply is about {echo.Count} bytes at 0x{echo.Offset:x} of region {echo.Region}, not {access.Count} at 0x{access.Offset:x} of region {access.Region}";
+        errno = Errno.EPROTO;
+        return false;
+    }
+
+    private ClientReply Run(in ClientCall call)
+    {
+        Errno errno = _connection.Run(call, out ClientReply reply);
+        return errno == Errno.None ? reply : throw ClientConnection.Refused(errno, call.Command, reply);
     }
 
     private T Exchange<T>(VfioUserCommand command, T request)
         where T : unmanaged
     {
-        MemoryMarshal.Write(Payload, request);
-        ReadOnlySpan<byte> reply = Run(command, Marshal.SizeOf<T>());
-        Require(reply.Length >= Marshal.SizeOf<T>(), command, $"the reply has {reply.Length} bytes, {Marshal.SizeOf<T>()} are needed");
-        return MemoryMarshal.Read<T>(reply);
-    }
-
-    private ReadOnlySpan<byte> Run(VfioUserCommand command, int payload, ReadOnlySpan<int> descriptors = default)
-    {
-        ushort id = Send(command, payload, VfioUserMessageFlags.Command, descriptors);
-        while (true)
+        T answer = default;
+        Run(new ClientCall
         {
-            ReceiveStatus status = _receiver.Receive(wait: false, out Span<byte> message);
-            if (status == ReceiveStatus.WouldBlock)
-            {
-                if (Poll.Wait(_socket.Descriptor, PollEvents.In, _replyTime) == PollEvents.None)
-                {
-                    throw new VfioException(Errno.ETIMEDOUT, command.ToString(), $"no reply within {_replyTime.TotalSeconds} s");
-                }
-
-                continue;
-            }
-
-            if (status != ReceiveStatus.Message)
-            {
-                throw new VfioException(Errno.ENOTCONN, command.ToString(), $"the server ended the connection ({status})");
-            }
-
-            VfioUserHeader header = MemoryMarshal.Read<VfioUserHeader>(message);
-            Require((header.Flags & VfioUserMessageFlags.TypeMask) == VfioUserMessageFlags.Reply, command, "the server sent a command, and this client offers no memory by message");
-            Require(header.Id == id && header.Command == command, command, $"the reply is for message {header.Id}, command {header.Command}");
-            if ((header.Flags & VfioUserMessageFlags.Error) != 0)
-            {
-                throw new VfioException(header.Error is 0 or > 4095 ? Errno.EINVAL : (Errno)header.Error, command.ToString(), "the server refused");
-            }
-
-            return message[VfioUserHeader.Length..];
-        }
-    }
-
-    private ushort Send(VfioUserCommand command, int payload, VfioUserMessageFlags flags, ReadOnlySpan<int> descriptors)
-    {
-        ushort id = _nextId++;
-        int length = VfioUserHeader.Length + payload;
-        MemoryMarshal.Write(_message.AsSpan(), new VfioUserHeader { Id = id, Command = command, Size = (uint)length, Flags = flags });
-        try
-        {
-            _socket.Send(_message.AsSpan(0, length), descriptors);
-        }
-        catch (SystemCallException gone) when (gone.Errno is Errno.EPIPE or Errno.ECONNRESET)
-        {
-            throw new VfioException(Errno.ENOTCONN, command.ToString(), "the server ended the connection");
-        }
-
-        return id;
+            Command = command,
+            Head = MemoryMarshal.AsBytes(new ReadOnlySpan<T>(ref request)),
+            ReplyHead = MemoryMarshal.AsBytes(new Span<T>(ref answer)),
+            LeastReply = Unsafe.SizeOf<T>(),
+        });
+        return answer;
     }
 
     private static void Require(bool condition, VfioUserCommand command, string problem)

@@ -1,0 +1,176 @@
+using Penstock.Interop;
+
+namespace Penstock.VfioUser.Tests;
+
+/// <summary>
+/// A server of nothing but bytes: it says what the test's script says, on a thread of its own. It shares no protocol code with the client but the one that
+/// cuts a stream into messages.
+/// </summary>
+internal sealed class FakeServer : IDisposable
+{
+    /// <summary>What a server says that accepts everything, without a twin socket.</summary>
+    public const string Json =
+        """{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576,"max_dma_maps":65535,"pgsizes":4096,"write_multiple":true}}""";
+
+    private static readonly FrameFormat s_format = new(16, 4, 2 * Cmd.Megabyte);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-fake-").FullName;
+    private readonly UnixSocketListener _listener;
+    private UnixSocket? _socket;
+    private FramedReceiver? _receiver;
+
+    private FakeServer() => _listener = UnixSocketListener.Listen(Path);
+
+    public string Path => System.IO.Path.Combine(_folder, "s");
+
+    public UnixSocket Socket => _socket!;
+
+    /// <summary>Descriptors of the last message.</summary>
+    public List<OwnedDescriptor> Descriptors { get; } = [];
+
+    /// <summary>Runs a script as the server, and a user beside it. Everything that the client took must be given back at the end.</summary>
+    public static void Run(Action<FakeServer> script, Action<string, ResourceLedger> user)
+    {
+        var ledger = new ResourceLedger();
+        using var server = new FakeServer();
+        Exception? fault = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                script(server);
+            }
+            catch (Exception e)
+            {
+                fault = e;
+                server._socket?.Shutdown();
+            }
+        })
+        {
+            IsBackground = true,
+        };
+        thread.Start();
+        Exception? failed = null;
+        try
+        {
+            user(server.Path, ledger);
+        }
+        catch (Exception e)
+        {
+            failed = e;
+        }
+
+        server._listener.Stop();
+        Assert.True(thread.Join(s_patience), "the script did not end");
+        Assert.True(fault is null, $"script: {fault}; user: {failed}");
+        Assert.True(failed is null, $"user: {failed}");
+        Assert.True(ledger.Total == 0, $"left behind: {ledger}");
+    }
+
+    /// <summary>Runs a script behind the negotiation, and a client that has negotiated.</summary>
+    public static void Talk(Action<FakeServer> script, Action<VfioUserClient> use, VfioUserClientOptions? options = null, string json = Json) => Run(
+        server =>
+        {
+            server.Negotiate(json);
+            script(server);
+        },
+        (path, ledger) =>
+        {
+            options = (options ?? new VfioUserClientOptions()) with { Ledger = ledger };
+            using var client = VfioUserClient.Connect(path, options);
+            use(client);
+        });
+
+    public void Accept()
+    {
+        Hangup();
+        _socket = _listener.Accept();
+        Assert.NotNull(_socket);
+        _socket.SetReceiveTimeout(s_patience);
+        _receiver = new FramedReceiver(_socket, s_format);
+    }
+
+    public void Negotiate(string json = Json, params ReadOnlySpan<int> descriptors)
+    {
+        Accept();
+        WireMessage version = Expect(Cmd.Version);
+        Reply(version, WireClient.Version(0, json), descriptors: descriptors);
+    }
+
+    public WireMessage Receive()
+    {
+        ReceiveStatus status = _receiver!.Receive(wait: true, out Span<byte> message);
+        Assert.Equal(ReceiveStatus.Message, status);
+        Descriptors.DisposeAll();
+        Descriptors.Clear();
+        for (int i = 0; i < _receiver.DescriptorCount; i++)
+        {
+            Descriptors.Add(_receiver.TakeDescriptor(i));
+        }
+
+        return new WireMessage(message.ToArray());
+    }
+
+    /// <summary>The next message, which is this command.</summary>
+    public WireMessage Expect(ushort command, uint flags = 0)
+    {
+        WireMessage message = Receive();
+        Assert.Equal((command, flags), (message.Command, message.Flags));
+        return message;
+    }
+
+    /// <summary>The next message, which is this command with exactly this payload.</summary>
+    public WireMessage Expect(ushort command, byte[] body, uint flags = 0)
+    {
+        WireMessage message = Expect(command, flags);
+        Assert.Equal(body, message.Body);
+        return message;
+    }
+
+    public void Reply(WireMessage command, byte[] body, uint flags = Cmd.TypeReply, uint error = 0, params ReadOnlySpan<int> descriptors) =>
+        Send(WireClient.Message(command.Id, command.Command, body, flags, error), descriptors);
+
+    public void Refuse(WireMessage command, Errno errno) => Reply(command, [], Cmd.TypeReply | Cmd.ErrorFlag, (uint)errno);
+
+    /// <summary>Sends a command of the server.</summary>
+    public void Command(ushort id, ushort command, byte[] body, uint flags = 0, params ReadOnlySpan<int> descriptors) =>
+        Send(WireClient.Message(id, command, body, flags), descriptors);
+
+    public void Send(byte[] bytes, params ReadOnlySpan<int> descriptors) => _socket!.Send(bytes, descriptors);
+
+    /// <summary>The client's answer to a command of the server.</summary>
+    public WireMessage Answer(ushort id, ushort command, uint error = 0)
+    {
+        WireMessage message = Receive();
+        Assert.Equal((id, command, error == 0 ? Cmd.TypeReply : Cmd.TypeReply | Cmd.ErrorFlag, error), (message.Id, message.Command, message.Flags, message.Error));
+        return message;
+    }
+
+    /// <summary>Waits for the client's end of the connection.</summary>
+    public void AwaitEnd()
+    {
+        ReceiveStatus status;
+        while ((status = _receiver!.Receive(wait: true, out _)) == ReceiveStatus.Message)
+        {
+        }
+
+        Assert.True(status is ReceiveStatus.End or ReceiveStatus.Broken, $"{status}");
+    }
+
+    public void Hangup()
+    {
+        _receiver?.Dispose();
+        _socket?.Dispose();
+        _receiver = null;
+        _socket = null;
+    }
+
+    public void Dispose()
+    {
+        Descriptors.DisposeAll();
+        Hangup();
+        _listener.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+}
