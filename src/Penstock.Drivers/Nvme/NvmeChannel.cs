@@ -1,0 +1,340 @@
+using System.Diagnostics;
+using Penstock.Interop;
+using Penstock.Specs.Nvme;
+using Penstock.Vfio;
+
+namespace Penstock.Drivers;
+
+/// <summary>
+/// A queue pair that any number of threads share, with a buffer for each command. Whoever waits also takes completions, for all. Synchronous calls
+/// allocate nothing. Stopped, it lets everybody go, and starts again with empty queues.
+/// </summary>
+internal sealed unsafe partial class NvmeChannel : IDisposable
+{
+    private const int Batch = 32;
+
+    private readonly Lock _gate = new();
+    private readonly SemaphoreSlim _room;
+    private readonly NvmeRing _ring;
+    private readonly NvmeSlot[] _slots;
+    private readonly NvmeDriver _driver;
+    private VfioException? _stopped;
+    private int _users;
+    private int _outstanding;
+
+    internal NvmeChannel(NvmeDriver driver, NvmeRing ring, byte* buffers, ulong iova, int bufferSize)
+    {
+        _driver = driver;
+        _ring = ring;
+        BufferSize = bufferSize;
+        _slots = new NvmeSlot[ring.Slots];
+        for (int i = 0; i < _slots.Length; i++)
+        {
+            // SAFETY: the caller's memory has a buffer for each slot.
+            _slots[i] = new NvmeSlot(i, buffers + ((long)i * bufferSize), iova + ((ulong)i * (ulong)bufferSize), bufferSize);
+        }
+
+        _room = new SemaphoreSlim(ring.Slots);
+    }
+
+    internal NvmeRing Ring => _ring;
+
+    internal int BufferSize { get; }
+
+    /// <summary>How many commands the device has.</summary>
+    internal int Outstanding => Volatile.Read(ref _outstanding);
+
+    public void Dispose() => _room.Dispose();
+
+    /// <summary>A command from its start to its end, on this thread.</summary>
+    /// <exception cref="VfioException">ETIMEDOUT; the channel was stopped; the device refused the doorbell.</exception>
+    internal NvmeStatus Run(ref NvmeCommand command, ReadOnlySpan<byte> outgoing, Span<byte> incoming, out uint result)
+    {
+        NvmeSlot slot = Enter();
+        try
+        {
+            outgoing.CopyTo(slot.Buffer);
+            int length = Math.Max(outgoing.Length, incoming.Length);
+            Submit(slot, ref command, length);
+            Wait(slot);
+            if ((slot.Status & NvmeStatus.CodeMask) == NvmeStatus.Success)
+            {
+                slot.Buffer[..incoming.Length].CopyTo(incoming);
+            }
+
+            result = slot.Result;
+            return slot.Status;
+        }
+        finally
+        {
+            Leave(slot);
+        }
+    }
+
+    /// <summary>Takes what the device has completed.</summary>
+    /// <returns>Whether there was anything.</returns>
+    internal bool Process()
+    {
+        bool any = false;
+        Span<int> asynchronous = stackalloc int[Batch];
+        while (true)
+        {
+            lock (_gate)
+            {
+                if (_stopped is not null)
+                {
+                    return any;
+                }
+
+                _users++;
+            }
+
+            try
+            {
+                int taken = Collect(asynchronous, out int finished);
+                foreach (int index in asynchronous[..finished])
+                {
+                    Finish(_slots[index]);
+                }
+
+                any |= taken != 0;
+                if (taken < Batch)
+                {
+                    return any;
+                }
+            }
+            finally
+            {
+                lock (_gate)
+                {
+                    _users--;
+                }
+            }
+        }
+    }
+
+    /// <summary>Lets everybody go: who waits gets the exception, and so does who comes until <see cref="Restart"/>. Does not wait.</summary>
+    internal void Stop(VfioException why)
+    {
+        lock (_gate)
+        {
+            _stopped ??= why;
+        }
+
+        foreach (NvmeSlot slot in _slots)
+        {
+            if (slot.Operation is { } operation && operation.TryClaim())
+            {
+                operation.TrySetException(new VfioException(why.Errno, operation.What, why.Why));
+            }
+        }
+    }
+
+    /// <summary>After <see cref="Stop"/>: waits until nobody is inside any more, then takes all slots back, whatever the device still has of them.</summary>
+    internal void Empty()
+    {
+        // Synchronous callers look at it between two looks at the queue; copies end by themselves.
+        SpinWait.SpinUntil(() => Volatile.Read(ref _users) == 0);
+        lock (_gate)
+        {
+            foreach (NvmeSlot slot in _slots)
+            {
+                if (slot.IsTaken)
+                {
+                    slot.IsTaken = false;
+                    _room.Release();
+                }
+
+                slot.IsUnderWay = false;
+                slot.Operation = null;
+            }
+
+            Volatile.Write(ref _outstanding, 0);
+        }
+    }
+
+    /// <summary>Begins anew, empty; the controller has no queues now.</summary>
+    internal void Restart()
+    {
+        lock (_gate)
+        {
+            _ring.Reset();
+            _stopped = null;
+        }
+    }
+
+    /// <summary>Whether a command has been under way for longer than a time.</summary>
+    internal bool HasExpired(TimeSpan timeout)
+    {
+        if (Outstanding == 0)
+        {
+            return false;
+        }
+
+        lock (_gate)
+        {
+            return Array.Exists(_slots, s => s.IsUnderWay && Stopwatch.GetElapsedTime(s.Started) > timeout);
+        }
+    }
+
+    private int Collect(Span<int> asynchronous, out int finished)
+    {
+        int taken = 0;
+        finished = 0;
+        Errno errno = Errno.None;
+        string? fault;
+        lock (_gate)
+        {
+            while (taken < Batch && _ring.TryTakeCompletion(out int index, out NvmeStatus status, out uint result))
+            {
+                NvmeSlot slot = _slots[index];
+                slot.Status = status;
+                slot.Result = result;
+                slot.IsUnderWay = false;
+                taken++;
+                if (slot.Operation is null)
+                {
+                    slot.IsDone = true;
+                }
+                else
+                {
+                    asynchronous[finished++] = index;
+                }
+            }
+
+            if (taken != 0)
+            {
+                Volatile.Write(ref _outstanding, _outstanding - taken);
+                errno = _ring.Acknowledge();
+            }
+
+            fault = _ring.Fault;
+        }
+
+        if (fault is not null || errno != Errno.None)
+        {
+            _driver.Fail(fault ?? $"queue {_ring.Id}: a doorbell was refused with {errno}");
+        }
+
+        return taken;
+    }
+
+    private NvmeSlot Enter()
+    {
+        var spinner = new SpinWait();
+        long start = 0;
+        while (!_room.Wait(0))
+        {
+            ThrowIfStopped();
+            Process();
+            spinner.SpinOnce(sleep1Threshold: -1);
+            start = start == 0 ? Stopwatch.GetTimestamp() : start;
+            ThrowIfLate(start);
+        }
+
+        lock (_gate)
+        {
+            if (_stopped is not null)
+            {
+                _room.Release();
+                ThrowIfStopped();
+            }
+
+            _users++;
+            _ring.TryTakeSlot(out int index);
+            _slots[index].Take();
+            return _slots[index];
+        }
+    }
+
+    private void Submit(NvmeSlot slot, ref NvmeCommand command, int length)
+    {
+        Errno errno;
+        lock (_gate)
+        {
+            ThrowIfStopped();
+            if (length != 0)
+            {
+                _ring.SetData(ref command, slot.Index, slot.Iova, length);
+            }
+
+            slot.IsUnderWay = true;
+            Volatile.Write(ref _outstanding, _outstanding + 1);
+            _ring.Put(ref command, slot.Index);
+            errno = _ring.Announce();
+        }
+
+        if (errno != Errno.None)
+        {
+            _driver.Fail($"queue {_ring.Id}: a doorbell was refused with {errno}");
+        }
+    }
+
+    private void Wait(NvmeSlot slot)
+    {
+        const int LooksBetweenChecks = 256;
+        var spinner = new SpinWait();
+        for (int looks = 0; !slot.IsDone; looks++)
+        {
+            Process();
+            if (slot.IsDone)
+            {
+                return;
+            }
+
+            ThrowIfStopped();
+            spinner.SpinOnce(sleep1Threshold: -1);
+            if (looks % LooksBetweenChecks == LooksBetweenChecks - 1)
+            {
+                _driver.LookWhileWaiting(slot.Started);
+                ThrowIfLate(slot.Started);
+            }
+        }
+    }
+
+    private void Leave(NvmeSlot slot)
+    {
+        bool freed = false;
+        lock (_gate)
+        {
+            // What the device still has is given back by a restart.
+            if (slot.IsDone || !slot.IsUnderWay)
+            {
+                Free(slot);
+                freed = true;
+            }
+
+            _users--;
+        }
+
+        if (freed)
+        {
+            _room.Release();
+        }
+    }
+
+    private void Free(NvmeSlot slot)
+    {
+        slot.IsTaken = false;
+        slot.Operation = null;
+        _ring.FreeSlot(slot.Index);
+    }
+
+    private void ThrowIfLate(long start)
+    {
+        if (Stopwatch.GetElapsedTime(start) > _driver.CommandTimeout)
+        {
+            string why = $"no answer in {_driver.CommandTimeout.TotalSeconds} s";
+            _driver.Fail($"queue {_ring.Id}: {why}");
+            throw new VfioException(Errno.ETIMEDOUT, $"a command of {_driver.Name}", why);
+        }
+    }
+
+    private void ThrowIfStopped()
+    {
+        if (Volatile.Read(ref _stopped) is { } why)
+        {
+            throw new VfioException(why.Errno, why.What, why.Why);
+        }
+    }
+}

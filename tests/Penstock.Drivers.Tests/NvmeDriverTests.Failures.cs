@@ -1,0 +1,151 @@
+using System.Diagnostics;
+using Penstock.Interop;
+using Penstock.Vfio;
+
+namespace Penstock.Drivers.Tests;
+
+/// <content>Cancellation, slow disks, resets.</content>
+public abstract partial class NvmeDriverTests
+{
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Cancellation_OfAReadThatTheDiskKeeps_EndsTheWaitAndNothingElse(bool interrupts)
+    {
+        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { Interrupts = interrupts });
+        disk.Driver.Write(0, Random(4096));
+        disk.Backing.Shut();
+        using var stop = new CancellationTokenSource();
+        byte[] data = new byte[4096];
+        Task read = disk.Driver.ReadAsync(0, data, stop.Token);
+        disk.Backing.WaitForReader();
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => read.WaitAsync(s_patience));
+        disk.Backing.Open();
+        byte[] back = new byte[4096];
+        for (int i = 0; i < 300; i++)
+        {
+            await disk.Driver.ReadAsync(0, back).WaitAsync(s_patience);
+        }
+
+        Assert.Equal(Random(4096), back);
+        Assert.Equal(new byte[4096], data);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => disk.Driver.ReadAsync(0, back, stop.Token));
+    }
+
+    [Fact]
+    public void Timeout_OfASynchronousRead_ThenTheControllerIsSetUpAgain()
+    {
+        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromMilliseconds(500) });
+        disk.Driver.Write(0, Random(4096));
+        disk.Backing.Shut();
+        var error = Assert.Throws<VfioException>(() => disk.Driver.Read(0, new byte[512]));
+        Assert.True(error.Errno is Errno.ETIMEDOUT or Errno.EIO, error.Message);
+        Assert.Contains("no answer in 0.5 s", error.Message, StringComparison.Ordinal);
+        disk.Backing.Open();
+        WaitForReset(disk);
+        byte[] back = new byte[4096];
+        disk.Driver.Read(0, back);
+        Assert.Equal(Random(4096), back);
+    }
+
+    [Fact]
+    public async Task Timeout_OfAnAsynchronousRead_EndsIt()
+    {
+        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromMilliseconds(500), RecoversByItself = false });
+        disk.Backing.Shut();
+        var error = await Assert.ThrowsAsync<VfioException>(() => disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience));
+        Assert.Contains("no answer in 0.5 s", error.Message, StringComparison.Ordinal);
+        Assert.NotNull(disk.Driver.Failure);
+        Assert.Equal(Errno.EIO, Assert.Throws<VfioException>(() => disk.Driver.Read(0, new byte[512])).Errno);
+        disk.Backing.Open();
+        disk.Driver.Reset();
+        Assert.Null(disk.Driver.Failure);
+        await disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience);
+    }
+
+    [Fact]
+    public void DeviceReset_BySomebodyElse_IsNoticedAndTheControllerSetUpAgain()
+    {
+        using var disk = new DiskUnderTest(plug);
+        byte[] data = Random(4096);
+        disk.Driver.Write(0, data);
+        disk.Device.File.Reset();
+
+        // What was under way, or comes first, may fail; from then on it works.
+        byte[] back = new byte[4096];
+        Assert.Throws<VfioException>(() => disk.Driver.Read(0, back));
+        WaitForReset(disk);
+        disk.Driver.Read(0, back);
+        Assert.Equal(data, back);
+    }
+
+    [Fact]
+    public async Task Reset_UnderLoad_EndsEachCallAndLosesNoSlot()
+    {
+        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { QueueDepth = 8, QueuePairs = 2 });
+        using var stop = new CancellationTokenSource();
+        long done = 0;
+        long canceled = 0;
+        Task[] load = [.. Enumerable.Range(0, 8).Select(i => Task.Factory.StartNew(() => Load(i), TaskCreationOptions.LongRunning))];
+        for (int i = 0; i < 10; i++)
+        {
+            long before = Interlocked.Read(ref done);
+            disk.Driver.Reset();
+            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref done) > before + 50, s_patience), "nothing is done after a reset");
+        }
+
+        await stop.CancelAsync();
+        await Task.WhenAll(load).WaitAsync(s_patience);
+        Assert.Equal(10, disk.Driver.Resets);
+
+        void Load(int number)
+        {
+            byte[] block = Random(512 * 9, number);
+            byte[] back = new byte[block.Length];
+            ulong lba = (ulong)number * 9;
+            while (!stop.IsCancellationRequested)
+            {
+                try
+                {
+                    if (number % 2 == 0)
+                    {
+                        disk.Driver.Write(lba, block);
+                        disk.Driver.Read(lba, back);
+                    }
+                    else
+                    {
+                        disk.Driver.WriteAsync(lba, block).GetAwaiter().GetResult();
+                        disk.Driver.ReadAsync(lba, back).GetAwaiter().GetResult();
+                    }
+
+                    Assert.Equal(block, back);
+                    Interlocked.Increment(ref done);
+                }
+                catch (VfioException e) when (e.Errno == Errno.ECANCELED)
+                {
+                    Interlocked.Increment(ref canceled);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Dispose_WhileReadsWait_EndsThem()
+    {
+        var disk = new DiskUnderTest(plug);
+        disk.Backing.Shut();
+        Task read = disk.Driver.ReadAsync(0, new byte[512]);
+        disk.Backing.WaitForReader();
+        long start = Stopwatch.GetTimestamp();
+        using var opener = new Timer(_ => disk.Backing.Open(), null, TimeSpan.FromMilliseconds(200), Timeout.InfiniteTimeSpan);
+        disk.Driver.Dispose();
+        var error = await Assert.ThrowsAsync<VfioException>(() => read.WaitAsync(s_patience));
+        Assert.Equal(Errno.ECANCELED, error.Errno);
+        Assert.InRange(Stopwatch.GetElapsedTime(start), TimeSpan.Zero, s_patience);
+        disk.Dispose();
+    }
+
+    private static void WaitForReset(DiskUnderTest disk) =>
+        Assert.True(SpinWait.SpinUntil(() => disk.Driver.Resets == 1, s_patience), $"not set up again: {disk.Driver.Failure}");
+}
