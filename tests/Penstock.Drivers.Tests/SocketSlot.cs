@@ -1,0 +1,35 @@
+using System.Collections.Concurrent;
+using Penstock.Pci;
+using Penstock.Vfio;
+using Penstock.VfioUser;
+
+namespace Penstock.Drivers.Tests;
+
+/// <summary>A model behind a vfio-user socket; only that is between it and the driver.</summary>
+internal sealed class SocketSlot : DriverSlot
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly PciFunctionServer _server;
+    private readonly RemoteVfioDevice _device;
+    private readonly ConcurrentQueue<string> _log = new();
+
+    internal SocketSlot(IPciFunction function)
+    {
+        Host = new VfioHost(new VfioHostOptions { Log = _log.Enqueue });
+        _server = PciFunctionServer.Serve(function, Path.Combine(_folder.FullName, "device.sock"));
+        _device = RemoteVfioDevice.Register(Host, SlotName, _server.Path);
+        OpenDevice(SlotName);
+    }
+
+    public override VfioHost Host { get; }
+
+    protected override void Close()
+    {
+        _device.Dispose();
+        Host.Dispose();
+        _server.Dispose();
+        _folder.Delete(recursive: true);
+        Assert.Empty(_log);
+        Assert.True(SpinWait.SpinUntil(() => _server.Host.Ledger.Total == 0, TimeSpan.FromSeconds(30)), $"the server still owns: {_server.Host.Ledger}");
+    }
+}
