@@ -114,6 +114,44 @@ public sealed class DmaMessageTests : IDisposable
         Assert.All(await Task.WhenAll(work), static e => Assert.Equal(Errno.None, e));
     }
 
+    /// <summary>
+    /// A client that answers as late as it can never owes more than fits a usual socket buffer together: a real QEMU sends a part of what does not
+    /// fit and then something else. Long ones come to their turn beside many short ones, awaited and blocking ones alike.
+    /// </summary>
+    [Fact]
+    public async Task DmaRead_ManyLongOnesAtOnce_AnswersTogetherFitTheClientsBuffer()
+    {
+        const int Each = 12;
+        const int FitsTogether = 180_224;
+        WireClient client = Client;
+        int[] lengths = [QemuStallsAbove, 64, 4096];
+        byte[][] buffers = [.. Enumerable.Range(0, Each * lengths.Length).Select(i => new byte[lengths[i % lengths.Length]])];
+        Task<Errno>[] work = [.. buffers.Select((buffer, i) => i % 2 == 0
+            ? _served.Function.Port.Dma.ReadAsync(Base + (ulong)i, buffer).AsTask()
+            : Task.Factory.StartNew(() => _served.DmaRead(Base + (ulong)i, buffer), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
+        var owed = new List<WireMessage>();
+        for (int answered = 0; answered < work.Length;)
+        {
+            if (Poll.Wait(client.Descriptor, PollEvents.In, TimeSpan.FromMilliseconds(50)) != PollEvents.None)
+            {
+                owed.Add(ReceiveCommand(client, Cmd.DmaRead));
+                Assert.InRange(owed.Sum(static c => 32 + (int)c.U64(8)), 0, FitsTogether);
+                continue;
+            }
+
+            foreach (WireMessage command in owed)
+            {
+                client.Answer(command, [.. command.Body, .. Pattern((int)(command.U64(0) - Base), (int)command.U64(8))]);
+                answered++;
+            }
+
+            owed.Clear();
+        }
+
+        Assert.All(await Task.WhenAll(work), static e => Assert.Equal(Errno.None, e));
+        Assert.All(buffers.Select(static (buffer, i) => (buffer, i)), static b => Assert.Equal(Pattern(b.i, b.buffer.Length), b.buffer));
+    }
+
     [Fact]
     [Trait("Row", "VU-F10")]
     public async Task Dma_WhileClientCommandsComeToo_BothDirectionsAreServed()

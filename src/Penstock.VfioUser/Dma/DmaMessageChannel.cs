@@ -25,6 +25,7 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
     private readonly Stack<DmaExchange> _free = new(Exchanges);
     private readonly Dictionary<ushort, DmaExchange> _inFlight = new(Exchanges);
     private readonly SemaphoreSlim _available = new(Exchanges);
+    private readonly ReplyRoom _room = new();
     private readonly Lock _table = new();
     private readonly byte[] _message = new byte[ChunkLimit + VfioUserHeader.Length + VfioUserDmaAccess.Length];
     private ushort _nextId;
@@ -148,6 +149,8 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         {
             _available.Wait();
         }
+
+        _room.Dispose();
     }
 
     private unsafe Errno RunChunks(VfioUserCommand command, ulong iova, byte* start, int length, DmaTransfer transfer)
@@ -187,6 +190,16 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
             errno = MayGoOut(transfer);
             if (errno != Errno.EAGAIN)
             {
+                return errno == Errno.None ? Errno.ETIMEDOUT : errno;
+            }
+        }
+
+        while (!_room.Take(ReplyBytes(command, count), _replyTime))
+        {
+            errno = MayGoOut(transfer);
+            if (errno != Errno.EAGAIN)
+            {
+                _available.Release();
                 return errno == Errno.None ? Errno.ETIMEDOUT : errno;
             }
         }
@@ -235,6 +248,16 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
             errno = cancellation.IsCancellationRequested ? Errno.ECANCELED : MayGoOut(transfer);
             if (errno != Errno.EAGAIN)
             {
+                return errno == Errno.None ? Errno.ETIMEDOUT : errno;
+            }
+        }
+
+        while (!await WaitForRoom(ReplyBytes(command, destination.Length), cancellation).ConfigureAwait(false))
+        {
+            errno = cancellation.IsCancellationRequested ? Errno.ECANCELED : MayGoOut(transfer);
+            if (errno != Errno.EAGAIN)
+            {
+                _available.Release();
                 return errno == Errno.None ? Errno.ETIMEDOUT : errno;
             }
         }
@@ -288,6 +311,21 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
         }
     }
 
+    private async ValueTask<bool> WaitForRoom(int bytes, CancellationToken cancellation)
+    {
+        try
+        {
+            return await _room.TakeAsync(bytes, _replyTime, cancellation).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The data in the reply.</summary>
+    private static int ReplyBytes(VfioUserCommand command, int count) => command == VfioUserCommand.DmaRead ? count : 0;
+
     private DmaExchange Rent()
     {
         lock (_table)
@@ -324,6 +362,7 @@ internal sealed partial class DmaMessageChannel : IDmaMessageChannel, IDisposabl
 
     private void Return(DmaExchange exchange)
     {
+        _room.Give(ReplyBytes(exchange.Command, exchange.Count));
         lock (_table)
         {
             if (exchange.IsPublished)
