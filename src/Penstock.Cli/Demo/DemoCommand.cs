@@ -9,6 +9,13 @@ internal static class DemoCommand
 {
     private const string DefaultDevice = "idio16";
 
+    private static readonly Dictionary<string, GuestArchitecture> Names = new()
+    {
+        ["x86_64"] = GuestArchitecture.X86_64,
+        ["s390x"] = GuestArchitecture.S390x,
+        ["ppc64le"] = GuestArchitecture.Ppc64le,
+    };
+
     public static Command Create(DeviceCatalog catalog)
     {
         var device = new Argument<string>("DEVICE")
@@ -19,7 +26,7 @@ internal static class DemoCommand
         var guest = new Option<string?>("--guest")
         {
             HelpName = "ARCHITECTURE",
-            Description = "Show it in an unmodified Linux VM of this architecture: x86_64.",
+            Description = "Show it in an unmodified Linux VM of this architecture: x86_64, for nvme also s390x and ppc64le.",
         };
         var verbose = new Option<bool>("--console") { Description = "With --guest: show the guest's whole console." };
         Option<bool> json = CommonOptions.Json();
@@ -35,7 +42,7 @@ internal static class DemoCommand
 
             var report = new DemoReport(new Output(parsed.GetValue(json)));
             return parsed.GetValue(guest) is string architecture
-                ? demo.InGuest(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, name), cancellation)
+                ? demo.InGuest(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, demo), cancellation)
                 : demo.WithoutVm(report).RunAsync(cancellation);
         });
         return command;
@@ -53,11 +60,16 @@ internal static class DemoCommand
             ?? throw new UsageException($"'{name}' has no demonstration; choose {names}, or use 'penstock serve {name}'");
     }
 
-    private static GuestArchitecture ParseArchitecture(string text, string device) => text switch
+    private static GuestArchitecture ParseArchitecture(string text, DeviceDemo demo)
     {
-        "x86_64" => GuestArchitecture.X86_64,
-        "s390x" => throw new UsageException($"{device} has no MSI-X, which PCI on s390x cannot do without; choose x86_64"),
-        "ppc64le" => throw new UsageException($"{device} cannot be shown in a ppc64le guest; choose x86_64"),
-        _ => throw new UsageException($"there is no guest architecture '{text}'; choose x86_64"),
-    };
+        string names = string.Join(" or ", demo.Guests.Select(g => Names.First(n => n.Value == g).Key));
+        GuestArchitecture architecture = Names.TryGetValue(text, out GuestArchitecture known)
+            ? known
+            : throw new UsageException($"there is no guest architecture '{text}'; choose {names}");
+        return demo.Guests.Contains(architecture)
+            ? architecture
+            : throw new UsageException(architecture == GuestArchitecture.S390x
+                ? $"{demo.Device} has no MSI-X, which PCI on s390x cannot do without; choose {names}"
+                : $"{demo.Device} cannot be shown in a {text} guest; choose {names}");
+    }
 }

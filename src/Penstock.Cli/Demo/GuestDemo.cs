@@ -17,6 +17,9 @@ internal abstract class GuestDemo(DemoReport report, bool console)
     /// <summary>Debian's package with lspci.</summary>
     private const string Pciutils = "pciutils";
 
+    /// <summary>QEMU clears the window page by page at each reset of the machine.</summary>
+    private static readonly string[] SmallWindow = ["-global", "spapr-pci-host-bridge.dma_win_size=0x1000000"];
+
     private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(2);
 
     private PciFunctionServer? _server;
@@ -26,8 +29,17 @@ internal abstract class GuestDemo(DemoReport report, bool console)
     /// <summary>The server, from the guest's start on.</summary>
     protected PciFunctionServer Server => _server!;
 
-    public Task<int> RunAsync(GuestArchitecture architecture, CancellationToken cancellation) =>
-        report.RunAsync(() => DemonstrateAsync(architecture, cancellation));
+    public async Task<int> RunAsync(GuestArchitecture architecture, CancellationToken cancellation)
+    {
+        try
+        {
+            return await report.RunAsync(() => DemonstrateAsync(architecture, cancellation));
+        }
+        finally
+        {
+            DisposeDevices();
+        }
+    }
 
     /// <summary>The device's name.</summary>
     protected abstract string Name { get; }
@@ -37,6 +49,9 @@ internal abstract class GuestDemo(DemoReport report, bool console)
 
     /// <summary>The device that is served.</summary>
     protected abstract IPciFunction Device { get; }
+
+    /// <summary>A second one, for a machine that does not take one alone.</summary>
+    protected virtual IPciFunction? SecondDevice => null;
 
     /// <summary>The guest without the device itself, its console and packages; with <paramref name="lspci"/> its script may use Debian's lspci.</summary>
     protected abstract GuestConfiguration Configure(GuestArchitecture architecture, bool lspci);
@@ -49,6 +64,11 @@ internal abstract class GuestDemo(DemoReport report, bool console)
 
     /// <summary>Goes through the device's own steps in a guest whose driver is bound.</summary>
     protected abstract Task DriveAsync(Guest guest, CancellationToken cancellation);
+
+    /// <summary>Gives back what the devices own; they are not served any more.</summary>
+    protected virtual void DisposeDevices()
+    {
+    }
 
     protected static Task<string> WaitAsync(Guest guest, string word, CancellationToken cancellation) => WaitForTextAsync(guest, $"demo: {word}", cancellation);
 
@@ -76,14 +96,21 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         report.Done("lab", $"QEMU {lab.QemuVersion}, {lab.KernelDescription}");
 
         using var folder = new TemporaryFolder();
-        using var server = PciFunctionServer.Serve(Device, folder.File($"{Name}.sock"), new VfioUserServerOptions { Log = report.Output.Note });
+        var options = new VfioUserServerOptions { Log = report.Output.Note };
+        using var server = PciFunctionServer.Serve(Device, folder.File($"{Name}.sock"), options);
         _server = server;
+
+        // QEMU 11.1 aborts with only one vfio-user device on a ppc64 host bridge.
+        using PciFunctionServer? second = architecture == GuestArchitecture.Ppc64le && SecondDevice is IPciFunction other
+            ? PciFunctionServer.Serve(other, folder.File("second.sock"), options)
+            : null;
         report.Output.Note("booting the guest (emulated, some seconds)");
         long start = Stopwatch.GetTimestamp();
         GuestConfiguration configuration = Configure(architecture, lspci);
         configuration = configuration with
         {
-            Devices = [.. configuration.Devices, QemuDevice.VfioUser(server.Path, "device")],
+            Devices = [.. configuration.Devices, .. Plug(architecture, server, second)],
+            ExtraArguments = architecture == GuestArchitecture.Ppc64le ? SmallWindow : [],
             Packages = lspci ? [Pciutils] : [],
             ConsoleSink = ShowConsole,
         };
@@ -99,7 +126,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         await DriveAsync(guest, cancellation);
         GuestResult result = await guest.WaitForExitAsync(cancellation);
         DemoReport.Verify(result.ExitStatus == 0, $"the guest's script ended with status {result.ExitStatus?.ToString(CultureInfo.InvariantCulture) ?? "none"}");
-        DemoReport.Verify(server.SessionsEnded == 1 || WaitForEnd(server), "the server did not notice that QEMU has gone");
+        DemoReport.Verify(WaitForEnd(server) && (second is null || WaitForEnd(second)), "the server did not notice that QEMU has gone");
         report.Done("leave", "the guest powered off; the server is ready for the next VM");
     }
 
@@ -128,6 +155,22 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         else if (console)
         {
             report.Output.Note(line);
+        }
+    }
+
+    /// <summary>On s390x a function has a zPCI device of its own, before it.</summary>
+    private static IEnumerable<string> Plug(GuestArchitecture architecture, PciFunctionServer server, PciFunctionServer? second)
+    {
+        const string First = "device";
+        if (architecture == GuestArchitecture.S390x)
+        {
+            yield return QemuDevice.Zpci(1, 1, First);
+        }
+
+        yield return QemuDevice.VfioUser(server.Path, First);
+        if (second is not null)
+        {
+            yield return QemuDevice.VfioUser(second.Path, "second");
         }
     }
 

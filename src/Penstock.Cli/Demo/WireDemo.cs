@@ -15,7 +15,17 @@ internal abstract class WireDemo(DemoReport report)
 
     protected DemoReport Report => report;
 
-    public Task<int> RunAsync(CancellationToken cancellation) => report.RunAsync(() => Task.Run(() => Run(cancellation), cancellation));
+    public async Task<int> RunAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            return await report.RunAsync(() => Task.Run(() => Run(cancellation), cancellation));
+        }
+        finally
+        {
+            DisposeDevice();
+        }
+    }
 
     /// <summary>The device's name.</summary>
     protected abstract string Name { get; }
@@ -25,6 +35,11 @@ internal abstract class WireDemo(DemoReport report)
 
     /// <summary>The device that is served.</summary>
     protected abstract IPciFunction Device { get; }
+
+    /// <summary>Gives back what the device owns; it is not served any more.</summary>
+    protected virtual void DisposeDevice()
+    {
+    }
 
     /// <summary>Goes through the device's own steps, a reset last.</summary>
     protected abstract void Drive(VfioUserClient user, CancellationToken cancellation);

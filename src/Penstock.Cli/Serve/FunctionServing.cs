@@ -1,4 +1,5 @@
 using Penstock.Devices;
+using Penstock.Pci;
 using Penstock.VfioUser;
 
 namespace Penstock.Cli.Serve;
@@ -11,6 +12,10 @@ internal sealed class FunctionServing(ServedDevice device, string socket) : ISer
     public IDeviceConsole? Console => device.Console;
 
     public IReadOnlyList<ServedSocket> Sockets { get; } = [new ServedSocket(socket)];
+
+    public IReadOnlyList<QemuMachine> MachinesFor(ServedSocket socket) => device.Function.Description.Capabilities().OfType<MsixCapability>().Any()
+        ? QemuArguments.WithMsix(socket.Path)
+        : [QemuArguments.X86(socket.Path)];
 
     public void Start(Func<int, VfioUserServerOptions> options) => _server = PciFunctionServer.Serve(device.Function, socket, options(0));
 

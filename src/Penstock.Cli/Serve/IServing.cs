@@ -12,6 +12,9 @@ internal interface IServing : IDisposable
     /// <summary>The sockets, one for each device.</summary>
     IReadOnlyList<ServedSocket> Sockets { get; }
 
+    /// <summary>The machines that one of the sockets can be plugged into, x86-64 first.</summary>
+    IReadOnlyList<QemuMachine> MachinesFor(ServedSocket socket);
+
     /// <summary>Starts to serve.</summary>
     /// <param name="options">How, by position of the socket.</param>
     /// <exception cref="Interop.SystemCallException">A socket cannot be had.</exception>

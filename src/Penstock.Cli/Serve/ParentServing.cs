@@ -40,6 +40,8 @@ internal sealed class ParentServing : IServing
 
     public IReadOnlyList<ServedSocket> Sockets { get; }
 
+    public IReadOnlyList<QemuMachine> MachinesFor(ServedSocket socket) => [QemuArguments.X86(socket.Path)];
+
     public void Start(Func<int, VfioUserServerOptions> options) =>
         _server = MdevParentServer.Serve(_parent.Name, _parent.Driver, _parent.Type, _endpoints, options, _log);
 

@@ -136,14 +136,30 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
 
     private void Announce(DeviceEntry entry, IServing serving, ServedSocket socket)
     {
-        string[] arguments = QemuArguments.For(socket.Path);
+        IReadOnlyList<QemuMachine> machines = serving.MachinesFor(socket);
         output.Line($"{entry.Name} ({entry.Ids}) is served on {socket.Path}. Arguments for QEMU 11 or newer:");
-        output.Line();
-        output.Line($"  {QemuArguments.Shell(arguments)}");
+        foreach (QemuMachine machine in machines)
+        {
+            output.Line();
+            if (machines.Count > 1)
+            {
+                output.Line(machine.Second is null ? machine.Program : $"{machine.Program}, which aborts when it has only one vfio-user device, so serve another one first:");
+            }
+
+            if (machine.Second is string[] second)
+            {
+                output.Line($"  ./penstock {QemuArguments.Shell(second)}");
+            }
+
+            output.Line($"  {QemuArguments.Shell(machine.Arguments)}");
+        }
+
         output.Line();
         output.Line("For a guest with more memory change both 512M.");
         Close(serving);
-        output.Object(Describe(new JsonObject { ["event"] = "serving", ["device"] = entry.Name, ["ids"] = entry.Ids }, socket, arguments));
+        JsonObject about = Describe(new JsonObject { ["event"] = "serving", ["device"] = entry.Name, ["ids"] = entry.Ids }, socket, machines[0]);
+        about["machines"] = new JsonArray([.. machines.Select(m => (JsonNode)Describe(m))]);
+        output.Object(about);
     }
 
     private void AnnounceParent(DeviceEntry entry, IServing serving)
@@ -152,11 +168,11 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         output.Line($"{entry.Name} ({entry.Ids}) is served as {serving.Sockets.Count} mediated devices. Arguments for QEMU 11 or newer:");
         foreach (ServedSocket socket in serving.Sockets)
         {
-            string[] arguments = QemuArguments.For(socket.Path);
+            QemuMachine machine = serving.MachinesFor(socket)[0];
             output.Line();
             output.Line($"{instances.Count}: {socket.Uuid} on {socket.Path}");
-            output.Line($"  {QemuArguments.Shell(arguments)}");
-            instances.Add((JsonNode)Describe(new JsonObject { ["instance"] = instances.Count, ["uuid"] = socket.Uuid }, socket, arguments));
+            output.Line($"  {QemuArguments.Shell(machine.Arguments)}");
+            instances.Add((JsonNode)Describe(new JsonObject { ["instance"] = instances.Count, ["uuid"] = socket.Uuid }, socket, machine));
         }
 
         output.Line();
@@ -168,13 +184,24 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
     private void Close(IServing serving) =>
         output.Line(serving.Console is null ? "Ctrl-C ends." : "Commands on standard input: 'help' lists them. Ctrl-C ends.");
 
-    private static JsonObject Describe(JsonObject about, ServedSocket socket, string[] arguments)
+    private static JsonObject Describe(JsonObject about, ServedSocket socket, QemuMachine machine)
     {
         about["socket"] = socket.Path;
-        about["qemu"] = QemuArguments.Shell(arguments);
-        about["qemu_arguments"] = new JsonArray([.. arguments.Select(a => (JsonNode)a)]);
+        about["qemu"] = QemuArguments.Shell(machine.Arguments);
+        about["qemu_arguments"] = Words(machine.Arguments);
         return about;
     }
+
+    private static JsonObject Describe(QemuMachine machine) => new()
+    {
+        ["guest"] = machine.Name,
+        ["program"] = machine.Program,
+        ["qemu"] = QemuArguments.Shell(machine.Arguments),
+        ["qemu_arguments"] = Words(machine.Arguments),
+        ["second"] = machine.Second is null ? null : Words(machine.Second),
+    };
+
+    private static JsonArray Words(IEnumerable<string> words) => new([.. words.Select(w => (JsonNode)w)]);
 
     private void Connected(string prefix, int? instance)
     {
