@@ -39,6 +39,9 @@ internal abstract class DeviceBench : IDisposable
     /// <summary>The guest that the device is plugged into.</summary>
     public GuestConfiguration Configuration => new() { Devices = [QemuDevice.VfioUser(Server.Path, "device")] };
 
+    /// <summary>Threads that the device itself may have.</summary>
+    protected virtual int DeviceThreads => 0;
+
     /// <summary>Waits for something that a posted write or an end of a connection brings about: the guest may be ahead of the server.</summary>
     public static void Settle<T>(T expected, Func<T> actual)
     {
@@ -54,7 +57,7 @@ internal abstract class DeviceBench : IDisposable
         Assert.All(_ends, e => Assert.Equal(IdleOwned, e.Owned));
 
         // The server's and the one of the card's strand, which starts with the first work for it; none for each client.
-        Assert.InRange(Server.Host.Ledger.Outstanding(ResourceKind.Thread), 1, 2);
+        Assert.InRange(Server.Host.Ledger.Outstanding(ResourceKind.Thread), 1, 2 + DeviceThreads);
     }
 
     /// <summary>Verifies that no command was answered with an error and that the server logged no fault.</summary>
@@ -73,6 +76,12 @@ internal abstract class DeviceBench : IDisposable
     public void Dispose()
     {
         Server.Dispose();
+        DisposeDevice();
         Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>Gives back what the unplugged device owns.</summary>
+    protected virtual void DisposeDevice()
+    {
     }
 }

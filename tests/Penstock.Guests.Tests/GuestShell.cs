@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using System.Threading.Channels;
@@ -113,6 +114,20 @@ internal sealed partial class GuestShell : IAsyncDisposable
         Assert.DoesNotContain("Oops", result.Console, StringComparison.Ordinal);
         Assert.DoesNotContain("nobody cared", result.Console, StringComparison.Ordinal);
         Assert.Null(result.QemuErrors);
+    }
+
+    /// <summary>The words that a shell, one of this machine, makes of a line.</summary>
+    public static async Task<string[]> WordsAsync(string line)
+    {
+        using var shell = new Process
+        {
+            StartInfo = new ProcessStartInfo("/bin/sh") { RedirectStandardOutput = true, ArgumentList = { "-c", $"printf '%s\\n' {line}" } },
+        };
+        shell.Start();
+        string words = await shell.StandardOutput.ReadToEndAsync();
+        await shell.WaitForExitAsync();
+        Assert.Equal(0, shell.ExitCode);
+        return words.Split('\n', StringSplitOptions.RemoveEmptyEntries);
     }
 
     public ValueTask DisposeAsync() => _guest.DisposeAsync();

@@ -21,7 +21,7 @@ public sealed class ServeCommandTests(GuestLab lab)
             string printed = await serve.WaitForAsync(line => line.Contains("-device", StringComparison.Ordinal), "the arguments for QEMU");
 
             // The printed arguments go to QEMU word for word, as a shell takes them; only the machine's memory is theirs, not the lab's.
-            var configuration = new GuestConfiguration { SharedMemory = false, ExtraArguments = await WordsAsync(printed) };
+            var configuration = new GuestConfiguration { SharedMemory = false, ExtraArguments = await GuestShell.WordsAsync(printed) };
             await using GuestShell shell = await GuestShell.StartAsync(lab.Lab, configuration);
             LinuxCard linux = await LinuxCard.LoadAsync(shell);
 
@@ -54,19 +54,5 @@ public sealed class ServeCommandTests(GuestLab lab)
         {
             folder.Delete(recursive: true);
         }
-    }
-
-    /// <summary>The words that a shell makes of a line.</summary>
-    private static async Task<string[]> WordsAsync(string line)
-    {
-        using var shell = new System.Diagnostics.Process
-        {
-            StartInfo = new System.Diagnostics.ProcessStartInfo("/bin/sh") { RedirectStandardOutput = true, ArgumentList = { "-c", $"printf '%s\\n' {line}" } },
-        };
-        shell.Start();
-        string words = await shell.StandardOutput.ReadToEndAsync();
-        await shell.WaitForExitAsync();
-        Assert.Equal(0, shell.ExitCode);
-        return words.Split('\n', StringSplitOptions.RemoveEmptyEntries);
     }
 }

@@ -43,6 +43,39 @@ internal sealed class ServedCommand : IAsyncDisposable
         return new ServedCommand(Process.Start(start)!);
     }
 
+    /// <summary>Processor time that it has taken so far.</summary>
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime;
+        }
+    }
+
+    /// <summary>Reads what is printed for a QEMU: its arguments last, before them what must be started first.</summary>
+    public async Task<IReadOnlyList<string>> ReadArgumentsAsync(string program)
+    {
+        await WaitForAsync(line => line.StartsWith(program, StringComparison.Ordinal), $"the arguments for {program}");
+        var lines = new List<string>();
+        await WaitForAsync(
+            line =>
+            {
+                lines.Add(line.Trim());
+                return line.Length == 0;
+            },
+            "an empty line");
+        lines.RemoveAt(lines.Count - 1);
+        return lines;
+    }
+
+    /// <summary>Kills it with SIGKILL and waits until it is gone.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync().WaitAsync(StepTime);
+    }
+
     /// <summary>Gives a command of the device's console.</summary>
     public async Task SayAsync(string line)
     {

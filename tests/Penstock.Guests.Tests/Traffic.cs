@@ -16,6 +16,7 @@ internal sealed class Traffic : IMessageObserver
     private const byte StatusPending = 1 << 2;
 
     private readonly ConcurrentDictionary<VfioUserCommand, int> _commands = new();
+    private readonly ConcurrentDictionary<VfioUserCommand, int> _asked = new();
     private readonly ConcurrentQueue<(VfioUserCommand Command, Errno Errno)> _errors = new();
     private readonly Lock _guard = new();
     private readonly List<Range> _live = [];
@@ -83,6 +84,9 @@ internal sealed class Traffic : IMessageObserver
     /// <summary>How often the client gave a command.</summary>
     public int Count(VfioUserCommand command) => _commands.GetValueOrDefault(command);
 
+    /// <summary>How often the server gave a command: DMA by message.</summary>
+    public int CountAsked(VfioUserCommand command) => _asked.GetValueOrDefault(command);
+
     public void OnMessage(bool fromClient, ReadOnlySpan<byte> message, int descriptors)
     {
         VfioUserHeader header = MemoryMarshal.Read<VfioUserHeader>(message);
@@ -96,6 +100,11 @@ internal sealed class Traffic : IMessageObserver
         if (!fromClient && isReply && header.Command == VfioUserCommand.RegionRead)
         {
             WasRead(message[VfioUserHeader.Length..]);
+        }
+
+        if (!fromClient && !isReply)
+        {
+            _asked.AddOrUpdate(header.Command, 1, (_, count) => count + 1);
         }
 
         if (!fromClient || isReply)

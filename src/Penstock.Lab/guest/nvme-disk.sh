@@ -59,6 +59,7 @@ case $1 in
   wait)
     echo "$disk $slot";;
   format)
+    mounted && umount $folder
     mke2fs -F -b 4096 /dev/$disk > /dev/null 2> $state/wrong || fail "$(cat $state/wrong)"
     mount_disk;;
   fill)

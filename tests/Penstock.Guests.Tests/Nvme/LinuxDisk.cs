@@ -8,6 +8,9 @@ internal sealed class LinuxDisk
     /// <summary>How much the files of a disk hold.</summary>
     public const int Mebibytes = 64;
 
+    /// <summary>How much one of them holds; it is written with one fsync.</summary>
+    public const int FileMebibytes = 8;
+
     private readonly GuestShell _shell;
     private readonly string _serial;
 
@@ -68,7 +71,6 @@ internal sealed class LinuxDisk
     public async Task WorkAsync(int mebibytes = Mebibytes)
     {
         await FillAsync(mebibytes);
-        await VerifyAsync();
         await RebindAsync();
         await VerifyAsync();
         await ResetWhileBusyAsync(times: 3);

@@ -1,0 +1,119 @@
+using System.Globalization;
+using Penstock.Lab;
+
+namespace Penstock.Guests.Tests;
+
+/// <summary>
+/// <c>penstock serve nvme</c> as a process, in the machine of each architecture that QEMU makes of the arguments exactly as they were printed.
+/// </summary>
+[Trait("Category", "VM")]
+[Collection(GuestCollection.Name)]
+public sealed class ServedDiskTests(GuestLab lab) : IDisposable
+{
+    private const string Serial = "served";
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+
+    private string Socket => Path.Combine(_folder.FullName, "it's a disk.sock");
+
+    private string Image => Path.Combine(_folder.FullName, "image");
+
+    private string Recording => Path.Combine(_folder.FullName, "recording");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    /// <summary>Each mapping of the guest's zPCI tables reaches the server as a map of its own.</summary>
+    [Fact]
+    public async Task S390x_ArgumentsAsPrinted_SameWork()
+    {
+        await using ServedCommand serve = ServedCommand.Start([.. Disk(), "--record", Recording]);
+        IReadOnlyList<string> printed = await serve.ReadArgumentsAsync("qemu-system-s390x");
+        await using GuestShell shell = await StartAsync(GuestArchitecture.S390x, printed[^1], "iommu.strict=1");
+        await (await LinuxDisk.FindAsync(shell, Serial)).WorkAsync();
+        await shell.PowerOffAsync();
+        Assert.Equal(0, await serve.WaitForExitAsync());
+        Assert.InRange(CountMaps(), 1000, int.MaxValue);
+    }
+
+    /// <summary>Two devices on the bridge: the second is started with the command that was printed.</summary>
+    [Fact]
+    public async Task Ppc64le_ArgumentsAsPrinted_SameWork()
+    {
+        await using ServedCommand serve = ServedCommand.Start(Disk());
+        IReadOnlyList<string> printed = await serve.ReadArgumentsAsync("qemu-system-ppc64");
+        Assert.Equal(2, printed.Count);
+        string[] second = await GuestShell.WordsAsync(printed[0]);
+        Assert.Equal(["./penstock", "serve"], second[..2]);
+        await using ServedCommand other = ServedCommand.Start(second[2..]);
+        await other.WaitForAsync(line => line.Contains("-device", StringComparison.Ordinal), "the arguments for QEMU");
+        await using GuestShell shell = await StartAsync(GuestArchitecture.Ppc64le, printed[1]);
+        await (await LinuxDisk.FindAsync(shell, Serial)).WorkAsync();
+        await shell.PowerOffAsync();
+        Assert.Equal(0, await serve.WaitForExitAsync());
+    }
+
+    /// <summary>
+    /// The server sleeps while the guest leaves the disk alone. It is killed then: what the guest reads later fails, and nothing hangs. (In the middle
+    /// of a register access QEMU 11.1 may abort over its own second error.) The files are in the image, for a new server and a new guest.
+    /// </summary>
+    [Fact]
+    public async Task X86_ArgumentsAsPrinted_ServerIdleThenKilled_ReadsFailAndTheImageIsWhole()
+    {
+        string? checksum;
+        await using (ServedCommand serve = ServedCommand.Start(Disk()))
+        {
+            IReadOnlyList<string> printed = await serve.ReadArgumentsAsync("qemu-system-x86_64");
+            await using GuestShell shell = await StartAsync(GuestArchitecture.X86_64, printed[^1]);
+            LinuxDisk disk = await LinuxDisk.FindAsync(shell, Serial);
+            await disk.FillAsync(mebibytes: 16);
+            await disk.RebindAsync();
+            checksum = disk.Checksum;
+
+            // An idle second of the guest costs the server next to nothing: a tenth of a processor would be a poll.
+            await shell.RunAsync("sleep 1");
+            TimeSpan before = serve.ProcessorTime;
+            await shell.RunAsync("sleep 5");
+            Assert.InRange(serve.ProcessorTime - before, TimeSpan.Zero, TimeSpan.FromSeconds(0.5));
+
+            // The kernel waits half a minute for an I/O unless it is told to wait less.
+            await shell.RunAsync("echo 2000 > /sys/block/$(basename $disk)/queue/io_timeout; echo 2000 > /sys/class/nvme/nvme0/admin_timeout 2> /dev/null; true");
+            await serve.KillAsync();
+            await shell.RunAsync("! dd if=$disk of=/dev/null bs=64k count=16 2> /tmp/wrong && grep 'Input/output error' /tmp/wrong");
+            await shell.RunAsync("! dd if=/dev/zero of=$disk bs=4096 count=1 conv=fsync,notrunc 2> /dev/null");
+            await shell.Guest.KillAsync();
+        }
+
+        await using (ServedCommand serve = ServedCommand.Start(Disk()))
+        {
+            IReadOnlyList<string> printed = await serve.ReadArgumentsAsync("qemu-system-x86_64");
+            await using GuestShell shell = await StartAsync(GuestArchitecture.X86_64, printed[^1]);
+            await (await LinuxDisk.FindAsync(shell, Serial, checksum)).VerifyAsync();
+            await shell.PowerOffAsync();
+            Assert.Equal(0, await serve.WaitForExitAsync());
+        }
+    }
+
+    private string[] Disk() => ["nvme", "--image", Image, "--size", "160M", "--serial", Serial, "--once", "--socket", Socket];
+
+    /// <summary>A guest with the printed arguments, word for word as a shell takes them; only the machine's memory is theirs, not the lab's.</summary>
+    private async Task<GuestShell> StartAsync(GuestArchitecture architecture, string printed, string kernelArguments = "") =>
+        await GuestShell.StartAsync(await lab.OfAsync(architecture), new GuestConfiguration
+        {
+            SharedMemory = false,
+            ExtraArguments = await GuestShell.WordsAsync(printed),
+            KernelArguments = kernelArguments,
+        });
+
+    /// <summary>How many DMA_MAPs the client sent: command 2 in the header's third and fourth byte.</summary>
+    private int CountMaps()
+    {
+        int maps = 0;
+        foreach (string line in File.ReadLines(Recording))
+        {
+            string[] words = line.Split(' ');
+            maps += words[0] == ">" && words[2].AsSpan(4, 4) is "0200" ? 1 : 0;
+        }
+
+        return maps;
+    }
+}
