@@ -70,6 +70,7 @@ public sealed partial class PciConfigSpace
             taken |= registers;
             CheckSize(bar);
             CheckMemory(bar);
+            CheckDoorbells(bar);
             _bars[bar.Index] = bar;
             int at = PciConfigOffsets.Bar0 + (4 * bar.Index);
             ulong mask = ~(bar.Size - 1);
@@ -126,6 +127,22 @@ public sealed partial class PciConfigSpace
             }
 
             end = area.Offset + area.Size;
+        }
+    }
+
+    private static void CheckDoorbells(PciBar bar)
+    {
+        foreach (PciDoorbell bell in bar.Doorbells)
+        {
+            bool sound = bell.Size is 0 or 1 or 2 or 4 or 8
+                && bell.Offset < bar.Size
+                && (ulong)bell.Size <= bar.Size - bell.Offset
+                && (bell.Match is not { } value || (bell.Size != 0 && (bell.Size == sizeof(ulong) || value >> (8 * bell.Size) == 0)));
+            if (!sound)
+            {
+                throw new ArgumentException(
+                    $"BAR {bar.Index}: the doorbell at 0x{bell.Offset:x} must lie inside it, be 1, 2, 4 or 8 bytes wide, or 0 for any width, and match no more than its width can hold.");
+            }
         }
     }
 

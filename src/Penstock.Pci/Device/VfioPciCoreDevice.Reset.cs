@@ -37,6 +37,7 @@ public partial class VfioPciCoreDevice
                 _config.ClearBusMaster();
                 ApplyCommand();
                 StopInterrupts();
+                EndDoorbells();
                 _config.Reset();
                 DisablePlatform();
                 ResetFunction(PciResetKind.Bus);
@@ -95,6 +96,7 @@ public partial class VfioPciCoreDevice
     {
         _port.Dma.CancelTransfers();
         _isResetting = true;
+        Volatile.Write(ref _resets, _resets + 1);
         _config.ResetRestored();
         ApplyCommand();
         bool done = true;

@@ -29,6 +29,9 @@ public sealed record PciBar(int Index, PciBarKind Kind, ulong Size, bool Prefetc
     /// </summary>
     public IReadOnlyList<VfioRegionArea>? MappableAreas { get; init; }
 
+    /// <summary>Registers whose writes may come as signals of an eventfd.</summary>
+    public IReadOnlyList<PciDoorbell> Doorbells { get; init; } = [];
+
     /// <summary>Whether users can map it, or some of it.</summary>
     public bool IsMappable => Memory is not null;
 

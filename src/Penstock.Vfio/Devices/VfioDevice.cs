@@ -42,6 +42,12 @@ public abstract partial class VfioDevice
     /// <exception cref="VfioException">EINVAL: no such index.</exception>
     protected internal abstract VfioRegionInfo GetRegionInfo(uint index);
 
+    /// <summary>The registers of a region whose writes may come as signals of eventfds.</summary>
+    /// <param name="region">Region index as the user gave it.</param>
+    /// <returns>The registers, in the order in which the device declares them; none by default.</returns>
+    /// <exception cref="VfioException">EMFILE: the process has no descriptor left.</exception>
+    protected internal virtual IReadOnlyList<VfioDoorbell> GetDoorbells(uint region) => [];
+
     /// <summary>GET_IRQ_INFO.</summary>
     /// <param name="index">Interrupt index as the user gave it.</param>
     /// <returns>The index's behaviour and vector count.</returns>

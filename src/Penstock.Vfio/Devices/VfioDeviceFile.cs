@@ -65,6 +65,20 @@ public partial class VfioDeviceFile : VfioFile
         }
     }
 
+    /// <summary>
+    /// The registers of a region whose writes may come as signals of eventfds (ioeventfd), for a user that has a hypervisor send them.
+    /// </summary>
+    /// <param name="region">Region index.</param>
+    /// <returns>The registers; their eventfds stay the device's and are of use until the device is closed.</returns>
+    /// <exception cref="VfioException">EINVAL: closed; EMFILE: the process has no descriptor left.</exception>
+    public IReadOnlyList<VfioDoorbell> GetDoorbells(uint region)
+    {
+        using (Enter("asking for doorbells"))
+        {
+            return _device.GetDoorbells(region);
+        }
+    }
+
     /// <summary>DEVICE_GET_IRQ_INFO.</summary>
     /// <param name="index">Interrupt index.</param>
     /// <returns>The index's behaviour and vector count.</returns>

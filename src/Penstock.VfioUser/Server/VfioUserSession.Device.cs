@@ -6,7 +6,7 @@ using Penstock.Vfio;
 
 namespace Penstock.VfioUser;
 
-/// <content>DEVICE_GET_INFO, GET_REGION_IO_FDS, GET_IRQ_INFO and SET_IRQS.</content>
+/// <content>DEVICE_GET_INFO, GET_IRQ_INFO and SET_IRQS.</content>
 internal sealed unsafe partial class VfioUserSession
 {
     private Errno DeviceGetInfo(ReadOnlySpan<byte> body, out int length)
@@ -23,24 +23,6 @@ internal sealed unsafe partial class VfioUserSession
         info.RegionCount = (uint)device.RegionCount;
         info.IrqCount = (uint)device.IrqCount;
         MemoryMarshal.Write(Payload(length), info);
-        return Errno.None;
-    }
-
-    private Errno DeviceGetRegionIoFds(ReadOnlySpan<byte> body, out int length)
-    {
-        length = VfioUserRegionIoFds.Length;
-        if (!TryRead(body, out VfioUserRegionIoFds request)
-            || request.ArgumentSize < length
-            || request.ArgumentSize > VfioUserLimits.DefaultMaximumTransfer
-            || request.Flags != 0
-            || request.Count != 0
-            || GetRegion(request.Index).Flags == VfioRegionFlags.None)
-        {
-            return Errno.EINVAL;
-        }
-
-        request.ArgumentSize = (uint)length;
-        MemoryMarshal.Write(Payload(length), request);
         return Errno.None;
     }
 
