@@ -129,9 +129,9 @@ public sealed class NvmeQueueTests
     }
 
     [Fact]
-    public void AdminQueue_OfTwoEntriesWithARequestForEvents_StillWorks()
+    public void AdminCompletionQueue_OfTwoEntriesWithARequestForEvents_StillWorks()
     {
-        using NvmeRig rig = new NvmeRig().Enable(2);
+        using NvmeRig rig = new NvmeRig().Enable(4, completionEntries: 2);
         rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.AsyncEventRequest });
         for (int i = 0; i < 5; i++)
         {

@@ -17,6 +17,7 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
     internal bool CreateCompletion(NvmeSlot slot)
     {
+        int epoch = controller.Epoch;
         ref readonly NvmeCommand command = ref slot.Command;
         uint id = command.Cdw10 & NvmeQueueBits.IdMask;
         uint entries = (command.Cdw10 >> NvmeQueueBits.SizeShift) + 1;
@@ -26,12 +27,16 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
         status = status != NvmeStatus.Success ? status
             : vector > controller.Options.IoQueues ? NvmeStatus.InvalidInterruptVector
             : CheckPlace(command, entries << NvmeCompletion.LengthShift);
+        if (epoch != controller.Epoch)
+        {
+            return false;
+        }
+
         if (status != NvmeStatus.Success)
         {
             return controller.Complete(slot, status);
         }
 
-        int epoch = controller.Epoch;
         Errno errno = controller.Doorbells.Clear(controller.Memory, (int)id, isCompletion: true);
         if (epoch != controller.Epoch)
         {
@@ -50,6 +55,7 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
     internal bool CreateSubmission(NvmeSlot slot)
     {
+        int epoch = controller.Epoch;
         ref readonly NvmeCommand command = ref slot.Command;
         uint id = command.Cdw10 & NvmeQueueBits.IdMask;
         uint entries = (command.Cdw10 >> NvmeQueueBits.SizeShift) + 1;
@@ -60,12 +66,16 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
             : completions == 0 || completions > controller.Options.IoQueues ? NvmeStatus.InvalidQueueId
             : controller.Queues.Completion((int)completions) is null ? NvmeStatus.InvalidCompletionQueue
             : CheckPlace(command, entries << NvmeCommand.LengthShift);
+        if (epoch != controller.Epoch)
+        {
+            return false;
+        }
+
         if (status != NvmeStatus.Success)
         {
             return controller.Complete(slot, status);
         }
 
-        int epoch = controller.Epoch;
         Errno errno = controller.Doorbells.Clear(controller.Memory, (int)id, isCompletion: false);
         if (epoch != controller.Epoch)
         {

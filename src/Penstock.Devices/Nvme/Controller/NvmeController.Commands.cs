@@ -329,6 +329,7 @@ internal sealed partial class NvmeController
             completions.Phase = !completions.Phase;
         }
 
+        Count(slot);
         completions.Reserved--;
         completions.WantsInterrupt = true;
         queue.Outstanding--;
@@ -376,6 +377,38 @@ internal sealed partial class NvmeController
         }
 
         return true;
+    }
+
+    private void Count(NvmeSlot slot)
+    {
+        const int SectorShift = 9;
+        NvmeCounters counters = _admin.Logs.Counters;
+        if (slot.Status is NvmeStatus.WriteFault or NvmeStatus.UnrecoveredReadError)
+        {
+            counters.MediaErrors++;
+        }
+        else if (slot.IsAdmin || slot.Status != NvmeStatus.Success)
+        {
+            return;
+        }
+
+        switch (slot.Planned.Operation)
+        {
+            case NvmeOperation.Read or NvmeOperation.Compare:
+                counters.Reads++;
+                counters.SectorsRead += slot.Planned.Length >> SectorShift;
+                break;
+            case NvmeOperation.Write:
+                counters.Writes++;
+                counters.SectorsWritten += slot.Planned.Length >> SectorShift;
+                break;
+            case NvmeOperation.Flush:
+                counters.Flushes++;
+                break;
+            default:
+                counters.Others++;
+                break;
+        }
     }
 
     private void RecordError(NvmeSlot slot)

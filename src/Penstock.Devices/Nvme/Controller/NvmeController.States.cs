@@ -1,5 +1,6 @@
 using Penstock.Interop;
 using Penstock.Specs.Nvme;
+using Penstock.Vfio;
 
 namespace Penstock.Devices;
 
@@ -30,6 +31,11 @@ internal sealed partial class NvmeController
     /// <summary>As after power-on.</summary>
     internal void ResetAll()
     {
+        if (_status.Ready && _status.ShutdownStatus != NvmeShutdownStatus.Complete)
+        {
+            Logs.Counters.UnsafeShutdowns++;
+        }
+
         Abandon();
         ResetRegisters();
         _interrupts?.Reset();
@@ -111,15 +117,23 @@ internal sealed partial class NvmeController
     }
 
     /// <summary>Whether memory is there, at both ends; unknown, as in a function that may not do DMA yet, is taken for yes.</summary>
-    internal bool IsMapped(ulong address, int length)
-    {
-        return Look(address) && Look(address + (ulong)length - 1);
+    internal bool IsMapped(ulong address, int length) => IsMapped(address) && IsMapped(address + (ulong)length - 1);
 
-        bool Look(ulong iova)
+    private bool IsMapped(ulong address)
+    {
+        using (DmaScope scope = Dma.Enter())
         {
-            Span<byte> one = stackalloc byte[1];
-            return Dma.Read(iova, one, Transfer) != Errno.EFAULT;
+            Errno errno = scope.TryHold(address, 1, DmaAccess.None, out HeldMemory held);
+            if (errno == Errno.None)
+            {
+                held.Dispose();
+                return true;
+            }
         }
+
+        // Nothing is there, or there is no DMA at all now: only then this says something else. No message is sent for what is not mapped.
+        Span<byte> one = stackalloc byte[1];
+        return Dma.Read(address, one, Transfer) != Errno.EFAULT;
     }
 
     /// <summary>A controller reset: CC.EN went from 1 to 0. The admin queues' addresses stay.</summary>

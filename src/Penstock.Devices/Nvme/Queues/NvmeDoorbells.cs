@@ -19,6 +19,8 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
 
     private readonly byte[] _values = new byte[NvmeLimits.PageSize];
 
+    private int _writes;
+
     /// <summary>Where the shadow doorbells are, when <see cref="HasShadow"/>.</summary>
     internal ulong ShadowAddress { get; private set; }
 
@@ -34,6 +36,7 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
     {
         int id = index / 2;
         bool isCompletion = index % 2 != 0;
+        _writes++;
         if (isCompletion ? queues.Completion(id) is null : queues.Submission(id) is null)
         {
             events.RaiseError(NvmeAsyncErrorInfo.AbsentDoorbell);
@@ -48,14 +51,22 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
     /// <returns>None; the error of writing, and then the registers stay in use.</returns>
     internal Errno UseShadow(in NvmeHostMemory memory, ulong shadow, ulong eventPage)
     {
-        Errno errno = Errno.None;
+        Errno errno;
+        int writes;
         Span<byte> pair = stackalloc byte[PairSize];
-        for (int id = 1; id < queues.End && errno == Errno.None; id++)
+        do
         {
-            MemoryMarshal.Write(pair, queues.Submission(id)?.Tail ?? 0);
-            MemoryMarshal.Write(pair[EntrySize..], queues.Completion(id)?.Head ?? 0);
-            errno = memory.Write(shadow + (ulong)(id * PairSize), pair);
+            // While the values travel by message the registers can be written: then they have to travel again.
+            writes = _writes;
+            errno = Errno.None;
+            for (int id = 1; id < queues.End && errno == Errno.None; id++)
+            {
+                MemoryMarshal.Write(pair, queues.Submission(id)?.Tail ?? 0);
+                MemoryMarshal.Write(pair[EntrySize..], queues.Completion(id)?.Head ?? 0);
+                errno = memory.Write(shadow + (ulong)(id * PairSize), pair);
+            }
         }
+        while (errno == Errno.None && writes != _writes);
 
         if (errno == Errno.None)
         {

@@ -1,0 +1,50 @@
+using Penstock.Specs.Nvme;
+
+namespace Penstock.Devices.Tests;
+
+/// <summary>What commands cost besides time: no allocation.</summary>
+public sealed class NvmeAllocationTests
+{
+    private const int Commands = 2000;
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Commands_Allocate_Nothing(bool shadow)
+    {
+        using NvmeRig rig = new NvmeRig().Enable();
+        NvmeHostQueue queue = rig.CreatePair();
+        if (shadow)
+        {
+            new NvmeShadow(rig).Use(queue);
+        }
+
+        var buffer = new NvmeBuffer(rig, 32 << 10, 0x200);
+        Run(queue, buffer);
+        long before = OnStrand(rig);
+        Run(queue, buffer);
+        Assert.Equal(0, OnStrand(rig) - before);
+    }
+
+    private static void Run(NvmeHostQueue queue, NvmeBuffer buffer)
+    {
+        for (int i = 0; i < Commands; i++)
+        {
+            queue.Ok(NvmeRig.Io(i % 2 == 0 ? NvmeIoOpcode.Write : NvmeIoOpcode.Read, (ulong)(i % 100), 64, buffer.Prp1, buffer.Prp2));
+        }
+    }
+
+    /// <summary>What the strand's thread has allocated so far.</summary>
+    private static long OnStrand(NvmeRig rig)
+    {
+        long bytes = 0;
+        using var done = new ManualResetEventSlim();
+        rig.Disk.Controller.Dma.Post(() =>
+        {
+            bytes = GC.GetAllocatedBytesForCurrentThread();
+            done.Set();
+        });
+        Assert.True(done.Wait(NvmeRig.Patience));
+        return bytes;
+    }
+}

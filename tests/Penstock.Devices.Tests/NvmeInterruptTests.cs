@@ -1,0 +1,166 @@
+using Penstock.Interop;
+using Penstock.Specs.Nvme;
+using Penstock.Specs.Vfio;
+using Penstock.Vfio;
+
+namespace Penstock.Devices.Tests;
+
+/// <summary>Messages for what was completed together, and the pin as long as something is unread.</summary>
+public sealed class NvmeInterruptTests
+{
+    private static readonly NvmeCommand Flush = NvmeRig.Io(NvmeIoOpcode.Flush, 0, 1, 0);
+
+    [Fact]
+    public void Completion_InAQueueWithAVector_SignalsThatVector()
+    {
+        using var rig = new NvmeRig();
+        using var zero = EventDescriptor.Create();
+        using var three = EventDescriptor.Create();
+        using var four = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Msix, 0, zero);
+        rig.Arm(VfioIrqs.Msix, 3, three, four);
+        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 4);
+        WaitFor(zero);
+        queue.Submit(Flush);
+        WaitFor(four);
+        Assert.Equal(NvmeStatus.Success, queue.CompletionRing.Take().Status);
+        Assert.False(three.TryDrain(out _));
+    }
+
+    [Fact]
+    public void Completion_InAQueueWithoutInterrupts_SignalsNothing()
+    {
+        using var rig = new NvmeRig();
+        using var zero = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Msix, 0, zero);
+        NvmeHostQueue queue = rig.Enable().CreatePair();
+        WaitFor(zero);
+        queue.Ok(Flush);
+        long before = rig.Disk.InterruptsSent;
+        queue.Ok(Flush);
+        Assert.Equal(before, rig.Disk.InterruptsSent);
+    }
+
+    [Fact]
+    public void Batch_CompletedTogether_IsOneInterrupt()
+    {
+        using var rig = new NvmeRig();
+        using var one = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Msix, 1, one);
+        NvmeHostQueue queue = rig.Enable().CreatePair(1, 64, vector: 1);
+        long before = rig.Disk.InterruptsSent;
+        for (int i = 0; i < 32; i++)
+        {
+            queue.Put(Flush);
+        }
+
+        queue.Ring();
+        for (int i = 0; i < 32; i++)
+        {
+            queue.CompletionRing.Take();
+        }
+
+        rig.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
+        WaitFor(one);
+        Assert.InRange(rig.Disk.InterruptsSent - before, 1, 4);
+    }
+
+    /// <summary>A host that sleeps until it is interrupted, reads all there is, and sleeps again, while commands end whenever they like.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Host_ThatSleepsBetweenInterrupts_IsNeverForgotten(bool slow)
+    {
+        const int Commands = 3000;
+        using var rig = new NvmeRig(backing: slow ? new NvmeGatedBacking() : null);
+        using var one = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Msix, 1, one);
+        NvmeHostQueue queue = rig.Enable().CreatePair(1, 32, vector: 1);
+        int submitted = 0;
+        for (; submitted < 20; submitted++)
+        {
+            queue.Submit(Flush);
+        }
+
+        for (int completed = 0; completed < Commands;)
+        {
+            WaitFor(one);
+            while (queue.CompletionRing.TryTake(out NvmeCompletion completion))
+            {
+                Assert.Equal(NvmeStatus.Success, completion.Status);
+                completed++;
+                if (submitted < Commands)
+                {
+                    queue.Submit(Flush);
+                    submitted++;
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Pin_IsUpWhileSomethingIsUnread()
+    {
+        using var rig = new NvmeRig();
+        using var pin = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Intx, 0, pin);
+        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 0);
+        pin.TryDrain(out _);
+        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        pin.TryDrain(out _);
+        queue.Submit(Flush);
+        queue.Submit(Flush);
+        WaitFor(pin);
+        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        WaitFor(pin);
+        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+        queue.CompletionRing.Ring();
+        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        Assert.False(pin.TryDrain(out _));
+    }
+
+    [Fact]
+    public void Pin_WithItsVectorMasked_IsSilentUntilUnmasked()
+    {
+        using var rig = new NvmeRig();
+        using var pin = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Intx, 0, pin);
+        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 0);
+        pin.TryDrain(out _);
+        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        pin.TryDrain(out _);
+        rig.Write32(NvmeRegisters.InterruptMaskSet, 1);
+        queue.Submit(Flush);
+        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+        rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
+        rig.Admin.CompletionRing.Take();
+        Assert.False(pin.TryDrain(out _));
+        rig.Write32(NvmeRegisters.InterruptMaskClear, 1);
+        WaitFor(pin);
+        queue.CompletionRing.Ring();
+        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        Assert.False(pin.TryDrain(out _));
+    }
+
+    [Fact]
+    public void Pin_AfterAReset_IsDown()
+    {
+        using var rig = new NvmeRig();
+        using var pin = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Intx, 0, pin);
+        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 0);
+        queue.Submit(Flush);
+        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+        rig.Disable();
+        pin.TryDrain(out _);
+        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        Assert.False(pin.TryDrain(out _));
+    }
+
+    private static void WaitFor(EventDescriptor signal)
+    {
+        Assert.NotEqual(PollEvents.None, Poll.Wait(signal.Descriptor.Value, PollEvents.In, NvmeRig.Patience));
+        Assert.True(signal.TryDrain(out _));
+    }
+}
