@@ -61,10 +61,18 @@ public sealed class NvmeMessageMemoryTests
             rig.Enable();
             int messages = 0;
             bool isDone = false;
+            bool isOver = false;
+            object gate = new();
             channel.Meanwhile = (_, _) =>
             {
-                if (Interlocked.Increment(ref messages) == at)
+                lock (gate)
                 {
+                    messages++;
+                    if (messages != at || isOver)
+                    {
+                        return;
+                    }
+
                     var resetter = new Thread(() => Reset(rig, kind)) { IsBackground = true };
                     resetter.Start();
                     Assert.True(resetter.Join(NvmeRig.Patience), "the reset does not answer");
@@ -72,7 +80,11 @@ public sealed class NvmeMessageMemoryTests
                 }
             };
             Work(rig, () => Volatile.Read(ref isDone));
-            channel.Meanwhile = null;
+            lock (gate)
+            {
+                isOver = true;
+            }
+
             rig.SetCommand(PciCommand.Memory | PciCommand.BusMaster);
             NvmeRig.WaitUntil(() => !rig.Status.Ready || !isDone, "the controller does not stop");
             if (!isDone)
@@ -113,8 +125,9 @@ public sealed class NvmeMessageMemoryTests
             (admin, new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.CreateCompletionQueue, Prp1 = queue.CompletionRing.Address, Cdw10 = 1 | (15 << 16), Cdw11 = 1 }),
             (admin, new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.CreateSubmissionQueue, Prp1 = queue.Submissions, Cdw10 = 1 | (15 << 16), Cdw11 = 1 | (1 << 16) }),
             (queue, NvmeRig.Io(NvmeIoOpcode.Write, 0, 8, pages)),
-            (admin, new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.DoorbellBufferConfig, Prp1 = pages + NvmeRig.Page, Prp2 = pages + (2 * NvmeRig.Page) }),
             (queue, NvmeRig.Io(NvmeIoOpcode.Read, 0, 8, pages)),
+            (admin, new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.DoorbellBufferConfig, Prp1 = pages + NvmeRig.Page, Prp2 = pages + (2 * NvmeRig.Page) }),
+            (admin, new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive }),
         ];
         foreach ((NvmeHostQueue on, NvmeCommand command) in steps)
         {

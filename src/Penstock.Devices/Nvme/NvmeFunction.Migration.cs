@@ -15,6 +15,10 @@ public sealed partial class NvmeFunction
     public DeviceStateTable State { get; }
 
     /// <inheritdoc/>
+    /// <remarks>A disk whose doorbells are memory cannot be moved: hosts go on writing to the memory of the one that they had.</remarks>
+    public MigrationFlags MigrationFlags => _doorbells is null ? MigrationFlags.All : MigrationFlags.None;
+
+    /// <inheritdoc/>
     public void StateLoaded() => _controller.Loaded();
 
     /// <inheritdoc/>

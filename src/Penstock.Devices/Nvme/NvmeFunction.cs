@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Penstock.Interop;
 using Penstock.Pci;
 using Penstock.Specs.Nvme;
+using Penstock.Vfio;
 
 namespace Penstock.Devices;
 
@@ -18,6 +19,7 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
 
     private readonly NvmeController _controller;
     private readonly INvmeBacking _backing;
+    private readonly SharedMemory? _doorbells;
 
     /// <summary>Makes a disk.</summary>
     /// <param name="backing">Where its blocks are; disposed with the disk.</param>
@@ -33,7 +35,8 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.QueueEntries, NvmeOptions.MostQueueEntries, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Workers, 1, nameof(options));
         _backing = backing;
-        Description = Describe(options);
+        _doorbells = options.Poll ? SharedMemory.Create("nvme doorbells", NvmeLayout.BarSize) : null;
+        Description = Describe(options, _doorbells);
         var identity = new NvmeIdentity
         {
             VendorId = Description.VendorId,
@@ -45,7 +48,7 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
             IoQueues = options.IoQueues,
             Vectors = options.IoQueues + VectorsBesideIo,
         };
-        _controller = new NvmeController(new NvmeNamespace(backing, options.BlockSize, options.SerialNumber), identity, options);
+        _controller = new NvmeController(new NvmeNamespace(backing, options.BlockSize, options.SerialNumber), identity, options, _doorbells);
         State = DeclareState();
     }
 
@@ -123,12 +126,13 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
     {
         _controller.Dispose();
         _backing.Dispose();
+        _doorbells?.Release();
     }
 
     private static bool InBar(int bar, ulong offset, int length) =>
         bar == NvmePci.RegistersBar && length <= LargestAccess && offset <= NvmeLayout.BarSize - (ulong)length;
 
-    private static PciFunctionDescription Describe(NvmeOptions options) => new()
+    private static PciFunctionDescription Describe(NvmeOptions options, SharedMemory? doorbells) => new()
     {
         VendorId = NvmeLayout.VendorId,
         DeviceId = NvmeLayout.DeviceId,
@@ -136,7 +140,14 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
         SubsystemId = NvmeLayout.SubsystemId,
         ClassCode = NvmePci.ClassCode,
         InterruptPin = InterruptPinA,
-        Bars = [new PciBar(NvmePci.RegistersBar, PciBarKind.Memory64, NvmeLayout.BarSize)],
+        Bars =
+        [
+            new PciBar(NvmePci.RegistersBar, PciBarKind.Memory64, NvmeLayout.BarSize)
+            {
+                Memory = doorbells,
+                MappableAreas = doorbells is null ? null : [new VfioRegionArea(NvmeRegisters.Doorbells, NvmeLimits.PageSize)],
+            },
+        ],
         Capabilities = () =>
         [
             new PowerManagementCapability(),

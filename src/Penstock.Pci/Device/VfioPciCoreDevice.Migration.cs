@@ -29,7 +29,7 @@ public partial class VfioPciCoreDevice
 
     private VfioMigration? CreateMigration()
     {
-        if (_function is not IMigratableFunction function)
+        if (_function is not IMigratableFunction { MigrationFlags: not MigrationFlags.None } function)
         {
             return null;
         }

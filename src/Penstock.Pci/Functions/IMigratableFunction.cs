@@ -16,7 +16,7 @@ public interface IMigratableFunction : IPciFunction
     /// </summary>
     DeviceStateTable State { get; }
 
-    /// <summary>What the function can do in a migration; normally all.</summary>
+    /// <summary>What the function can do in a migration; normally all. None: as it was made it cannot be moved at all. Fixed.</summary>
     MigrationFlags MigrationFlags => MigrationFlags.All;
 
     /// <summary>

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Nvme;
@@ -19,11 +18,6 @@ internal sealed partial class NvmeController
     private int _finishedCount;
     private int _withWorkers;
     private bool _mustRedo;
-
-    // The entry that is being written by message, so that it can be written once more where the controller goes on.
-    private bool _isWriting;
-    private ulong _writingAddress;
-    private NvmeCompletion _writing;
 
     /// <summary>Completes a command with a status. On the strand.</summary>
     /// <returns>Whether it is still the same life.</returns>
@@ -301,121 +295,5 @@ internal sealed partial class NvmeController
         }
 
         return true;
-    }
-
-    /// <summary>
-    /// Writes a completion; the slot is free afterwards. All that is remembered changes first: once written the host may have seen it,
-    /// whatever happens here.
-    /// </summary>
-    /// <returns>Whether it is still the same life.</returns>
-    private unsafe bool Write(NvmeSlot slot)
-    {
-        NvmeSubmissionQueue queue = slot.Queue!;
-        NvmeCompletionQueue completions = queue.Completions;
-        NvmeStatus status = NvmeRetry.Mark(slot.Status);
-        var entry = new NvmeCompletion
-        {
-            Result = slot.Result,
-            SubmissionHead = (ushort)queue.Head,
-            SubmissionQueueId = queue.Id,
-            CommandId = slot.Command.CommandId,
-            StatusAndPhase = (ushort)(((uint)status << NvmeCompletion.StatusShift) | (completions.Phase ? (uint)NvmeCompletion.Phase : 0)),
-        };
-        ulong address = completions.Address + ((ulong)completions.Tail << NvmeCompletion.LengthShift);
-        completions.Tail++;
-        if (completions.Tail == completions.Entries)
-        {
-            completions.Tail = 0;
-            completions.Phase = !completions.Phase;
-        }
-
-        Count(slot);
-        completions.Reserved--;
-        completions.WantsInterrupt = true;
-        queue.Outstanding--;
-        Slots.Return(slot);
-        using (DmaScope scope = Dma.Enter())
-        {
-            if (scope.TryBorrow(address, NvmeCompletion.Length, DmaAccess.Write, out DmaRun run) && run.Length == NvmeCompletion.Length)
-            {
-                // SAFETY: 16 bytes, 8-byte aligned as the queue is. The half with the phase last, as one store.
-                var halves = (ulong*)run.Pointer;
-                halves[0] = Unsafe.As<NvmeCompletion, ulong>(ref entry);
-                Volatile.Write(ref halves[1], Unsafe.Add(ref Unsafe.As<NvmeCompletion, ulong>(ref entry), 1));
-                return true;
-            }
-        }
-
-        return WriteByCopy(address, entry);
-    }
-
-    private bool WriteByCopy(ulong address, NvmeCompletion entry)
-    {
-        const int Half = NvmeCompletion.Length / 2;
-        int epoch = Epoch;
-        _isWriting = true;
-        _writingAddress = address;
-        _writing = entry;
-        Span<byte> bytes = stackalloc byte[NvmeCompletion.Length];
-        MemoryMarshal.Write(bytes, entry);
-        Errno errno = Dma.Write(address, bytes[..Half], Transfer);
-        if (errno == Errno.None)
-        {
-            errno = Dma.Write(address + Half, bytes[Half..], Transfer);
-        }
-
-        if (epoch != Epoch)
-        {
-            return false;
-        }
-
-        _isWriting = false;
-        if (errno != Errno.None)
-        {
-            Fail(errno);
-            return false;
-        }
-
-        return true;
-    }
-
-    private void Count(NvmeSlot slot)
-    {
-        const int SectorShift = 9;
-        NvmeCounters counters = _admin.Logs.Counters;
-        if (slot.Status is NvmeStatus.WriteFault or NvmeStatus.UnrecoveredReadError)
-        {
-            counters.MediaErrors++;
-        }
-        else if (slot.IsAdmin || slot.Status != NvmeStatus.Success)
-        {
-            return;
-        }
-
-        switch (slot.Planned.Operation)
-        {
-            case NvmeOperation.Read or NvmeOperation.Compare:
-                counters.Reads++;
-                counters.SectorsRead += slot.Planned.Length >> SectorShift;
-                break;
-            case NvmeOperation.Write:
-                counters.Writes++;
-                counters.SectorsWritten += slot.Planned.Length >> SectorShift;
-                break;
-            case NvmeOperation.Flush:
-                counters.Flushes++;
-                break;
-            default:
-                counters.Others++;
-                break;
-        }
-    }
-
-    private void RecordError(NvmeSlot slot)
-    {
-        if (slot.Status is not (NvmeStatus.AbortedByRequest or NvmeStatus.CompareFailure))
-        {
-            _admin.Logs.Errors.Add(slot.Queue!.Id, slot.Command, NvmeRetry.Mark(slot.Status));
-        }
     }
 }

@@ -199,6 +199,10 @@ internal sealed partial class NvmeController
             Queues.Add(new NvmeSubmissionQueue(0, _adminSubmissions, (uint)_adminAttributes.SubmissionEntries, completions));
             Transfer = _port!.Dma.BeginTransfer();
             _status = _status with { Ready = true };
+            if (Options.Poll)
+            {
+                Kick();
+            }
         }
     }
 

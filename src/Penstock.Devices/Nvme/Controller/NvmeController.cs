@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Penstock.Interop;
 using Penstock.Pci;
 using Penstock.Specs.Nvme;
@@ -13,6 +14,11 @@ namespace Penstock.Devices;
 /// </summary>
 internal sealed partial class NvmeController : IStrandWork, IDisposable
 {
+    private const int TurnsAtOnce = 16;
+    private const int SpinsBetweenTurns = 8;
+
+    private static readonly long LingerTicks = Stopwatch.Frequency / 20_000;
+
     private readonly NvmeDoorbells _doorbells;
     private readonly NvmeWorkers _workers;
     private readonly NvmeIo _io;
@@ -21,8 +27,9 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
     private NvmeInterrupts? _interrupts;
     private int _posted;
     private int _firstServed;
+    private long _lingersUntil;
 
-    internal NvmeController(NvmeNamespace media, NvmeIdentity identity, NvmeOptions options)
+    internal NvmeController(NvmeNamespace media, NvmeIdentity identity, NvmeOptions options, SharedMemory? polled)
     {
         Options = options;
         Namespace = media;
@@ -30,7 +37,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         Slots = new NvmeSlotPool(options.Commands, NvmeOptions.LongestTransfer);
         Events = new NvmeEvents();
         _finished = new int[options.Commands];
-        _doorbells = new NvmeDoorbells(Queues, Events);
+        _doorbells = new NvmeDoorbells(Queues, Events, polled);
         _workers = new NvmeWorkers(options.Commands + 1, options.Workers, RunOnWorker, Kick);
         _io = new NvmeIo(media, _workers, options.Workers);
         _admin = new NvmeAdmin(this, identity);
@@ -88,22 +95,35 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         }
     }
 
-    /// <summary>One turn.</summary>
+    /// <summary>A turn; of those in which there is nothing to do several, since each that is posted costs more than it.</summary>
     void IStrandWork.Run()
     {
         // What is announced from here on posts another turn.
         Interlocked.Exchange(ref _posted, 0);
-        if (Turn())
+        for (int i = 0; i < TurnsAtOnce; i++)
         {
-            Kick();
+            if (!Turn(out bool progressed))
+            {
+                return;
+            }
+
+            if (progressed)
+            {
+                break;
+            }
+
+            Thread.SpinWait(SpinsBetweenTurns);
         }
+
+        Kick();
     }
 
     /// <summary>Works until there is nothing to do or the turn is over.</summary>
     /// <returns>Whether there is more to do.</returns>
-    private bool Turn()
+    private bool Turn(out bool progressed)
     {
         int epoch = Epoch;
+        progressed = false;
         CollectFinished();
         if (!IsWorking)
         {
@@ -119,7 +139,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         bool progress;
         do
         {
-            if (!LookAtShadow(epoch))
+            if (!LookAtDoorbells(epoch))
             {
                 return false;
             }
@@ -130,6 +150,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
                 return false;
             }
 
+            progressed |= progress;
             _interrupts!.Flush(isIdle: false);
         }
         while (progress && budget > 0);
@@ -141,16 +162,31 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
 
         _interrupts.Flush(isIdle: true);
         ContinueShutdown();
-        return GoToSleep(epoch);
+        return Options.Poll || GoToSleep(epoch, progressed);
     }
 
     /// <summary>Nothing is left to do: the host is asked to ring, and then the controller looks once more.</summary>
     /// <returns>Whether there is something to do all the same.</returns>
-    private bool GoToSleep(int epoch)
+    private bool GoToSleep(int epoch, bool progressed)
     {
         if (!_doorbells.HasShadow)
         {
             return false;
+        }
+
+        if (_doorbells.IsShadowNear)
+        {
+            // A host that is answered asks again soon, and that costs it a message once the controller sleeps.
+            long now = Stopwatch.GetTimestamp();
+            if (progressed)
+            {
+                _lingersUntil = now + LingerTicks;
+            }
+
+            if (now < _lingersUntil)
+            {
+                return true;
+            }
         }
 
         Errno errno = _doorbells.Arm(Memory, wantsHeads: !_port!.UsesVectors);
@@ -165,7 +201,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
             return false;
         }
 
-        return LookAtShadow(epoch) && HasWork();
+        return LookAtDoorbells(epoch) && HasWork();
     }
 
     private bool HasWork()
@@ -187,8 +223,14 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         return false;
     }
 
-    private bool LookAtShadow(int epoch)
+    private bool LookAtDoorbells(int epoch)
     {
+        if (Options.Poll)
+        {
+            _doorbells.LoadPolled();
+            return true;
+        }
+
         if (!_doorbells.HasShadow)
         {
             return true;

@@ -9,9 +9,10 @@ namespace Penstock.Devices;
 /// <summary>
 /// What hosts say by doorbells: written to the registers, which is a call each time, or for I/O queues left in a page of the host's memory
 /// (shadow doorbells, NVM Express Base 1.4, section 7.13) where the controller looks while it has work. A second page tells the host from
-/// which value on it has to write the register all the same. Used on the strand.
+/// which value on it has to write the register all the same. Or the registers are memory that hosts map, and the controller looks at them all
+/// the time. Used on the strand.
 /// </summary>
-internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
+internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events, SharedMemory? polled)
 {
     private const int EntrySize = NvmeRegisters.DoorbellSize;
     private const int PairSize = 2 * EntrySize;
@@ -28,6 +29,9 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
     internal ulong EventAddress { get; private set; }
 
     internal bool HasShadow { get; private set; }
+
+    /// <summary>Whether the last look at the shadow doorbells was one at memory, not a message.</summary>
+    internal bool IsShadowNear { get; private set; }
 
     /// <summary>A write to the doorbell registers.</summary>
     /// <param name="index">Which: twice the queue's number, and one more for a completion queue.</param>
@@ -81,6 +85,7 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
 
     internal void Reset()
     {
+        polled?.Span(NvmeRegisters.Doorbells, NvmeLimits.PageSize).Clear();
         HasShadow = false;
         ShadowAddress = 0;
         EventAddress = 0;
@@ -95,6 +100,7 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
     /// <summary>A queue begins at 0, whatever the host's pages said of the one before it.</summary>
     internal Errno Clear(in NvmeHostMemory memory, int id, bool isCompletion)
     {
+        polled?.Span(NvmeRegisters.Doorbells + (ulong)((id * PairSize) + (isCompletion ? EntrySize : 0)), EntrySize).Clear();
         if (!HasShadow)
         {
             return Errno.None;
@@ -104,6 +110,17 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
         ReadOnlySpan<byte> zero = stackalloc byte[EntrySize];
         Errno errno = memory.Write(ShadowAddress + offset, zero);
         return errno != Errno.None ? errno : memory.Write(EventAddress + offset, zero);
+    }
+
+    /// <summary>Looks at the registers that are memory.</summary>
+    internal void LoadPolled()
+    {
+        ReadOnlySpan<uint> values = MemoryMarshal.Cast<byte, uint>(polled!.Span(NvmeRegisters.Doorbells, NvmeLimits.PageSize));
+        for (int id = 0; id < queues.End; id++)
+        {
+            Apply(id, false, Volatile.Read(in values[2 * id]));
+            Apply(id, true, Volatile.Read(in values[(2 * id) + 1]));
+        }
     }
 
     /// <summary>Looks at the shadow doorbells.</summary>
@@ -123,10 +140,12 @@ internal sealed class NvmeDoorbells(NvmeQueueSet queues, NvmeEvents events)
                     Apply(id, true, Volatile.Read(ref values[(2 * id) + 1]));
                 }
 
+                IsShadowNear = true;
                 return Errno.None;
             }
         }
 
+        IsShadowNear = false;
         Errno errno = port.Read(ShadowAddress, _values.AsSpan(0, size), transfer);
         if (errno == Errno.None && !transfer.IsCanceled)
         {
