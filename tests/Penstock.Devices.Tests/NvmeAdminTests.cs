@@ -168,6 +168,17 @@ public sealed class NvmeAdminTests
     }
 
     [Fact]
+    public void Temperature_BeyondAThreshold_IsToldWhenTheHostWantsIt()
+    {
+        using NvmeRig rig = new NvmeRig().Enable();
+        ushort request = rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.AsyncEventRequest }, 200);
+        rig.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.SetFeatures, Cdw10 = (uint)NvmeFeatureId.AsyncEventConfiguration, Cdw11 = 2 });
+        rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.SetFeatures, Cdw10 = (uint)NvmeFeatureId.TemperatureThreshold, Cdw11 = 200 });
+        NvmeCompletion[] both = [rig.Admin.CompletionRing.Take(), rig.Admin.CompletionRing.Take()];
+        Assert.Equal(0x20101u, Assert.Single(both, c => c.CommandId == request).Result);
+    }
+
+    [Fact]
     public void Abort_OfARequestForEvents_EndsIt()
     {
         using NvmeRig rig = new NvmeRig().Enable();

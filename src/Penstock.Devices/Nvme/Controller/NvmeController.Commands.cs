@@ -90,6 +90,12 @@ internal sealed partial class NvmeController
             return true;
         }
 
+        if (!queue.Completions.HasRoom)
+        {
+            queue.Completions.IsBlocking = true;
+            return true;
+        }
+
         Errno errno = Fetch(queue, count);
         if (epoch != Epoch)
         {
@@ -275,7 +281,7 @@ internal sealed partial class NvmeController
     /// <summary>After the function was stopped or moved: what was taken and not carried out is carried out, what was being written is written.</summary>
     private bool GoOn(int epoch)
     {
-        if (_isWriting && !WriteByCopy(_writingAddress, _writing))
+        if (_isWriting && !WriteByCopy(_writingAddress, _writing, both: true))
         {
             return false;
         }

@@ -32,7 +32,8 @@ internal sealed partial class NvmeController
             CommandId = slot.Command.CommandId,
             StatusAndPhase = (ushort)(((uint)status << NvmeCompletion.StatusShift) | (completions.Phase ? (uint)NvmeCompletion.Phase : 0)),
         };
-        ulong address = completions.Address + ((ulong)completions.Tail << NvmeCompletion.LengthShift);
+        uint index = completions.Tail;
+        ulong address = completions.Address + ((ulong)index << NvmeCompletion.LengthShift);
         completions.Tail++;
         if (completions.Tail == completions.Entries)
         {
@@ -51,16 +52,21 @@ internal sealed partial class NvmeController
             {
                 // SAFETY: 16 bytes, 8-byte aligned as the queue is. The half with the phase last, as one store.
                 var halves = (ulong*)run.Pointer;
+                completions.ResultWritten(index, entry.Result);
                 halves[0] = Unsafe.As<NvmeCompletion, ulong>(ref entry);
                 Volatile.Write(ref halves[1], Unsafe.Add(ref Unsafe.As<NvmeCompletion, ulong>(ref entry), 1));
                 return true;
             }
         }
 
-        return WriteByCopy(address, entry);
+        return WriteByCopy(address, entry, both: completions.MustWriteResult(index, entry.Result));
     }
 
-    private bool WriteByCopy(ulong address, NvmeCompletion entry)
+    /// <summary>
+    /// Writes an entry where memory cannot be borrowed, the half with the phase last. The other half is left out where it is zero already: that
+    /// may save a message.
+    /// </summary>
+    private bool WriteByCopy(ulong address, NvmeCompletion entry, bool both)
     {
         const int Half = NvmeCompletion.Length / 2;
         int epoch = Epoch;
@@ -69,7 +75,7 @@ internal sealed partial class NvmeController
         _writing = entry;
         Span<byte> bytes = stackalloc byte[NvmeCompletion.Length];
         MemoryMarshal.Write(bytes, entry);
-        Errno errno = Dma.Write(address, bytes[..Half], Transfer);
+        Errno errno = both ? Dma.Write(address, bytes[..Half], Transfer) : Errno.None;
         if (errno == Errno.None)
         {
             errno = Dma.Write(address + Half, bytes[Half..], Transfer);

@@ -11,6 +11,7 @@ internal sealed partial class NvmeController
     private bool _isResetting;
     private bool _flushes;
     private bool _isFlushed;
+    private bool _wasBeyond;
 
     /// <summary>Whether commands are taken.</summary>
     private bool IsWorking => _status is { Ready: true, Fatal: false } && !_isResetting;
@@ -26,7 +27,17 @@ internal sealed partial class NvmeController
     }
 
     /// <summary>The host has set a feature.</summary>
-    internal void FeaturesChanged() => _io.WriteThrough = _admin.Features.WriteThrough;
+    internal void FeaturesChanged()
+    {
+        _io.WriteThrough = _admin.Features.WriteThrough;
+        bool isBeyond = _admin.Features.IsTemperatureBeyond;
+        if (isBeyond && !_wasBeyond && (_admin.Features.Events & NvmeAsyncEventConfiguration.SmartTemperature) != 0)
+        {
+            Events.Raise(NvmeAsyncEventType.Smart, (byte)NvmeAsyncSmartInfo.Temperature, NvmeLogId.Smart);
+        }
+
+        _wasBeyond = isBeyond;
+    }
 
     /// <summary>As after power-on.</summary>
     internal void ResetAll()
@@ -52,6 +63,7 @@ internal sealed partial class NvmeController
         _isResetting = false;
         _admin.Reset();
         _io.WriteThrough = false;
+        _wasBeyond = false;
     }
 
     /// <summary>A write of CC. While the controller is enabled only EN and SHN can change.</summary>
@@ -147,6 +159,7 @@ internal sealed partial class NvmeController
         _isResetting = _withWorkers != 0;
         _admin.Reset();
         _io.WriteThrough = false;
+        _wasBeyond = false;
     }
 
     /// <summary>
@@ -193,6 +206,7 @@ internal sealed partial class NvmeController
         if (_isEnabling)
         {
             _isEnabling = false;
+            _doorbells.Reset();
             var completions = new NvmeCompletionQueue(
                 0, _adminCompletions, (uint)_adminAttributes.CompletionEntries, vector: 0, interrupts: true);
             Queues.Add(completions);

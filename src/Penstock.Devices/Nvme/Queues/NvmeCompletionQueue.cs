@@ -3,6 +3,9 @@ namespace Penstock.Devices;
 /// <summary>A completion queue as the controller keeps it. All members are used on the strand.</summary>
 internal sealed class NvmeCompletionQueue(ushort id, ulong address, uint entries, ushort vector, bool interrupts)
 {
+    // Entries whose result the controller has written as zero; hosts do not write here. Only there once entries were written by copies.
+    private bool[]? _zeroResults;
+
     internal ushort Id => id;
 
     /// <summary>I/O address of the first entry.</summary>
@@ -51,4 +54,23 @@ internal sealed class NvmeCompletionQueue(ushort id, ulong address, uint entries
 
     /// <summary>Whether one more command may be taken: the queue never holds more than one less than its entries.</summary>
     internal bool HasRoom => Unread + (uint)Reserved < entries - 1;
+
+    /// <summary>An entry is being written by copies.</summary>
+    /// <returns>Whether the half with the result has to be written, too.</returns>
+    internal bool MustWriteResult(uint index, uint result)
+    {
+        _zeroResults ??= new bool[entries];
+        bool isThere = _zeroResults[index] && result == 0;
+        _zeroResults[index] = result == 0;
+        return !isThere;
+    }
+
+    /// <summary>An entry is being written directly.</summary>
+    internal void ResultWritten(uint index, uint result)
+    {
+        if (_zeroResults is { } zero)
+        {
+            zero[index] = result == 0;
+        }
+    }
 }
