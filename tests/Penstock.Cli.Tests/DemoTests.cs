@@ -10,6 +10,15 @@ public sealed class DemoTests
     private static readonly string[] EduSteps =
         ["serve", "connect", "identify", "registers", "factorial", "interrupts", "dma", "read-only", "unmapped", "migrate", "reset", "leave"];
 
+    private static readonly string[] DiskSteps =
+        ["serve", "connect", "disk", "queues", "data", "interrupts", "flush", "zeroes", "refused", "timing", "resets", "shutdown", "leave"];
+
+    private static readonly string[] DiskGuestSteps =
+        ["lab", "boot", "lspci", "files", "interrupts", "re-probe", "reset", "module", "trim", "leave"];
+
+    private static readonly string[] TwoDisksGuestSteps =
+        ["lab", "boot", "lspci", "files", "interrupts", "re-probe", "reset", "module", "second", "trim", "leave"];
+
     private static readonly string[] EduGuestSteps = ["lab", "boot", "lspci", "interrupts", "maps", "dma", "refused", "unmaps", "leave"];
 
     /// <summary>The first time QEMU and a kernel are fetched.</summary>
@@ -27,15 +36,18 @@ public sealed class DemoTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task Demo_OfEdu_ShowsEveryStep(bool json)
+    [InlineData("edu", false)]
+    [InlineData("edu", true)]
+    [InlineData("nvme", false)]
+    [InlineData("nvme", true)]
+    public async Task Demo_OfOtherDevices_ShowsEveryStep(string device, bool json)
     {
-        ToolResult result = await ToolProcess.RunAsync(["demo", "edu", .. json ? (string[])["--json"] : []]);
+        string[] steps = device == "edu" ? EduSteps : DiskSteps;
+        ToolResult result = await ToolProcess.RunAsync(["demo", device, .. json ? (string[])["--json"] : []]);
 
         Assert.Equal(0, result.Status);
         Assert.Empty(result.Errors);
-        Assert.Equal(EduSteps, json ? Steps(result) : Shown(result).Where(word => word != "|"));
+        Assert.Equal(steps, json ? Steps(result) : Shown(result).Where(word => word != "|"));
     }
 
     [Fact]
@@ -180,15 +192,24 @@ public sealed class DemoTests
     }
 
     [Theory]
-    [InlineData("idio16", false)]
-    [InlineData("idio16", true)]
-    [InlineData("edu", false)]
-    [InlineData("edu", true)]
+    [InlineData("idio16", "x86_64", false)]
+    [InlineData("idio16", "x86_64", true)]
+    [InlineData("edu", "x86_64", false)]
+    [InlineData("edu", "x86_64", true)]
+    [InlineData("nvme", "x86_64", false)]
+    [InlineData("nvme", "s390x", true)]
+    [InlineData("nvme", "ppc64le", false)]
     [Trait("Category", "VM")]
-    public async Task GuestDemo_RealGuest_ShowsEveryStep(string device, bool json)
+    public async Task GuestDemo_RealGuest_ShowsEveryStep(string device, string guest, bool json)
     {
-        string[] steps = device == "edu" ? EduGuestSteps : GuestSteps;
-        var tool = new ToolProcess(Repository.Program, ["demo", device, "--guest", "x86_64", .. json ? (string[])["--json"] : []]);
+        string[] steps = (device, guest) switch
+        {
+            ("edu", _) => EduGuestSteps,
+            ("nvme", "ppc64le") => TwoDisksGuestSteps,
+            ("nvme", _) => DiskGuestSteps,
+            _ => GuestSteps,
+        };
+        var tool = new ToolProcess(Repository.Program, ["demo", device, "--guest", guest, .. json ? (string[])["--json"] : []]);
         ToolResult result = await ToolProcess.EndAsync(tool, GuestPatience);
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));

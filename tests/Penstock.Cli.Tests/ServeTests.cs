@@ -59,6 +59,28 @@ public sealed class ServeTests : IDisposable
         Assert.Equal("ClientClosed", (await tool.EventAsync("ended")).GetProperty("kind").GetString());
     }
 
+    /// <summary>A device with MSI-X suits every machine: zPCI first on s390x; on ppc64le a second device, and how to serve one.</summary>
+    [Fact]
+    public async Task Serve_DeviceWithMsix_PrintsTheArgumentsForEachArchitecture()
+    {
+        using ToolProcess tool = ToolProcess.Penstock("serve", "nvme", "--socket", Socket, "--json");
+        JsonElement serving = await tool.EventAsync("serving");
+        JsonElement[] machines = [.. serving.GetProperty("machines").EnumerateArray()];
+        Assert.Equal(["x86_64", "s390x", "ppc64le"], machines.Select(m => m.GetProperty("guest").GetString()));
+        Assert.Equal(["qemu-system-x86_64", "qemu-system-s390x", "qemu-system-ppc64"], machines.Select(m => m.GetProperty("program").GetString()));
+        string[][] devices = [.. machines.Select(m => Devices([.. m.GetProperty("qemu_arguments").EnumerateArray().Select(a => a.GetString()!)]))];
+        Assert.All(devices, d => Assert.Contains(d, device => device.Contains($"\"path\":\"{Socket}\"", StringComparison.Ordinal)));
+        Assert.Single(devices[0]);
+        Assert.Equal(2, devices[1].Length);
+        Assert.StartsWith("zpci,", devices[1][0], StringComparison.Ordinal);
+        Assert.Contains($"\"id\":\"{devices[1][0].Split("target=")[1]}\"", devices[1][1], StringComparison.Ordinal);
+        Assert.Equal(2, devices[2].Length);
+        string[] second = [.. machines[2].GetProperty("second").EnumerateArray().Select(a => a.GetString()!)];
+        Assert.Equal(["serve", "idio16", "--socket"], second[..3]);
+        Assert.Contains($"\"path\":\"{second[3]}\"", devices[2][1], StringComparison.Ordinal);
+        Assert.All(machines[..2], m => Assert.Equal(JsonValueKind.Null, m.GetProperty("second").ValueKind));
+    }
+
     [Fact]
     public async Task Serve_EndOfInput_LastLineWithoutEndIsObeyedAndServingGoesOn()
     {
@@ -213,4 +235,6 @@ public sealed class ServeTests : IDisposable
         client.Read(VfioRegions.Config, 0, ids);
         Assert.Equal([0x4f, 0x49, 0xc8, 0x0d], ids);
     }
+
+    private static string[] Devices(string[] arguments) => [.. arguments.Zip(arguments.Skip(1)).Where(pair => pair.First == "-device").Select(pair => pair.Second)];
 }

@@ -15,6 +15,7 @@ public sealed class UsageTests
     [InlineData("demo --guest mips", "'mips'", "x86_64")]
     [InlineData("demo --guest s390x", "s390x", "x86_64")]
     [InlineData("demo --guest ppc64le", "ppc64le", "x86_64")]
+    [InlineData("demo nvme --guest mips", "'mips'", "x86_64 or s390x or ppc64le")]
     [InlineData("demo --console", "--console", "--guest")]
     [InlineData("serve", "penstock serve:", "idio16, edu, bench")]
     [InlineData("serve bogus", "'bogus'", "idio16, edu, bench")]

@@ -11,7 +11,7 @@ using Penstock.VfioUser;
 namespace Penstock.Cli.Demo;
 
 /// <summary>The EDU device without a VM.</summary>
-internal sealed class EduWireDemo(DemoReport report) : WireDemo(report)
+internal sealed class EduWireDemo(DemoReport report) : MessageDemo(report)
 {
     private const uint Bar = VfioRegions.Bar0;
     private const uint Number = 12;

@@ -10,7 +10,7 @@ using Penstock.VfioUser;
 namespace Penstock.Cli.Demo;
 
 /// <summary>The IDIO-16 card without a VM.</summary>
-internal sealed class Idio16WireDemo(DemoReport report) : WireDemo(report)
+internal sealed class Idio16WireDemo(DemoReport report) : MessageDemo(report)
 {
     private const uint Ports = VfioRegions.Bar0 + 2;
     private const int Changes = 200;

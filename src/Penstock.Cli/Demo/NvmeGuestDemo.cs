@@ -40,10 +40,9 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
     {
         await StepAsync(guest, "formatted", cancellation);
         string files = await StepAsync(guest, "filled", cancellation);
-        await VerifyAsync(guest, files, cancellation);
         long flushes = _image!.FlushCount;
         DemoReport.Verify(flushes > 0, "the guest called fsync, but no flush came to the disk");
-        Report.Done("files", $"{NvmeGuestScript.Mebibytes} MiB in a new ext file system, read back equal; {flushes} flushes came to the disk");
+        Report.Done("files", $"{NvmeGuestScript.Mebibytes} MiB in a new file system; {flushes} flushes came to the disk");
 
         await StepAsync(guest, "loaded", cancellation);
         long[] counts = [.. (await StepAsync(guest, "counted", cancellation)).Split(' ').Select(count => long.Parse(count, CultureInfo.InvariantCulture))];

@@ -31,7 +31,6 @@ internal static class NvmeGuestScript
         {{(lspci ? GuestScript.Lspci("nvme") : "")}}
         step formatted format {{Serial}}
         step filled fill {{Serial}} {{Mebibytes}}
-        step verified verify {{Serial}}
         step loaded load {{Serial}} {{Mebibytes}}
         step counted counts {{Serial}}
         step rebound rebind {{Serial}}

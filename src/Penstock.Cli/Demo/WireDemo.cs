@@ -41,8 +41,8 @@ internal abstract class WireDemo(DemoReport report)
     {
     }
 
-    /// <summary>Goes through the device's own steps, a reset last.</summary>
-    protected abstract void Drive(VfioUserClient user, CancellationToken cancellation);
+    /// <summary>Connects, goes through the device's own steps, leaves.</summary>
+    protected abstract void Use(string path, CancellationToken cancellation);
 
     /// <summary>Reads ids and the interrupt pin, and enables the device.</summary>
     protected void Identify(VfioUserClient user, PciCommand command, string what)
@@ -91,12 +91,7 @@ internal abstract class WireDemo(DemoReport report)
         long before = OfClients(server.Host.Ledger);
         report.Done("serve", $"vfio-user on {server.Path}");
 
-        using (var user = VfioUserClient.Connect(server.Path))
-        {
-            report.Done("connect", $"protocol {user.Version}, up to {user.ServerLimits.MaximumTransfer >> 10} KiB and {user.ServerLimits.MaximumDescriptors} descriptors a message");
-            Drive(user, cancellation);
-        }
-
+        Use(server.Path, cancellation);
         DemoReport.Verify(ended.Wait(Patience, cancellation), "the server did not notice that its client has gone");
         DemoReport.Verify(OfClients(server.Host.Ledger) == before, $"still owned after the client has gone: {server.Host.Ledger}");
         report.Done("leave", $"{ending!.Value.Reason}; descriptors, maps and interrupts are all given back");

@@ -32,7 +32,7 @@ public sealed class DiskTests(GuestLab lab)
 
             (long ios, long interrupts) = await disk.CountAsync();
             await disk.ReadManyAtOnceAsync(LinuxDisk.Mebibytes);
-            await disk.FillAsync();
+            await disk.FillAsync(mebibytes: 16);
             (long iosAfter, long interruptsAfter) = await disk.CountAsync();
             Assert.InRange(interruptsAfter - interrupts, 1, iosAfter - ios - 1);
             Assert.InRange(await disk.TrimAsync(), 1, (long)bench.Backing.Length);

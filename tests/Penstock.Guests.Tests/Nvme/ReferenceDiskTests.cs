@@ -24,7 +24,7 @@ public sealed class ReferenceDiskTests(GuestLab lab) : IDisposable
     {
         await using GuestShell shell = await GuestShell.StartAsync(lab.Lab, Configure([]));
         LinuxDisk disk = await LinuxDisk.FindAsync(shell, "reference");
-        await disk.WorkAsync();
+        await disk.WorkAsync(mebibytes: 16);
         Assert.InRange(await disk.TrimAsync(), 1, DiskBytes);
         await shell.PowerOffAsync();
     }
