@@ -6,7 +6,7 @@ namespace Penstock.Testing;
 public sealed partial class FunctionTestBench
 {
     private readonly List<TestMemory> _memories = [];
-    private readonly Dictionary<ulong, ulong> _maps = [];
+    private readonly List<(ulong Iova, ulong Size, TestMemory Memory, DmaAccess Access)> _maps = [];
 
     /// <summary>The memory made so far.</summary>
     public IReadOnlyList<TestMemory> Memories
@@ -73,7 +73,7 @@ public sealed partial class FunctionTestBench
 
         lock (_maps)
         {
-            _maps[iova] = size;
+            _maps.Add((iova, size, memory, access));
         }
     }
 
@@ -85,13 +85,29 @@ public sealed partial class FunctionTestBench
         ulong size;
         lock (_maps)
         {
-            if (!_maps.Remove(iova, out size))
+            int found = _maps.FindIndex(m => m.Iova == iova);
+            if (found < 0)
             {
                 throw new TestBenchException($"nothing was mapped at 0x{iova:x}");
             }
+
+            size = _maps[found].Size;
+            _maps.RemoveAt(found);
         }
 
         Container.UnmapDma(iova, size);
+    }
+
+    /// <summary>What is mapped now, in the order in which it was mapped.</summary>
+    internal List<(ulong Iova, TestMemory Memory, DmaAccess Access)> Mapped
+    {
+        get
+        {
+            lock (_maps)
+            {
+                return _maps.ConvertAll(static m => (m.Iova, m.Memory, m.Access));
+            }
+        }
     }
 
     /// <summary>Looks at memory a last time and gives it back.</summary>

@@ -32,12 +32,18 @@ public sealed partial class DocumentationTests
     public void Pages_CodeOfMarkedRegions_IsQuotedAsItIs()
     {
         var quotes = Repository.CSharp("tests").Concat(Repository.CSharp("samples"))
-            .SelectMany(file => PageRegion().Matches(Repository.Read(file)).Select(m => (File: file, Page: m.Groups["page"].Value, Text: m.Groups["text"].Value)))
+            .SelectMany(file => PageRegion().Matches(Repository.Read(file)).Select(m => (File: file, Page: m.Groups["page"].Value, Text: Unindented(m.Groups["text"].Value))))
             .ToList();
         Assert.Contains(quotes, static q => q.Page == "docs/testing.md");
         Assert.All(quotes, static quote => Assert.True(
             Repository.Read(quote.Page).Contains($"```csharp\n{quote.Text}```", StringComparison.Ordinal),
             $"{quote.Page} does not quote {quote.File} as it is; paste the region between the marks"));
+    }
+
+    private static string Unindented(string region)
+    {
+        int indent = region.TakeWhile(static c => c == ' ').Count();
+        return string.Join('\n', region.Split('\n').Select(line => line.Length < indent ? line : line[indent..]));
     }
 
     [Fact]
@@ -60,7 +66,7 @@ public sealed partial class DocumentationTests
     [GeneratedRegex("^```csharp$", RegexOptions.Multiline)]
     private static partial Regex CSharpBlock();
 
-    [GeneratedRegex(@"// <(?<page>docs/[\w-]+\.md)>\n(?<text>.*?)// </\k<page>>", RegexOptions.Singleline)]
+    [GeneratedRegex(@"// <(?<page>docs/[\w-]+\.md)>\n(?<text>.*?\n) *// </\k<page>>", RegexOptions.Singleline)]
     private static partial Regex PageRegion();
 
     [GeneratedRegex(@"\]\((?<target>[^)\s]+)\)")]

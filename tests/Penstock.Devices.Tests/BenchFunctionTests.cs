@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using Penstock.Interop;
 using Penstock.Pci;
-using Penstock.Vfio;
+using Penstock.Specs.Pci;
 
 namespace Penstock.Devices.Tests;
 
@@ -25,28 +25,9 @@ public sealed class BenchFunctionTests : IDisposable
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    private readonly VfioHost _host = new();
-    private readonly SoftwareDomain _domain;
-    private readonly RecordingPort _port;
-    private readonly DmaPort _dma;
+    private FunctionTestBench? _slot;
 
-    public BenchFunctionTests()
-    {
-        var unit = _host.AddIommuUnit("test");
-        var group = unit.CreateGroup();
-        _domain = unit.CreateDomain();
-        group.Attach(_domain);
-        var strand = new Strand("bench");
-        _dma = new DmaPort(group, strand) { BusMasterEnabled = true };
-        _port = new RecordingPort(_dma, strand);
-    }
-
-    public void Dispose()
-    {
-        _port.Dispose();
-        _domain.Dispose();
-        _host.Dispose();
-    }
+    public void Dispose() => _slot?.Dispose();
 
     [Fact]
     public void Description_IsAMessageOnlyBarOf64KiB()
@@ -61,18 +42,18 @@ public sealed class BenchFunctionTests : IDisposable
     {
         var bench = Plugged();
         byte[] data = new byte[8];
-        Assert.Equal(Errno.None, bench.WriteBar(0, 0xFFF8, [1, 2, 3, 4, 5, 6, 7, 8]));
-        Assert.Equal(Errno.None, bench.ReadBar(0, 0xFFF8, data));
+        Assert.Equal(Errno.None, bench.Write(0xFFF8, [1, 2, 3, 4, 5, 6, 7, 8]));
+        Assert.Equal(Errno.None, bench.Read(0xFFF8, data));
         Assert.Equal([1, 2, 3, 4, 5, 6, 7, 8], data);
-        bench.Reset(PciResetKind.Bus);
-        Assert.Equal(Errno.None, bench.ReadBar(0, 0xFFF8, data));
+        Slot().Reset();
+        Assert.Equal(Errno.None, bench.Read(0xFFF8, data));
         Assert.Equal(new byte[8], data);
     }
 
     [Fact]
     public void Access_OutsideTheBar_IsRefused()
     {
-        var bench = Plugged();
+        var bench = new BenchFunction();
         Assert.Equal(Errno.EINVAL, bench.ReadBar(0, 0x10000, new byte[1]));
         Assert.Equal(Errno.EINVAL, bench.WriteBar(0, 0xFFFD, new byte[4]));
         Assert.Equal(Errno.EINVAL, bench.ReadBar(0, ulong.MaxValue, new byte[2]));
@@ -84,11 +65,11 @@ public sealed class BenchFunctionTests : IDisposable
     {
         var bench = Plugged();
         byte[] data = new byte[8];
-        bench.WriteBar(0, 0, data);
-        bench.ReadBar(0, 0, data);
+        bench.Write(0, data);
+        bench.Read(0, data);
         long before = GC.GetAllocatedBytesForCurrentThread();
-        bench.WriteBar(0, 0, data);
-        bench.ReadBar(0, 0, data);
+        bench.Write(0, data);
+        bench.Read(0, data);
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
     }
 
@@ -144,7 +125,7 @@ public sealed class BenchFunctionTests : IDisposable
     {
         Map(regions: 1);
         var channel = MapMessages();
-        _dma.BusMasterEnabled = false;
+        Slot().SetCommand(PciCommand.Memory);
         var bench = Plugged();
         Assert.Equal(0UL, Run(bench, Translate, 100));
         Assert.Equal(0UL, Run(bench, ReadByMessage, 100, iova: 2 * Iova));
@@ -196,11 +177,7 @@ public sealed class BenchFunctionTests : IDisposable
         using var reset = new ManualResetEventSlim();
         channel.Meanwhile = () =>
         {
-            using (_port.Strand.EnterRegisterCall())
-            {
-                bench.Reset(PciResetKind.Bus);
-            }
-
+            Slot().Reset();
             reset.Set();
         };
         Fill(bench, ulong.MaxValue, 2 * Iova, 1, 64, 0);
@@ -216,9 +193,9 @@ public sealed class BenchFunctionTests : IDisposable
     [InlineData(WriteByMessage)]
     public void Operation_WithoutEnd_StopsAtTheLimitAndLetsRegistersIn(uint operation)
     {
+        var bench = Plugged(TimeSpan.FromMilliseconds(100));
         Map(regions: 1);
         var channel = MapMessages();
-        var bench = Plugged(TimeSpan.FromMilliseconds(100));
         ulong succeeded = Run(bench, operation, ulong.MaxValue, iova: operation == Translate ? Iova : 2 * Iova);
         Assert.InRange(succeeded, 1UL, ulong.MaxValue - 1);
         Assert.Equal(operation == WriteByMessage, channel.Writes > 0);
@@ -248,35 +225,23 @@ public sealed class BenchFunctionTests : IDisposable
         Assert.Equal(1UL, Run(bench, Translate, 1));
     }
 
-    private BenchFunction Plugged(TimeSpan? limit = null)
-    {
-        var bench = new BenchFunction(limit);
-        bench.Attach(_port);
-        return bench;
-    }
+    private FunctionTestBench Slot(TimeSpan? limit = null) => _slot ??= new FunctionTestBench(new BenchFunction(limit));
+
+    private TestRegion Plugged(TimeSpan? limit = null) => Slot(limit).Bar(0);
 
     private void Map(ulong regions)
     {
         for (ulong i = 0; i < regions; i++)
         {
-            var memory = ProcessMemory.Allocate(Page);
-            _domain.Map(Iova + (i * 2 * Page), Page, DmaAccess.ReadWrite, memory, 0);
-            memory.Release();
+            Slot().Map(Iova + (i * 2 * Page), Page);
         }
     }
 
-    private FakeChannel MapMessages()
-    {
-        var channel = new FakeChannel((int)Page);
-        var memory = new MessageMemory(channel, 2 * Iova, Page);
-        _domain.Map(2 * Iova, Page, DmaAccess.ReadWrite, memory, 0);
-        memory.Release();
-        return channel;
-    }
+    private TestMessageChannel MapMessages() => Slot().Map(2 * Iova, Page, kind: TestMemoryKind.Message).Channel!;
 
     /// <summary>Runs an operation as the measuring client does, and returns how many accesses succeeded.</summary>
-    private ulong Run(
-        BenchFunction bench, uint operation, ulong iterations, ulong iova = Iova, ulong regions = 1, ulong length = 64, ulong pattern = 0)
+    private static ulong Run(
+        TestRegion bench, uint operation, ulong iterations, ulong iova = Iova, ulong regions = 1, ulong length = 64, ulong pattern = 0)
     {
         Fill(bench, iterations, iova, regions, length, pattern);
         Assert.Equal(Errno.None, Write(bench, Op, operation, sizeof(uint)));
@@ -284,7 +249,7 @@ public sealed class BenchFunctionTests : IDisposable
         return Read(bench, Succeeded);
     }
 
-    private void Fill(BenchFunction bench, ulong iterations, ulong iova, ulong regions, ulong length, ulong pattern)
+    private static void Fill(TestRegion bench, ulong iterations, ulong iova, ulong regions, ulong length, ulong pattern)
     {
         Write(bench, Iterations, iterations);
         Write(bench, BaseIova, iova);
@@ -295,24 +260,12 @@ public sealed class BenchFunctionTests : IDisposable
         Write(bench, Nanoseconds, 0);
     }
 
-    private Errno Write(BenchFunction bench, int offset, ulong value, int width = sizeof(ulong))
+    private static Errno Write(TestRegion bench, int offset, ulong value, int width = sizeof(ulong))
     {
         Span<byte> data = stackalloc byte[sizeof(ulong)];
         BinaryPrimitives.WriteUInt64LittleEndian(data, value);
-        using (_port.Strand.EnterRegisterCall())
-        {
-            return bench.WriteBar(0, (ulong)offset, data[..width]);
-        }
+        return bench.Write((ulong)offset, data[..width]);
     }
 
-    private ulong Read(BenchFunction bench, int offset)
-    {
-        Span<byte> data = stackalloc byte[sizeof(ulong)];
-        using (_port.Strand.EnterRegisterCall())
-        {
-            Assert.Equal(Errno.None, bench.ReadBar(0, (ulong)offset, data));
-        }
-
-        return BinaryPrimitives.ReadUInt64LittleEndian(data);
-    }
+    private static ulong Read(TestRegion bench, int offset) => bench.Read64((ulong)offset);
 }

@@ -17,13 +17,8 @@ public sealed class EduFunctionTests : IDisposable
     private const ulong Buffer = 0x40000;
 
     private readonly EduSlot _slot = new();
-    private readonly EventDescriptor _interrupt = EventDescriptor.Create();
 
-    public void Dispose()
-    {
-        _slot.Dispose();
-        _interrupt.Dispose();
-    }
+    public void Dispose() => _slot.Dispose();
 
     [Fact]
     public void Description_IsThatOfThePublishedDevice()
@@ -74,11 +69,11 @@ public sealed class EduFunctionTests : IDisposable
     [Fact]
     public void Factorial_WithTheStatusBit_RaisesCause1()
     {
-        _slot.Arm(VfioIrqs.Msi, _interrupt);
+        InterruptCapture interrupt = _slot.Bench.CaptureMsi();
         _slot.Write32(Status, 0xffffffff);
         Assert.Equal(0x80u, _slot.Read32(Status));
         _slot.Write32(Factorial, 6);
-        Wait();
+        interrupt.WaitFor();
         Assert.Equal(720u, _slot.Read32(Factorial));
         Assert.Equal(1u, _slot.Read32(InterruptStatus));
         Assert.Equal(0x80u, _slot.Read32(Status));
@@ -95,19 +90,19 @@ public sealed class EduFunctionTests : IDisposable
     [Fact]
     public void Pin_StaysUpUntilEveryCauseIsAcknowledged()
     {
-        _slot.Arm(VfioIrqs.Intx, _interrupt);
+        InterruptCapture interrupt = _slot.Bench.CaptureIntx();
         _slot.Write32(Raise, 0x11);
-        Assert.Equal(1UL, Signals());
+        Assert.Equal(1, interrupt.Take());
         _slot.Write32(Raise, 0x4);
         Assert.Equal(0x15u, _slot.Read32(InterruptStatus));
 
         // Still asserted: unmasking signals again.
         _slot.Write32(Acknowledge, 0x5);
-        _slot.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        Assert.Equal(1UL, Signals());
+        interrupt.Unmask();
+        Assert.Equal(1, interrupt.Take());
         _slot.Write32(Acknowledge, 0x10);
-        _slot.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        Assert.Equal(0UL, Signals());
+        interrupt.Unmask();
+        Assert.Equal(0, interrupt.Take());
         Assert.Equal(0u, _slot.Read32(InterruptStatus));
         Assert.Equal(2, _slot.Edu.InterruptsRaised);
     }
@@ -115,36 +110,35 @@ public sealed class EduFunctionTests : IDisposable
     [Fact]
     public void Message_IsSentForEachRaise()
     {
-        _slot.Arm(VfioIrqs.Msi, _interrupt);
+        InterruptCapture interrupt = _slot.Bench.CaptureMsi();
         _slot.Write32(Raise, 1);
         _slot.Write32(Raise, 1);
-        Assert.Equal(2UL, Signals());
+        Assert.Equal(2, interrupt.Take());
         _slot.Write32(Acknowledge, uint.MaxValue);
         Assert.Equal(0u, _slot.Read32(InterruptStatus));
-        Assert.Equal(0UL, Signals());
+        Assert.Equal(0, interrupt.Take());
     }
 
     [Fact]
     public void Message_IsNotSentByThePinAsWell()
     {
-        using var pin = EventDescriptor.Create();
-        _slot.Arm(VfioIrqs.Msi, _interrupt);
+        InterruptCapture message = _slot.Bench.CaptureMsi();
         _slot.Write32(Raise, 1);
-        _slot.Act(VfioIrqs.Msi, VfioIrqSetFlags.ActionTrigger, count: 0);
+        Assert.Equal(1, message.Take());
+        message.Dispose();
         _slot.Write32(Acknowledge, 1);
-        _slot.Arm(VfioIrqs.Intx, pin);
-        Assert.Equal(1UL, Signals());
-        Assert.False(pin.TryDrain(out _));
+        InterruptCapture pin = _slot.Bench.CaptureIntx();
+        pin.ExpectNone();
         _slot.Write32(Raise, 2);
-        Assert.True(pin.TryDrain(out _));
+        Assert.Equal(1, pin.Take());
     }
 
     [Fact]
     public void Raise_OfNothing_IsNoInterrupt()
     {
-        _slot.Arm(VfioIrqs.Intx, _interrupt);
+        InterruptCapture interrupt = _slot.Bench.CaptureIntx();
         _slot.Write32(Raise, 0);
-        Assert.Equal(0UL, Signals());
+        Assert.Equal(0, interrupt.Take());
         Assert.Equal(0u, _slot.Read32(Raise));
         Assert.Equal(0, _slot.Edu.InterruptsRaised);
     }
@@ -261,9 +255,9 @@ public sealed class EduFunctionTests : IDisposable
     [Fact]
     public void Reset_ClearsEverything_AndThePin()
     {
-        _slot.Arm(VfioIrqs.Intx, _interrupt);
+        InterruptCapture interrupt = _slot.Bench.CaptureIntx();
         _slot.Write32(Raise, 1);
-        Assert.Equal(1UL, Signals());
+        Assert.Equal(1, interrupt.Take());
         _slot.Write32(Liveness, 5);
         _slot.Write32(Status, 0x80);
         _slot.Write64(0x80, 1);
@@ -272,8 +266,8 @@ public sealed class EduFunctionTests : IDisposable
         Assert.Equal([0u, 0u, 0u, 0u], new[] { Liveness, Status, InterruptStatus, Buffer }.Select(_slot.Read32));
         Assert.Equal(0UL, _slot.Read64(0x80));
         Assert.Equal(0x010000edu, _slot.Read32(Identification));
-        _slot.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        Assert.Equal(0UL, Signals());
+        interrupt.Unmask();
+        Assert.Equal(0, interrupt.Take());
     }
 
     [Theory]
@@ -282,8 +276,4 @@ public sealed class EduFunctionTests : IDisposable
     [InlineData(-1)]
     public void Create_WithImpossibleDmaBits_IsRefused(int bits) =>
         Assert.Throws<ArgumentOutOfRangeException>(() => new EduFunction(new EduOptions { DmaBits = bits }));
-
-    private ulong Signals() => _interrupt.TryDrain(out ulong count) ? count : 0;
-
-    private void Wait() => Assert.NotEqual(PollEvents.None, Poll.Wait(_interrupt.Descriptor.Value, PollEvents.In, TimeSpan.FromSeconds(30)));
 }

@@ -44,14 +44,13 @@ public sealed class EduMigrationTests
     {
         using var source = new EduSlot();
         using var target = new EduSlot();
-        using var pin = EventDescriptor.Create();
         source.Write32(0x60, 1);
-        target.Arm(VfioIrqs.Intx, pin);
+        InterruptCapture pin = target.Bench.CaptureIntx();
         Move(source, target);
-        Assert.True(pin.TryDrain(out _));
+        Assert.Equal(1, pin.Take());
         target.Write32(0x64, 1);
-        target.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        Assert.False(pin.TryDrain(out _));
+        pin.Unmask();
+        pin.ExpectNone();
     }
 
     [Fact]
@@ -60,14 +59,13 @@ public sealed class EduMigrationTests
         var time = new ManualTime();
         using var source = new EduSlot(new EduOptions { Delay = TimeSpan.FromSeconds(10), Time = time });
         using var target = new EduSlot();
-        using var interrupt = EventDescriptor.Create();
         source.Write32(0x20, 0x80);
         source.Write32(0x08, 5);
         source.StartTransfer(Iova, Buffer, 4, Interrupt);
         Assert.True(SpinWait.SpinUntil(() => time.Timers == 2, TimeSpan.FromSeconds(30)));
         target.Map(Iova);
-        target.SetGuestMemory(0, [1, 2, 3, 4]);
-        target.Arm(VfioIrqs.Msi, interrupt);
+        target.Memory.Write(0, [1, 2, 3, 4]);
+        InterruptCapture interrupt = target.Bench.CaptureMsi();
 
         Move(source, target);
 
@@ -77,8 +75,7 @@ public sealed class EduMigrationTests
         target.WaitForTransfer();
         Assert.Equal((120u, 0x04030201u, 0x101u), (target.Read32(0x08), target.Read32(Buffer), target.Read32(0x24)));
         Assert.Equal((1L, 1L, 2L), (target.Edu.Factorials, target.Edu.Transfers, target.Edu.InterruptsRaised));
-        Assert.True(interrupt.TryDrain(out ulong signals));
-        Assert.Equal(2UL, signals);
+        Assert.Equal(2, interrupt.Take());
         Assert.Equal((0L, 0L, 0L), (source.Edu.Factorials, source.Edu.Transfers, source.Edu.InterruptsRaised));
         Assert.Equal((0x81u, 5u), (source.Read32(0x20), source.Read32(0x08)));
     }
@@ -107,20 +104,17 @@ public sealed class EduMigrationTests
     {
         const int Transfers = 2000;
         using var slot = new EduSlot();
-        using var interrupt = EventDescriptor.Create();
         slot.Map(Iova);
-        slot.Arm(VfioIrqs.Msi, interrupt);
+        InterruptCapture interrupt = slot.Bench.CaptureMsi();
         int stops = 0;
         var driver = Task.Factory.StartNew(
             () =>
             {
                 for (int i = 0; i < Transfers; i++)
                 {
-                    slot.SetGuestMemory(0, BitConverter.GetBytes(i));
+                    slot.Memory.Write(0, BitConverter.GetBytes(i));
                     slot.StartTransfer(Iova, Buffer, 4, Interrupt);
-                    Assert.NotEqual(PollEvents.None, Poll.Wait(interrupt.Descriptor.Value, PollEvents.In, TimeSpan.FromSeconds(30)));
-                    Assert.True(interrupt.TryDrain(out ulong signals));
-                    Assert.Equal(1UL, signals);
+                    Assert.Equal(1, interrupt.WaitFor());
                     Assert.Equal((uint)i, slot.Read32(Buffer));
                     slot.Write32(0x64, 0x100);
                 }
@@ -145,17 +139,13 @@ public sealed class EduMigrationTests
         using var target = new EduSlot();
         using var asked = new ManualResetEventSlim();
         using var answer = new ManualResetEventSlim();
-        var channel = new FakeChannel(4096)
+        source.Bench.Map(Iova, 4096, kind: TestMemoryKind.Message).Channel!.Meanwhile = () =>
         {
-            Meanwhile = () =>
-            {
-                asked.Set();
-                answer.Wait(TimeSpan.FromSeconds(30));
-            },
+            asked.Set();
+            answer.Wait(TimeSpan.FromSeconds(30));
         };
-        source.Map(Iova, DmaAccess.ReadWrite, new MessageMemory(channel, Iova, 4096), 4096);
         target.Map(Iova);
-        target.SetGuestMemory(0, [1, 2, 3, 4]);
+        target.Memory.Write(0, [1, 2, 3, 4]);
         source.StartTransfer(Iova, Buffer, 4, Interrupt);
         Assert.True(asked.Wait(TimeSpan.FromSeconds(30)));
 
@@ -178,24 +168,5 @@ public sealed class EduMigrationTests
         target.File.Reset();
     }
 
-    private static void Move(EduSlot source, EduSlot target)
-    {
-        byte[] state = new byte[1 << 20];
-        int length = 0;
-        using (MigrationDataFile saved = source.File.SetMigrationState(MigrationState.StopCopy)!)
-        {
-            for (int read = -1; read != 0; length += read)
-            {
-                Assert.Equal(Errno.None, saved.Read(state.AsSpan(length), out read));
-            }
-        }
-
-        using (MigrationDataFile loaded = target.File.SetMigrationState(MigrationState.Resuming)!)
-        {
-            Assert.Equal(Errno.None, loaded.Write(state.AsSpan(0, length), out int written));
-            Assert.Equal(length, written);
-        }
-
-        target.File.SetMigrationState(MigrationState.Running);
-    }
+    private static void Move(EduSlot source, EduSlot target) => source.Bench.MigrateTo(target.Bench);
 }

@@ -26,11 +26,11 @@ public sealed class EduTransferTests : IDisposable
     {
         byte[] data = RandomNumberGenerator.GetBytes(count);
         _slot.Map(Iova);
-        _slot.SetGuestMemory(0, data);
+        _slot.Memory.Write(0, data);
         _slot.Transfer(Iova, Buffer, (ulong)count, 0);
         _slot.Transfer(Buffer, Iova + 0x2000, (ulong)count, ToMemory);
-        Assert.Equal(data, _slot.GuestMemory(0x2000, count));
-        Assert.Equal(new byte[16], _slot.GuestMemory(0x2000 + count, 16));
+        Assert.Equal(data, _slot.Memory.Read(0x2000, count));
+        Assert.Equal(new byte[16], _slot.Memory.Read(0x2000 + (ulong)count, 16));
         Assert.Equal((2, 2L * count, 0), (_slot.Edu.Transfers, _slot.Edu.TransferredBytes, _slot.Edu.FailedTransfers));
         Assert.Equal(0, _slot.Edu.InterruptsRaised);
     }
@@ -39,7 +39,7 @@ public sealed class EduTransferTests : IDisposable
     public void Transfer_IntoTheMiddleOfTheBuffer_LeavesTheRest()
     {
         _slot.Map(Iova);
-        _slot.SetGuestMemory(0, [1, 2, 3, 4]);
+        _slot.Memory.Write(0, [1, 2, 3, 4]);
         _slot.Write64(Buffer + 8, ulong.MaxValue);
         _slot.Transfer(Iova, Buffer + 10, 4, 0);
         Assert.Equal(0xffff_0403_0201_ffffUL, _slot.Read64(Buffer + 8));
@@ -50,37 +50,33 @@ public sealed class EduTransferTests : IDisposable
     [InlineData(VfioIrqs.Msi)]
     public void Transfer_WithInterrupt_RaisesCause0x100(int index)
     {
-        using var interrupt = EventDescriptor.Create();
+        InterruptCapture interrupt = _slot.Bench.Capture(index);
         _slot.Map(Iova);
-        _slot.Arm(index, interrupt);
         _slot.StartTransfer(Iova, Buffer, 64, Interrupt);
-        Assert.NotEqual(PollEvents.None, Poll.Wait(interrupt.Descriptor.Value, PollEvents.In, TimeSpan.FromSeconds(30)));
+        Assert.Equal(1, interrupt.WaitFor());
         Assert.Equal(0x100u, _slot.Read32(0x24));
         Assert.Equal(4u, _slot.Read32(0x98));
         _slot.Write32(0x64, 0x100);
-        Assert.True(interrupt.TryDrain(out ulong signals));
-        Assert.Equal(1UL, signals);
+        interrupt.ExpectNone();
     }
 
     [Fact]
     public void Transfer_MemoryByMessage_BothWays()
     {
-        var channel = new FakeChannel(4096);
-        RandomNumberGenerator.Fill(channel.Memory);
-        byte[] data = [.. channel.Memory];
-        _slot.Map(Iova, DmaAccess.ReadWrite, new MessageMemory(channel, Iova, 4096), 4096);
+        TestMemory memory = _slot.Bench.Map(Iova, 4096, kind: TestMemoryKind.Message);
+        memory.FillRandom(1);
+        byte[] data = memory.Read(0, 4096);
         _slot.Transfer(Iova, Buffer, 4096, 0);
-        Array.Clear(channel.Memory);
+        memory.Bytes.Clear();
         _slot.Transfer(Buffer, Iova, 4096, ToMemory);
-        Assert.Equal(data, channel.Memory);
-        Assert.Equal((1, 1), (channel.Reads, channel.Writes));
+        Assert.Equal(data, memory.Read(0, 4096));
+        Assert.Equal((1, 1), (memory.Channel!.Reads, memory.Channel.Writes));
     }
 
     [Fact]
     public void Transfer_RegistersWrittenWhileAMessageIsUnderWay_AreKept()
     {
-        var channel = new FakeChannel(4096);
-        _slot.Map(Iova, DmaAccess.ReadWrite, new MessageMemory(channel, Iova, 4096), 4096);
+        TestMessageChannel channel = _slot.Bench.Map(Iova, 4096, kind: TestMemoryKind.Message).Channel!;
         channel.Meanwhile = () =>
         {
             _slot.Write64(0x80, 1);
@@ -98,17 +94,16 @@ public sealed class EduTransferTests : IDisposable
     [Fact]
     public void Reset_WhileAMessageIsUnderWay_AbandonsTheTransfer()
     {
-        using var interrupt = EventDescriptor.Create();
-        var channel = new FakeChannel(4096);
-        channel.Memory[0] = 0xff;
+        TestMemory memory = _slot.Bench.Map(Iova, 4096, kind: TestMemoryKind.Message);
+        TestMessageChannel channel = memory.Channel!;
+        memory.Bytes[0] = 0xff;
         using var reset = new ManualResetEventSlim();
         channel.Meanwhile = () =>
         {
             _slot.File.Reset();
             reset.Set();
         };
-        _slot.Map(Iova, DmaAccess.ReadWrite, new MessageMemory(channel, Iova, 4096), 4096);
-        _slot.Arm(VfioIrqs.Msi, interrupt);
+        InterruptCapture interrupt = _slot.Bench.CaptureMsi();
         _slot.StartTransfer(Iova, Buffer, 4096, Interrupt);
         Assert.True(reset.Wait(TimeSpan.FromSeconds(30)));
         channel.Meanwhile = null;
@@ -116,8 +111,8 @@ public sealed class EduTransferTests : IDisposable
         // One more transfer is after what is left of the first.
         _slot.Transfer(Buffer, Iova, 1, ToMemory);
         Assert.Equal((1, 0, 0), (_slot.Edu.Transfers, _slot.Edu.FailedTransfers, _slot.Edu.InterruptsRaised));
-        Assert.Equal(0, channel.Memory[0]);
-        Assert.False(interrupt.TryDrain(out _));
+        Assert.Equal(0, memory.Bytes[0]);
+        interrupt.ExpectNone();
     }
 
     [Theory]
@@ -126,9 +121,9 @@ public sealed class EduTransferTests : IDisposable
     [InlineData(Errno.EIO)]
     public void Transfer_PeerThatDoesNotAnswer_IsToldAndEnds(Errno errno)
     {
-        var channel = new FakeChannel(4096) { Answer = errno };
-        channel.Memory.AsSpan().Fill(1);
-        _slot.Map(Iova, DmaAccess.ReadWrite, new MessageMemory(channel, Iova, 4096), 4096);
+        TestMemory memory = _slot.Bench.Map(Iova, 4096, kind: TestMemoryKind.Message);
+        memory.Bytes.Fill(1);
+        memory.Channel!.Answer = errno;
         _slot.Transfer(Iova, Buffer, 4096, 0);
         Assert.Contains(errno.ToString(), _slot.TakeNotice(), StringComparison.Ordinal);
         Assert.Equal(0UL, _slot.Read64(Buffer));
@@ -139,12 +134,12 @@ public sealed class EduTransferTests : IDisposable
     public void Transfer_ToReadOnlyMemory_IsRefusedAndTold()
     {
         _slot.Map(Iova, DmaAccess.Read);
-        _slot.SetGuestMemory(0, [7, 7, 7, 7]);
+        _slot.Memory.Write(0, [7, 7, 7, 7]);
         _slot.Transfer(Iova, Buffer, 4, 0);
         Assert.Equal(0x07070707u, _slot.Read32(Buffer));
         _slot.Write32(Buffer, 0x09090909);
         _slot.Transfer(Buffer, Iova, 4, ToMemory | Interrupt);
-        Assert.Equal([7, 7, 7, 7], _slot.GuestMemory(0, 4));
+        Assert.Equal([7, 7, 7, 7], _slot.Memory.Read(0, 4));
         Assert.Contains("does not let devices write", _slot.TakeNotice(), StringComparison.Ordinal);
 
         // The driver sees the end of it, and its interrupt, all the same.
@@ -168,7 +163,7 @@ public sealed class EduTransferTests : IDisposable
     public void Transfer_OverTheEndOfAMapping_ChangesNothingInTheDevice()
     {
         _slot.Map(Iova);
-        _slot.SetGuestMemory((int)EduSlot.MemorySize - 4, [1, 1, 1, 1]);
+        _slot.Memory.Write(EduSlot.MemorySize - 4, [1, 1, 1, 1]);
         _slot.Transfer(Iova + EduSlot.MemorySize - 4, Buffer, 8, 0);
         Assert.Contains("failed", _slot.TakeNotice(), StringComparison.Ordinal);
         Assert.Equal(0UL, _slot.Read64(Buffer));
@@ -178,7 +173,7 @@ public sealed class EduTransferTests : IDisposable
     public void Transfer_WithBusMasterOff_IsTold()
     {
         _slot.Map(Iova);
-        _slot.SetCommand(PciCommand.Memory);
+        _slot.Bench.SetCommand(PciCommand.Memory);
         _slot.Transfer(Iova, Buffer, 8, 0);
         Assert.Contains("Bus Master is off", _slot.TakeNotice(), StringComparison.Ordinal);
     }
@@ -214,7 +209,7 @@ public sealed class EduTransferTests : IDisposable
     public void Address_Above28Bits_IsCutAndTold()
     {
         _slot.Map(Iova);
-        _slot.SetGuestMemory(0, [1, 2, 3, 4]);
+        _slot.Memory.Write(0, [1, 2, 3, 4]);
         _slot.Transfer(0xf000_0000_1000_0000 | Iova, Buffer, 4, 0);
         Assert.Contains("it uses 0x100000", _slot.TakeNotice(), StringComparison.Ordinal);
         Assert.Equal(0x04030201u, _slot.Read32(Buffer));
@@ -237,7 +232,7 @@ public sealed class EduTransferTests : IDisposable
     {
         using var slot = new EduSlot(new EduOptions { DmaBits = bits });
         slot.Map(iova, size: 0x10000);
-        slot.SetGuestMemory(0xfff8, [1, 2, 3, 4, 5, 6, 7, 8]);
+        slot.Memory.Write(0xfff8, [1, 2, 3, 4, 5, 6, 7, 8]);
         slot.Transfer(iova + 0xfff8, Buffer, 8, 0);
         Assert.Equal(0x0807060504030201UL, slot.Read64(Buffer));
         Assert.Empty(slot.Notices);
@@ -249,7 +244,7 @@ public sealed class EduTransferTests : IDisposable
         var time = new ManualTime();
         using var slot = new EduSlot(new EduOptions { Delay = TimeSpan.FromSeconds(100), Time = time });
         slot.Map(Iova);
-        slot.SetGuestMemory(0, [1, 2, 3, 4]);
+        slot.Memory.Write(0, [1, 2, 3, 4]);
         slot.StartTransfer(Iova, Buffer, 4, 0);
         slot.Write32(0x08, 5);
         Assert.True(SpinWait.SpinUntil(() => time.Timers == 2, TimeSpan.FromSeconds(30)));
@@ -285,38 +280,28 @@ public sealed class EduTransferTests : IDisposable
         Assert.Equal(1, slot.Edu.Factorials);
     }
 
-    /// <summary>Random writes everywhere, all at once: nothing may be thrown, and the device answers afterwards.</summary>
-    [Fact]
-    public void HostileDriver_RandomAccesses_DeviceStaysUsable()
-    {
-        _slot.Map(Iova);
-        var random = new Random(1);
-        ulong[] interesting = [0, 1, 3, 7, Buffer, Buffer + 4095, Iova, 4096, ulong.MaxValue, uint.MaxValue, 0x8000_0000_0000_0000];
-        byte[] data = new byte[8];
-        for (int i = 0; i < 20_000; i++)
+    /// <summary>Whatever a driver does, nothing may be thrown, and the device answers the next one.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void HostileUser_AnyAccesses_DeviceStaysUsable(int seed) => HostileUser.Attack(
+        () => new EduFunction(),
+        new HostileUserOptions
         {
-            ulong value = random.Next(3) == 0 ? (ulong)random.NextInt64() : interesting[random.Next(interesting.Length)];
-            ulong offset = (ulong)(random.Next(4) == 0 ? random.Next(1 << 20) : random.Next(0xa0));
-            int width = 1 << random.Next(4);
-            BitConverter.TryWriteBytes(data, value);
-            if (random.Next(3) == 0)
+            Seed = seed,
+            Steps = 10_000,
+            Registers = [0x00, 0x04, 0x08, 0x20, 0x24, 0x60, 0x64, 0x80, 0x88, 0x90, 0x98, Buffer, Buffer + 4088],
+            Values = [1, 3, 5, 7, Buffer, Buffer + 4095, 4096, 64],
+            Check = bench =>
             {
-                _slot.File.Read(0, offset, data.AsSpan(0, width), out _);
-            }
-            else
-            {
-                _slot.File.Write(0, offset, data.AsSpan(0, width), out _);
-            }
-
-            if (random.Next(2000) == 0)
-            {
-                _slot.File.Reset();
-            }
-        }
-
-        _slot.File.Reset();
-        _slot.SetGuestMemory(0, [1, 2, 3, 4]);
-        _slot.Transfer(Iova, Buffer, 4, 0);
-        Assert.Equal(0x04030201u, _slot.Read32(Buffer));
-    }
+                TestMemory memory = bench.Map(Iova, 4096);
+                memory.Write(0, [1, 2, 3, 4]);
+                bench.Bar(0).Write64(0x80, Iova);
+                bench.Bar(0).Write64(0x88, Buffer);
+                bench.Bar(0).Write64(0x90, 4);
+                bench.Bar(0).Write64(0x98, 1);
+                bench.WaitUntil(() => (bench.Bar(0).Read32(0x98) & 1) == 0, "the transfer does not end");
+                Assert.Equal(0x04030201u, bench.Bar(0).Read32(Buffer));
+            },
+        }).ThrowIfFailed();
 }

@@ -15,7 +15,6 @@ internal sealed class HostileSession : IDisposable
     private readonly HostileUserOptions _options;
     private readonly FunctionTestBench _bench;
     private readonly Random _random;
-    private readonly List<(ulong Iova, TestMemory Memory)> _maps = [];
     private readonly List<(TestMemory Memory, byte[] Content)> _readOnly = [];
     private readonly List<TestMemory> _unmapped = [];
     private readonly Queue<TestMemory> _forbidden = new();
@@ -52,7 +51,7 @@ internal sealed class HostileSession : IDisposable
     internal void Finish()
     {
         DropInterrupts();
-        UnmapAll();
+        _bench.Mapped.ForEach(Unmap);
         _bench.Close();
         _bench.Open();
         _options.Check?.Invoke(_bench);
@@ -106,11 +105,11 @@ internal sealed class HostileSession : IDisposable
             case HostileStepKind.Map:
                 Map(step);
                 break;
-            case HostileStepKind.Unmap when _maps.Count != 0:
-                Unmap(step.Region % _maps.Count);
+            case HostileStepKind.Unmap when _bench.Mapped is { Count: not 0 } maps:
+                Unmap(maps[step.Region % maps.Count]);
                 break;
-            case HostileStepKind.Scribble or HostileStepKind.Poke when _maps.Count != 0:
-                Change(step);
+            case HostileStepKind.Scribble or HostileStepKind.Poke when _bench.Mapped is { Count: not 0 } maps:
+                Change(step, maps[step.Region % maps.Count].Memory);
                 break;
             case HostileStepKind.BindInterrupts:
                 DropInterrupts();
@@ -150,27 +149,16 @@ internal sealed class HostileSession : IDisposable
             throw;
         }
 
-        _maps.Add((step.Offset, memory));
         if (access == DmaAccess.Read)
         {
             _readOnly.Add((memory, memory.Bytes.ToArray()));
         }
     }
 
-    private void Unmap(int map)
+    private void Unmap((ulong Iova, TestMemory Memory, DmaAccess Access) map)
     {
-        (ulong iova, TestMemory memory) = _maps[map];
-        _maps.RemoveAt(map);
-        _bench.Unmap(iova);
-        Forget(memory);
-    }
-
-    private void UnmapAll()
-    {
-        while (_maps.Count != 0)
-        {
-            Unmap(0);
-        }
+        _bench.Unmap(map.Iova);
+        Forget(map.Memory);
     }
 
     private void Forget(TestMemory memory)
@@ -179,7 +167,10 @@ internal sealed class HostileSession : IDisposable
         _readOnly.RemoveAll(r => r.Memory == memory);
         if (memory.Channel is null)
         {
-            _unmapped.Add(memory);
+            if (!_unmapped.Contains(memory))
+            {
+                _unmapped.Add(memory);
+            }
         }
         else
         {
@@ -220,9 +211,8 @@ internal sealed class HostileSession : IDisposable
         }
     }
 
-    private void Change(in HostileStep step)
+    private void Change(in HostileStep step, TestMemory memory)
     {
-        (ulong _, TestMemory memory) = _maps[step.Region % _maps.Count];
         ulong offset = step.Offset % memory.Size & ~7UL;
         if (step.Kind == HostileStepKind.Poke)
         {
@@ -243,13 +233,9 @@ internal sealed class HostileSession : IDisposable
     private void Reopen()
     {
         _interrupts = null;
+        List<(ulong Iova, TestMemory Memory, DmaAccess Access)> gone = _bench.Mapped;
         _bench.Close();
-        while (_maps.Count != 0)
-        {
-            Forget(_maps[0].Memory);
-            _maps.RemoveAt(0);
-        }
-
+        gone.ForEach(map => Forget(map.Memory));
         _bench.Open();
         _options.Prepare?.Invoke(_bench, _random);
     }
