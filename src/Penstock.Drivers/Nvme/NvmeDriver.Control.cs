@@ -193,6 +193,10 @@ public sealed unsafe partial class NvmeDriver
         }
     }
 
+    /// <summary>What the controller asks for, as far as that makes sense.</summary>
+    private TimeSpan ShutdownTime => TimeSpan.FromTicks(Math.Max(
+        s_shortestShutdown.Ticks, Math.Min(Controller.ShutdownTime.Ticks, _options.CommandTimeout.Ticks)));
+
     private TimeSpan ReadyTime => s_timeoutUnit * Math.Max(2, _capabilities.Timeout);
 
     /// <summary>Shuts the controller down where that is wanted and it still answers, then disables it, so that it touches no memory any more.</summary>
@@ -205,8 +209,7 @@ public sealed unsafe partial class NvmeDriver
             if (orderly && configuration.Enabled && status is { Ready: true, Fatal: false })
             {
                 _device.Write32(Bar, NvmeRegisters.Configuration, (configuration with { Shutdown = NvmeShutdown.Normal }).Value);
-                TimeSpan time = Controller.ShutdownTime > s_shortestShutdown ? Controller.ShutdownTime : s_shortestShutdown;
-                WaitForStatus("shut down", time, static s => s.ShutdownStatus == NvmeShutdownStatus.Complete || s.Fatal);
+                WaitForStatus("shut down", ShutdownTime, static s => s.ShutdownStatus == NvmeShutdownStatus.Complete || s.Fatal);
             }
 
             if (configuration.Enabled)

@@ -1,0 +1,185 @@
+using System.Buffers.Binary;
+using Penstock.Interop;
+using Penstock.Specs.Nvme;
+using Penstock.Vfio;
+
+namespace Penstock.Drivers.Tests;
+
+/// <summary>A controller that lies: the driver ends with an error, and works with the controller once that is honest again.</summary>
+public sealed class LyingNvmeTests : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private readonly LyingNvme _controller = new();
+    private readonly InProcessSlot _slot;
+
+    public LyingNvmeTests() => _slot = new InProcessSlot(_controller);
+
+    public static TheoryData<string> Lies => new() { "a number that is not under way", "a number out of range", "another queue", "a head out of range", "the same twice" };
+
+    public void Dispose() => _slot.Dispose();
+
+    [Fact]
+    public async Task Honest_WorksBothWays()
+    {
+        using var driver = new NvmeDriver(_slot.Device);
+        driver.Read(0, new byte[512]);
+        await driver.WriteAsync(0, new byte[512]).WaitAsync(s_patience);
+    }
+
+    [Theory]
+    [MemberData(nameof(Lies))]
+    public void FalseCompletion_OfASynchronousCall_IsAnErrorAndTheControllerIsSetUpAgain(string lie)
+    {
+        using var driver = new NvmeDriver(_slot.Device, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromSeconds(2) });
+        SetLie(lie);
+        Errno? seen = null;
+        for (int i = 0; i < 3 && seen is null; i++)
+        {
+            try
+            {
+                driver.Read(0, new byte[512]);
+            }
+            catch (VfioException e)
+            {
+                seen = e.Errno;
+            }
+        }
+
+        Assert.True(seen is Errno.EIO or Errno.ECANCELED, $"{seen}");
+        _controller.Lie = null;
+        Assert.True(SpinWait.SpinUntil(() => driver.Resets >= 1 && driver.Failure is null, s_patience), driver.Failure);
+        driver.Read(0, new byte[512]);
+    }
+
+    [Theory]
+    [MemberData(nameof(Lies))]
+    public async Task FalseCompletion_OfAnAsynchronousCall_IsAnError(string lie)
+    {
+        using var driver = new NvmeDriver(_slot.Device, new NvmeDriverOptions { RecoversByItself = false, CommandTimeout = TimeSpan.FromSeconds(2) });
+        SetLie(lie);
+        await Assert.ThrowsAsync<VfioException>(async () =>
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                await driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience);
+            }
+        });
+        Assert.Contains("no such command is under way", driver.Failure, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(Lies))]
+    public void FalseCompletion_OnAnOwnQueue_IsItsFault(string lie)
+    {
+        using var driver = new NvmeDriver(_slot.Device);
+        using NvmeQueue queue = driver.CreateQueue(8);
+        SetLie(lie);
+        var completed = new NvmeCompleted[8];
+        queue.TrySubmit(NvmeIoOpcode.WriteZeroes, 0, 1, 0);
+        queue.TrySubmit(NvmeIoOpcode.WriteZeroes, 0, 1, 0);
+        queue.Announce();
+        Assert.True(SpinWait.SpinUntil(
+            () =>
+            {
+                queue.Poll(completed);
+                return !queue.IsAlive;
+            },
+            s_patience));
+        Assert.Contains("no such command is under way", queue.Fault, StringComparison.Ordinal);
+        Assert.False(queue.TrySubmit(NvmeIoOpcode.WriteZeroes, 0, 1, 0));
+    }
+
+    [Fact]
+    public void RandomCompletions_ThousandsOfThem_NeverDoMoreThanFail()
+    {
+        var random = new Random(7);
+        var log = new List<string>();
+        using var driver = new NvmeDriver(_slot.Device, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromMilliseconds(200), QueueDepth = 8 });
+        int failed = 0;
+        _controller.Lie = completion => random.Next(20) switch
+        {
+            0 => null,
+            1 => completion with { CommandId = (ushort)random.Next(ushort.MaxValue) },
+            2 => completion with { SubmissionHead = (ushort)random.Next(ushort.MaxValue) },
+            3 => completion with { StatusAndPhase = (ushort)random.Next(ushort.MaxValue) },
+            4 => completion with { SubmissionQueueId = (ushort)random.Next(4) },
+            _ => completion,
+        };
+        for (int i = 0; i < 60; i++)
+        {
+            try
+            {
+                driver.Read(0, new byte[512]);
+            }
+            catch (Exception e) when (e is VfioException or NvmeException)
+            {
+                failed++;
+            }
+        }
+
+        Assert.InRange(failed, 1, 60);
+        _controller.Lie = null;
+        SpinWait.SpinUntil(() => driver.Failure is null, s_patience);
+        driver.Reset();
+        driver.Read(0, new byte[512]);
+    }
+
+    [Fact]
+    public void Identify_WithBlocksThatCannotBe_IsRefusedByTheDriver()
+    {
+        _controller.LieAboutItself = static (what, data) =>
+        {
+            if (what == NvmeIdentifyCns.Namespace)
+            {
+                BinaryPrimitives.WriteUInt32LittleEndian(data.AsSpan(NvmeIdentifyNamespace.LbaFormats), 60u << NvmeIdentifyNamespace.LbaFormatBlockShift);
+            }
+        };
+        var error = Assert.Throws<VfioException>(() => new NvmeDriver(_slot.Device));
+        Assert.Equal(Errno.ENODEV, error.Errno);
+        Assert.Contains("2^60", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Identify_WithRandomBytes_NeverDoesMoreThanFail()
+    {
+        var random = new Random(3);
+        _controller.LieAboutItself = (what, data) =>
+        {
+            if (what == NvmeIdentifyCns.Controller)
+            {
+                random.NextBytes(data);
+            }
+        };
+        for (int i = 0; i < 10; i++)
+        {
+            try
+            {
+                using var driver = new NvmeDriver(_slot.Device);
+                driver.Read(0, new byte[driver.Namespace.BlockSize]);
+            }
+            catch (Exception e) when (e is VfioException or NvmeException)
+            {
+                // Refused, as it may.
+            }
+        }
+    }
+
+    private void SetLie(string lie)
+    {
+        bool first = true;
+        _controller.Lie = lie switch
+        {
+            "a number that is not under way" => static c => c with { CommandId = (ushort)(c.CommandId + 2) },
+            "a number out of range" => static c => c with { CommandId = 0xffff },
+            "another queue" => static c => c with { SubmissionQueueId = 77 },
+            "a head out of range" => static c => c with { SubmissionHead = 0xfff0 },
+            _ => c =>
+            {
+                // The first is honest; whatever follows says the first's number once more, or a free one.
+                bool honest = first;
+                first = false;
+                return honest ? c : c with { CommandId = (ushort)(c.CommandId ^ 1) };
+            },
+        };
+    }
+}
