@@ -165,6 +165,13 @@ internal sealed unsafe class NvmeRig : IDisposable
     internal ref T Ref<T>(ulong iova)
         where T : unmanaged => ref MemoryMarshal.AsRef<T>(At(iova, sizeof(T)));
 
+    /// <summary>Where the next fresh page is; set to where it was, the pages since are fresh again.</summary>
+    internal ulong NextPage
+    {
+        get => _nextPage;
+        set => _nextPage = value;
+    }
+
     /// <summary>Fresh pages of host memory, zeroed, one after another.</summary>
     internal ulong Pages(int count = 1)
     {

@@ -1,3 +1,5 @@
+using System.Text;
+using Penstock.Specs.Nvme;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
@@ -26,7 +28,16 @@ public sealed partial class NvmeFunction
 
     private DeviceStateTable DeclareState()
     {
-        var table = new DeviceStateTable("nvme", StateVersion);
+        // Hosts know a disk by its serial number, and by identifiers that are made of it.
+        byte[] serial = Encoding.ASCII.GetBytes(_controller.Options.SerialNumber.PadRight(NvmeIdentifyController.SerialNumberLength));
+        DeviceStateTable table = new DeviceStateTable("nvme", StateVersion).Bytes(
+            "serial",
+            serial.Length,
+            serial.CopyTo,
+            static _ => { },
+            bytes => bytes.SequenceEqual(serial)
+                ? null
+                : $"its serial number is {Encoding.ASCII.GetString(bytes).Trim()} and this one's {_controller.Options.SerialNumber}; serve both with one --serial");
         _controller.Declare(table);
         if (_backing is MemoryNvmeBacking memory)
         {

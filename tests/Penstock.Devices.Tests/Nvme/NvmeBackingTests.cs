@@ -200,7 +200,7 @@ public sealed class NvmeBackingTests : IDisposable
         Assert.Equal((Errno.None, 1), (target.Read(0, read), read[0]));
         Assert.Equal((Errno.EBUSY, Errno.EBUSY), (source.Activate(), source.Read(0, read)));
         target.Deactivate();
-        Assert.Equal((Errno.None, Errno.None), (source.Activate(), source.Write(0, [3])));
+        Assert.Equal((Errno.None, Errno.None), (source.Write(0, [3]), source.Activate()));
         Assert.Equal(Errno.EBUSY, target.Read(0, read));
     }
 

@@ -41,7 +41,11 @@ internal sealed partial class NvmeController
             completions.Phase = !completions.Phase;
         }
 
-        Count(slot);
+        if (!slot.IsAdmin)
+        {
+            Logs.Counters.Count(slot.Planned, slot.Status);
+        }
+
         completions.Reserved--;
         completions.WantsInterrupt = true;
         queue.Outstanding--;
@@ -94,38 +98,6 @@ internal sealed partial class NvmeController
         }
 
         return true;
-    }
-
-    private void Count(NvmeSlot slot)
-    {
-        const int SectorShift = 9;
-        NvmeCounters counters = _admin.Logs.Counters;
-        if (slot.Status is NvmeStatus.WriteFault or NvmeStatus.UnrecoveredReadError)
-        {
-            counters.MediaErrors++;
-        }
-        else if (slot.IsAdmin || slot.Status != NvmeStatus.Success)
-        {
-            return;
-        }
-
-        switch (slot.Planned.Operation)
-        {
-            case NvmeOperation.Read or NvmeOperation.Compare:
-                counters.Reads++;
-                counters.SectorsRead += slot.Planned.Length >> SectorShift;
-                break;
-            case NvmeOperation.Write:
-                counters.Writes++;
-                counters.SectorsWritten += slot.Planned.Length >> SectorShift;
-                break;
-            case NvmeOperation.Flush:
-                counters.Flushes++;
-                break;
-            default:
-                counters.Others++;
-                break;
-        }
     }
 
     private void RecordError(NvmeSlot slot)

@@ -37,13 +37,13 @@ public sealed class FileNvmeBacking : INvmeBacking
     /// <summary>Who has the lock.</summary>
     private enum Use
     {
-        /// <summary>Nobody yet; the first transfer takes it.</summary>
+        /// <summary>Another process, as far as is known; each transfer tries to get it.</summary>
         Awaited,
 
         /// <summary>This object.</summary>
         Active,
 
-        /// <summary>Whoever wants it.</summary>
+        /// <summary>Whoever wants it; transfers are refused.</summary>
         Released,
     }
 
@@ -230,13 +230,8 @@ public sealed class FileNvmeBacking : INvmeBacking
         }
 
         Errno error = DescriptorStorage.TryLock(_descriptor.Value, exclusive: !IsReadOnly);
-        if (error != Errno.None)
-        {
-            return error == Errno.EAGAIN ? Errno.EBUSY : error;
-        }
-
-        _use = Use.Active;
-        return Errno.None;
+        _use = error == Errno.None ? Use.Active : Use.Awaited;
+        return error == Errno.EAGAIN ? Errno.EBUSY : error;
     }
 
     /// <inheritdoc/>

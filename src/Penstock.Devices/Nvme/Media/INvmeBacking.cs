@@ -59,7 +59,7 @@ public interface INvmeBacking : IDisposable
     /// Takes the medium into use, after <see cref="Deactivate"/> or at the destination of a migration. Does not wait. A backing is
     /// active when it is made unless it says otherwise.
     /// </summary>
-    /// <returns>None, or EBUSY: another process has it; transfers then fail with EBUSY.</returns>
+    /// <returns>None, or EBUSY: another process has it; until it lets go transfers fail with EBUSY.</returns>
     Errno Activate() => Errno.None;
 
     /// <summary>

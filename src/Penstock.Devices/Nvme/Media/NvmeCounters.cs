@@ -1,3 +1,5 @@
+using Penstock.Specs.Nvme;
+
 namespace Penstock.Devices;
 
 /// <summary>What a controller has done, for SMART. On the strand only; another thread that looks sees values of about now.</summary>
@@ -27,6 +29,37 @@ internal sealed class NvmeCounters
     /// <summary>Commands that the medium failed.</summary>
     public ulong MediaErrors { get; set; }
 
-    /// <summary>How often the controller was reset while it had not been shut down.</summary>
+    /// <summary>How often the function was reset or given up while the controller was enabled and had not been shut down.</summary>
     public ulong UnsafeShutdowns { get; set; }
+
+    /// <summary>Counts an I/O command.</summary>
+    /// <param name="transfer">What was planned; not looked at when the command failed.</param>
+    /// <param name="status">What came of it.</param>
+    public void Count(in NvmeTransfer transfer, NvmeStatus status)
+    {
+        if (status != NvmeStatus.Success)
+        {
+            MediaErrors += (status & NvmeStatus.CodeMask) is NvmeStatus.WriteFault or NvmeStatus.UnrecoveredReadError ? 1u : 0;
+            return;
+        }
+
+        ulong sectors = transfer.Length / SectorSize;
+        switch (transfer.Operation)
+        {
+            case NvmeOperation.Read or NvmeOperation.Compare:
+                Reads++;
+                SectorsRead += sectors;
+                break;
+            case NvmeOperation.Write:
+                Writes++;
+                SectorsWritten += sectors;
+                break;
+            case NvmeOperation.Flush:
+                Flushes++;
+                break;
+            default:
+                Others++;
+                break;
+        }
+    }
 }
