@@ -47,6 +47,13 @@ public sealed class ProjectGraphTests
         Assert.Empty(file.Descendants("PackageReference"));
     }
 
+    /// <summary>A driver that knew models, PCI's device side or the protocol would not be one for real devices.</summary>
+    [Fact]
+    public void Drivers_AllThatTheyReference_IsDeviceFilesAndAddressSpaces() => Assert.Equal(
+        ["Penstock.Interop", "Penstock.Specs", "Penstock.Vfio"],
+        Assemblies.Of("Penstock.Drivers").GetReferencedAssemblies().Select(static r => r.Name!)
+            .Where(static name => name.StartsWith("Penstock.", StringComparison.Ordinal)).Order(StringComparer.Ordinal));
+
     [Fact]
     public void Solution_EveryProjectOfTheTree_IsInIt()
     {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Penstock.Devices;
 using Penstock.Interop;
 using Penstock.Vfio;
 
@@ -64,10 +65,12 @@ public abstract partial class NvmeDriverTests
         await disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience);
     }
 
-    [Fact]
-    public void DeviceReset_BySomebodyElse_IsNoticedAndTheControllerSetUpAgain()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void DeviceReset_BySomebodyElse_IsNoticedAndTheControllerSetUpAgain(bool mapped)
     {
-        using var disk = new DiskUnderTest(plug);
+        using var disk = new DiskUnderTest(plug, new NvmeOptions { Poll = mapped });
         byte[] data = Random(4096);
         disk.Driver.Write(0, data);
         disk.Device.File.Reset();

@@ -1,3 +1,4 @@
+using Penstock.Devices;
 using Penstock.Interop;
 using Penstock.Specs.Nvme;
 using Penstock.Vfio;
@@ -50,10 +51,12 @@ public abstract partial class NvmeDriverTests
         Assert.Equal(new byte[64], memory.Bytes.Slice(offset + length, 64).ToArray());
     }
 
-    [Fact]
-    public void OwnQueue_SubmitAndPoll_AllocateNothing()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void OwnQueue_SubmitAndPoll_AllocateNothing(bool mapped)
     {
-        using var disk = new DiskUnderTest(plug);
+        using var disk = new DiskUnderTest(plug, new NvmeOptions { Poll = mapped });
         using NvmeQueue queue = disk.Driver.CreateQueue(64);
         using DmaMemory memory = disk.Driver.AllocateMemory(1 << 20);
         var completed = new NvmeCompleted[64];
@@ -100,7 +103,7 @@ public abstract partial class NvmeDriverTests
     [Fact]
     public void OwnQueues_UntilThereAreNoMore_AndAgainAfterOneHasGone()
     {
-        using var disk = new DiskUnderTest(plug, new Penstock.Devices.NvmeOptions { IoQueues = 4 });
+        using var disk = new DiskUnderTest(plug, new NvmeOptions { IoQueues = 4 });
         Assert.Equal(4, disk.Driver.GrantedQueues);
         NvmeQueue first = disk.Driver.CreateQueue();
         using NvmeQueue second = disk.Driver.CreateQueue();

@@ -12,7 +12,7 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
     private const ulong Size = 8 << 20;
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
 
-    public static TheoryData<string> Ways => new() { "interrupts", "polling", "registers only", "eight commands" };
+    public static TheoryData<string> Ways => new() { "interrupts", "polling", "mapped doorbells", "registers only", "eight commands" };
 
     [Fact]
     public void Identify_TellsWhatTheDiskIs()
@@ -57,7 +57,7 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
     {
         const int Calls = 200;
         const int Length = 20 * 512;
-        using var disk = new DiskUnderTest(plug, OptionsFor(way));
+        using var disk = new DiskUnderTest(plug, OptionsFor(way), new NvmeOptions { Poll = way == "mapped doorbells" });
         byte[][] data = [.. Enumerable.Range(0, Calls).Select(i => Random(Length, i))];
         byte[][] back = [.. data.Select(static d => new byte[d.Length])];
         await Task.WhenAll(data.Select((d, i) => disk.Driver.WriteAsync((ulong)(i * 20), d))).WaitAsync(s_patience);
@@ -67,7 +67,8 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
             Assert.Equal(data[i], back[i]);
         }
 
-        Assert.Equal(way is "interrupts" or "registers only" or "eight commands", disk.Driver.HasInterrupts);
+        Assert.Equal(way != "polling", disk.Driver.HasInterrupts);
+        Assert.Equal(way == "mapped doorbells", disk.Driver.HasMappedDoorbells);
         if (way == "registers only")
         {
             Assert.False(disk.Driver.HasShadowDoorbells || disk.Driver.HasMappedDoorbells);
@@ -85,10 +86,13 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
         Assert.Equal(data, back);
     }
 
-    [Fact]
-    public void ReadAndWrite_OnSpans_AllocateNothing()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ReadAndWrite_OnSpans_AllocateNothing(bool mapped)
     {
-        using var disk = new DiskUnderTest(plug);
+        using var disk = new DiskUnderTest(plug, new NvmeOptions { Poll = mapped });
+        Assert.Equal((mapped, !mapped), (disk.Driver.HasMappedDoorbells, disk.Driver.HasShadowDoorbells));
         byte[] block = Random(4096);
         for (int i = 0; i < 200; i++)
         {
