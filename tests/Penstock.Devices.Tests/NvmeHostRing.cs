@@ -48,6 +48,13 @@ internal sealed class NvmeHostRing(NvmeRig rig, int id, int entries)
         return true;
     }
 
+    /// <summary>Whether the next entry is there, of a certain command.</summary>
+    internal bool Peek(ushort commandId)
+    {
+        ref NvmeCompletion entry = ref _rig.Ref<NvmeCompletion>(Address + (ulong)(Head * NvmeCompletion.Length));
+        return ((Volatile.Read(ref entry.StatusAndPhase) & NvmeCompletion.Phase) != 0) == _phase && entry.CommandId == commandId;
+    }
+
     /// <summary>Tells the controller how far this has read.</summary>
     internal void Ring()
     {

@@ -50,6 +50,100 @@ public sealed class NvmeMigrationTests
         Assert.Equal((first, 0x10000u), (told.CommandId, told.Result));
     }
 
+    /// <summary>One command is with the disk when it is stopped, the others wait for a thread: each ends once, wherever.</summary>
+    [Fact]
+    public void Commands_UnderWayAtTheStop_EndOnce()
+    {
+        const int Commands = 12;
+        var disk = new NvmeGatedBacking();
+        using NvmeRig source = new NvmeRig(new NvmeOptions { Workers = 2 }, disk).Enable();
+        using var target = new NvmeRig(new NvmeOptions { Workers = 2 }, new NvmeGatedBacking(), memoryOf: source);
+        NvmeHostQueue queue = source.CreatePair();
+        disk.Close();
+        var ids = new HashSet<ushort>();
+        for (int i = 0; i < Commands; i++)
+        {
+            ids.Add(queue.Submit(NvmeRig.Io(NvmeIoOpcode.Flush, 0, 1, 0)));
+        }
+
+        NvmeRig.WaitUntil(() => disk.Waiting == 2, "the commands do not begin");
+        ushort delete = source.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.DeleteSubmissionQueue, Cdw10 = 1 });
+        source.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
+        var opener = new Thread(() =>
+        {
+            Thread.Sleep(20);
+            disk.Open();
+        });
+        opener.Start();
+        source.MoveTo(target);
+        opener.Join();
+        queue.Use(target);
+        Assert.Equal((delete, NvmeStatus.Success), target.Admin.CompletionRing.Take() is var deleted ? (deleted.CommandId, deleted.Status) : default);
+        while (queue.CompletionRing.TryTake(out NvmeCompletion completion))
+        {
+            Assert.True(ids.Remove(completion.CommandId));
+            Assert.Equal(NvmeStatus.Success, completion.Status);
+        }
+
+        // What was not taken off the queue before it was deleted is gone with it.
+        Assert.InRange(ids.Count, 0, Commands - 2);
+        target.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.DeleteCompletionQueue, Cdw10 = 1 });
+    }
+
+    /// <summary>A stop at every message that there is: what the message was part of goes on at the target, and nothing is done twice.</summary>
+    [Fact]
+    public void Stop_AtEachMessage_GoesOnAtTheTarget()
+    {
+        for (int at = 1; at < 40; at++)
+        {
+            using var source = new NvmeRig(map: false);
+            using var target = new NvmeRig(memoryOf: source);
+            var channel = new NvmeChannel(source);
+            source.Map(NvmeRig.Base, NvmeRig.MemorySize, DmaAccess.ReadWrite, new MessageMemory(channel, NvmeRig.Base, NvmeRig.MemorySize));
+            source.Enable();
+            NvmeHostQueue queue = source.CreatePair();
+            ulong pages = source.Pages(2);
+            source.At(pages, NvmeRig.Page).Fill(0x77);
+            int messages = 0;
+            byte[]? state = null;
+            using var submitted = new ManualResetEventSlim();
+            channel.Meanwhile = (_, _) =>
+            {
+                // A host that stands still rings no doorbells.
+                Assert.True(submitted.Wait(NvmeRig.Patience));
+                if (Interlocked.Increment(ref messages) == at)
+                {
+                    var stopper = new Thread(() => state = source.SaveState()) { IsBackground = true };
+                    stopper.Start();
+                    Assert.True(stopper.Join(NvmeRig.Patience), "the stop does not end");
+                }
+            };
+            ushort identify = source.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.Identify, Prp1 = pages + NvmeRig.Page, Cdw10 = 1 });
+            ushort write = queue.Submit(NvmeRig.Io(NvmeIoOpcode.Write, 5, 8, pages));
+            submitted.Set();
+            NvmeRig.WaitUntil(
+                () => Volatile.Read(ref state) is not null || (Seen(source.Admin, identify) && Seen(queue, write)), "neither a stop nor the answers");
+            state ??= source.SaveState();
+            target.LoadState(state);
+            target.Admin = source.Admin;
+            target.Admin.Use(target);
+            queue.Use(target);
+            Assert.Equal(identify, target.Admin.CompletionRing.Take().CommandId);
+            Assert.Equal((write, NvmeStatus.Success), queue.CompletionRing.Take() is var done ? (done.CommandId, done.Status) : default);
+            target.At(pages, NvmeRig.Page).Clear();
+            queue.Ok(NvmeRig.Io(NvmeIoOpcode.Read, 5, 8, pages));
+            Assert.False(target.At(pages, NvmeRig.Page).ContainsAnyExcept((byte)0x77));
+            Assert.False(target.Admin.CompletionRing.TryTake(out _));
+            if (Volatile.Read(ref messages) < at)
+            {
+                return;
+            }
+        }
+
+        // Whether the completion is in the host's memory; it is not taken.
+        static bool Seen(NvmeHostQueue queue, ushort id) => queue.CompletionRing.Peek(id);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -91,17 +91,22 @@ internal sealed unsafe class NvmeRig : IDisposable
     /// <summary>Moves the whole state to another disk over the same memory, which then runs; this one stays stopped.</summary>
     internal void MoveTo(NvmeRig target)
     {
-        byte[] state = SaveState();
-        using (MigrationDataFile loaded = target.File.SetMigrationState(MigrationState.Resuming)!)
+        target.LoadState(SaveState());
+        target.Admin = Admin;
+        target._nextPage = _nextPage;
+        Admin?.Use(target);
+    }
+
+    /// <summary>Takes a state over and runs.</summary>
+    internal void LoadState(byte[] state)
+    {
+        using (MigrationDataFile loaded = File.SetMigrationState(MigrationState.Resuming)!)
         {
             Assert.Equal(Errno.None, loaded.Write(state, out int written));
             Assert.Equal(state.Length, written);
         }
 
-        target.File.SetMigrationState(MigrationState.Running);
-        target.Admin = Admin;
-        target._nextPage = _nextPage;
-        Admin?.Use(target);
+        File.SetMigrationState(MigrationState.Running);
     }
 
     /// <summary>Stops the disk and takes its state.</summary>

@@ -167,6 +167,35 @@ public sealed class NvmeShadowDoorbellTests
         }));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Controller_WithNothingToDo_Sleeps(bool hasShadow)
+    {
+        using NvmeRig rig = new NvmeRig().Enable();
+        NvmeHostQueue queue = rig.CreatePair();
+        if (hasShadow)
+        {
+            new NvmeShadow(rig).Use(queue);
+        }
+
+        for (int i = 0; i < 100; i++)
+        {
+            queue.Ok(Flush);
+        }
+
+        // Whatever it takes to fall asleep: then it stays so.
+        NvmeRig.WaitUntil(
+            () =>
+            {
+                long turns = rig.Disk.Controller.Turns;
+                Thread.Sleep(100);
+                return rig.Disk.Controller.Turns == turns;
+            },
+            "the controller does not sleep");
+        queue.Ok(Flush);
+    }
+
     [Fact]
     public void Config_EndsWithTheController()
     {

@@ -28,6 +28,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
     private int _posted;
     private int _firstServed;
     private long _lingersUntil;
+    private long _turns;
 
     internal NvmeController(NvmeNamespace media, NvmeIdentity identity, NvmeOptions options, SharedMemory? polled)
     {
@@ -72,6 +73,9 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
 
     /// <summary>Interrupt messages sent. From any thread.</summary>
     internal long InterruptsSent => _interrupts?.Sent ?? 0;
+
+    /// <summary>How many turns there were: one that sleeps has no more of them. From any thread.</summary>
+    internal long Turns => Interlocked.Read(ref _turns);
 
     /// <summary>How many worker threads there are. From any thread.</summary>
     internal int WorkerThreads => _workers.Threads;
@@ -124,6 +128,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
     {
         int epoch = Epoch;
         progressed = false;
+        Volatile.Write(ref _turns, _turns + 1);
         CollectFinished();
         if (!IsWorking)
         {
