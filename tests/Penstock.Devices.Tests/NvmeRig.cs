@@ -71,6 +71,8 @@ internal sealed unsafe class NvmeRig : IDisposable
 
     public void Dispose()
     {
+        // A test that failed may have left it closed.
+        (Backing as NvmeGatedBacking)?.Open();
         File.Dispose();
         _group.Dispose();
         Container.Dispose();

@@ -8,7 +8,7 @@ namespace Penstock.Devices.Tests;
 /// A host that writes anything anywhere: registers, doorbells, queue entries, shadow doorbells. Nothing is thrown, nothing hangs, and after a
 /// reset the controller works.
 /// </summary>
-public sealed class NvmeHostileTests
+public sealed class NvmeScribbleTests
 {
     private const int Steps = 20_000;
 
