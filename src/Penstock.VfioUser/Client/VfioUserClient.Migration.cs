@@ -37,6 +37,11 @@ public sealed partial class VfioUserClient
         SetFeature(VfioFeature.MigrationDeviceState, MemoryMarshal.AsBytes(new ReadOnlySpan<VfioFeatureMigrationState>(ref value)));
     }
 
+    /// <summary>How much there is to read before the device stops (GET_PRECOPY_INFO of newer drafts).</summary>
+    /// <returns>Initial and other bytes, and whether the state begins anew.</returns>
+    /// <exception cref="VfioException">EINVAL: not in PRE_COPY, or the server does not know the command; as every command.</exception>
+    public VfioPrecopyInfo GetPrecopyInfo() => Exchange(VfioUserCommand.GetPrecopyInfo, new VfioPrecopyInfo { ArgumentSize = VfioPrecopyInfo.Length });
+
     /// <summary>Reads on in the device's state.</summary>
     /// <param name="destination">Receives the bytes; at most what the server takes in one message are asked for.</param>
     /// <returns>How many came; 0 at the end, and while the device runs also when there is nothing just now.</returns>

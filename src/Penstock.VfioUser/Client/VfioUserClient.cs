@@ -16,10 +16,10 @@ public sealed partial class VfioUserClient : IDisposable
     private readonly ClientConnection _connection;
     private readonly VfioUserClientOptions _options;
 
-    private VfioUserClient(string path, VfioUserClientOptions options, Func<SoftwareDomain?>? memory)
+    private VfioUserClient(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?>? memory)
     {
         _options = options;
-        _connection = ClientConnection.Connect(path, options, memory ?? (() => _ownMemory));
+        _connection = ClientConnection.Over(socket, options, memory ?? (() => _ownMemory));
     }
 
     /// <summary>The version that both sides speak, as <c>major.minor</c>.</summary>
@@ -61,8 +61,9 @@ public sealed partial class VfioUserClient : IDisposable
     /// <exception cref="VfioException">The server refused, or does not speak the protocol (EPROTO).</exception>
     public static VfioUserClient Connect(string path, VfioUserClientOptions options)
     {
+        ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(options);
-        return new VfioUserClient(path, options, null);
+        return Over(UnixSocket.Connect(path, options.ConnectTime, options.Ledger), options);
     }
 
     /// <summary>DEVICE_GET_INFO.</summary>
@@ -162,8 +163,11 @@ public sealed partial class VfioUserClient : IDisposable
         _ownMemory?.Dispose();
     }
 
-    /// <summary>A client whose memory is somebody else's.</summary>
-    internal static VfioUserClient Connect(string path, VfioUserClientOptions options, Func<SoftwareDomain?> memory) => new(path, options, memory);
+    /// <summary>Negotiates on a socket that is connected already.</summary>
+    /// <param name="socket">The socket; from now on the client's.</param>
+    /// <param name="options">How the server is treated.</param>
+    /// <param name="memory">What the server's messages reach; null for what is mapped through the client itself.</param>
+    internal static VfioUserClient Over(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?>? memory = null) => new(socket, options, memory);
 
     private Errno TryRead(uint region, ulong offset, Span<byte> destination, out int transferred, out ClientReply reply, CancellationToken cancellation)
     {

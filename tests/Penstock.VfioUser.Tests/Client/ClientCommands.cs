@@ -28,7 +28,7 @@ internal static class ClientCommands
         ["MigRead"] = (Cmd.MigRead, ReadData, static _ => new Payload().U32(12, 4).Bytes([1, 2, 3, 4])),
         ["MigWrite"] = (Cmd.MigWrite, static c => c.WriteMigrationData([1, 2, 3]), static _ => []),
         ["StartLogging"] = (Cmd.Feature, static c => Assert.Equal(0x1000ul, c.StartDmaLogging([new VfioFeatureDmaLoggingRange { Iova = Iova, Size = 0x4000 }], 0x1000)), static request => request),
-        ["Report"] = (Cmd.Feature, static c => Assert.Equal([3ul], c.ReportDmaLogging(Iova, 0x4000, 0x1000)), static request => [.. request[..8], .. new Payload().U64(Iova, 0x4000, 0x1000, 3).ToArray()]),
+        ["Report"] = (Cmd.Feature, static c => Assert.Equal([3ul], c.ReportDmaLogging(Iova, 0x4000, 0x1000)), static request => [.. request[..8], .. new Payload().U64(Iova, 0x4000, 0x1000, 3).ToBytes()]),
     };
 
     public static IEnumerable<string> Names => s_all.Keys;
@@ -38,8 +38,6 @@ internal static class ClientCommands
     public static void Call(string name, VfioUserClient client) => s_all[name].Call(client);
 
     public static byte[] Reply(string name, byte[] request) => s_all[name].Reply(request);
-
-    private static byte[] ToArray(this Payload payload) => payload;
 
     private static void Read(VfioUserClient client)
     {

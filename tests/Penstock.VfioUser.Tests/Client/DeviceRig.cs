@@ -75,6 +75,8 @@ internal sealed class DeviceRig : IDisposable
 
     public ConcurrentQueue<string> ServerLog { get; } = new();
 
+    public string ServerPath => _server!.Path;
+
     public static DeviceRig Local(IPciFunction function, bool iommufd = false) => new(function, remote: false, iommufd, null);
 
     public static DeviceRig Remote(IPciFunction function, VfioUserClientOptions? options = null, bool iommufd = false) => new(function, remote: true, iommufd, options);

@@ -77,8 +77,11 @@ internal sealed class FakeServer : IDisposable
         },
         (path, ledger) =>
         {
-            options = (options ?? new VfioUserClientOptions()) with { Ledger = ledger };
-            using var client = VfioUserClient.Connect(path, options);
+            options ??= new VfioUserClientOptions();
+
+            // A short time is for what the script does, not for the negotiation on a busy machine.
+            using var client = VfioUserClient.Connect(path, options with { Ledger = ledger, ReplyTime = TimeSpan.FromSeconds(20) });
+            client.Connection.ReplyTime = options.ReplyTime;
             use(client);
         });
 
@@ -96,6 +99,31 @@ internal sealed class FakeServer : IDisposable
         Accept();
         WireMessage version = Expect(Cmd.Version);
         Reply(version, WireClient.Version(0, json), descriptors: descriptors);
+    }
+
+    /// <summary>Answers what a remote device asks at its open: a card with BAR 0, configuration space, MSI and MSI-X, which does not migrate.</summary>
+    public void DescribeCard(Action<WireMessage>? answerBar = null)
+    {
+        Reply(Expect(Cmd.GetInfo), new Payload().U32(16, 3, 9, 5));
+        for (uint i = 0; i < 9; i++)
+        {
+            if (i == 0 && answerBar is not null)
+            {
+                answerBar(Expect(Cmd.GetRegionInfo));
+                continue;
+            }
+
+            ulong size = i switch { 0 => 0x10000ul, Cmd.ConfigRegion => 256, _ => 0 };
+            Reply(Expect(Cmd.GetRegionInfo), new Payload().U32(32, size == 0 ? 0u : 3, i, 0).U64(size, 0));
+        }
+
+        for (uint i = 0; i < 5; i++)
+        {
+            Reply(Expect(Cmd.GetIrqInfo), new Payload().U32(16, 1, i, i switch { 0 => 0u, 1 => 4, 2 => 8, _ => 1 }));
+        }
+
+        Refuse(Expect(Cmd.Feature), Errno.ENOTTY);
+        Refuse(Expect(Cmd.Feature), Errno.ENOTTY);
     }
 
     public WireMessage Receive()

@@ -52,5 +52,7 @@ internal sealed class Payload
         return this;
     }
 
+    public byte[] ToBytes() => this;
+
     public Payload Text(string text) => Bytes(Encoding.UTF8.GetBytes(text));
 }

@@ -130,7 +130,7 @@ internal sealed partial class ClientConnection
     {
         while (true)
         {
-            if (!_main.Sender.Gate.Enter(_options.ReplyTime))
+            if (!_main.Sender.Gate.Enter(ReplyTime))
             {
                 return Errno.ETIMEDOUT;
             }

@@ -10,17 +10,15 @@ internal sealed partial class ClientConnection
     /// <summary>The longest VERSION reply that is taken.</summary>
     private const int LongestVersion = 4096;
 
-    /// <summary>Connects and negotiates.</summary>
-    /// <param name="path">Path of the server's socket.</param>
+    /// <summary>Negotiates on a connected socket.</summary>
+    /// <param name="socket">The socket; from now on the connection's.</param>
     /// <param name="options">How the server is treated.</param>
     /// <param name="memory">What the server's messages reach now; null for nothing.</param>
     /// <returns>The connection.</returns>
-    /// <exception cref="SystemCallException">Nobody listens there; EAGAIN: too many others wait.</exception>
     /// <exception cref="VfioException">The server refused; EPROTO: it does not speak the protocol; ETIMEDOUT, ENOTCONN.</exception>
-    public static ClientConnection Connect(string path, VfioUserClientOptions options, Func<SoftwareDomain?> memory)
+    public static ClientConnection Over(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?> memory)
     {
-        ArgumentNullException.ThrowIfNull(path);
-        var connection = new ClientConnection(UnixSocket.Connect(path, options.ConnectTime, options.Ledger), options, memory);
+        var connection = new ClientConnection(socket, options, memory);
         try
         {
             connection.Negotiate();
@@ -34,7 +32,7 @@ internal sealed partial class ClientConnection
     }
 
     /// <summary>Says VERSION and keeps what the server answers.</summary>
-    /// <exception cref="VfioException">As <see cref="Connect"/>.</exception>
+    /// <exception cref="VfioException">As <see cref="Over"/>.</exception>
     internal void Negotiate()
     {
         Span<byte> request = stackalloc byte[512];

@@ -194,7 +194,7 @@ internal sealed partial class ClientConnection
             if (twin.Sender.HasBacklog)
             {
                 PollEvents wanted = twin.Sender.IsOverLimit ? PollEvents.Out : PollEvents.Out | PollEvents.In;
-                if (Poll.Wait(twin.Socket.Descriptor, wanted, _options.ReplyTime) == PollEvents.None)
+                if (Poll.Wait(twin.Socket.Descriptor, wanted, ReplyTime) == PollEvents.None)
                 {
                     Fail(Errno.ETIMEDOUT, "the server reads nothing on its twin socket");
                     return;

@@ -119,7 +119,7 @@ internal sealed partial class ClientConnection
 
     private void Flush()
     {
-        if (!_main.Sender.Gate.Enter(_options.ReplyTime))
+        if (!_main.Sender.Gate.Enter(ReplyTime))
         {
             return;
         }
@@ -138,9 +138,9 @@ internal sealed partial class ClientConnection
     {
         long now = Stopwatch.GetTimestamp();
         long since = Interlocked.CompareExchange(ref _stuckSince, now, 0);
-        if (since != 0 && Stopwatch.GetElapsedTime(since, now) > _options.ReplyTime && _main.Sender.HasBacklog)
+        if (since != 0 && Stopwatch.GetElapsedTime(since, now) > ReplyTime && _main.Sender.HasBacklog)
         {
-            Fail(Errno.ETIMEDOUT, $"the server has read nothing for {_options.ReplyTime.TotalSeconds} s");
+            Fail(Errno.ETIMEDOUT, $"the server has read nothing for {ReplyTime.TotalSeconds} s");
         }
     }
 

@@ -55,6 +55,7 @@ internal sealed partial class ClientConnection : IDisposable
     {
         _options = options;
         _ledger = options.Ledger;
+        ReplyTime = options.ReplyTime;
         try
         {
             _main = new ClientChannel(socket, _ledger);
@@ -94,6 +95,9 @@ internal sealed partial class ClientConnection : IDisposable
     /// Called once when the connection fails by itself, on any thread, maybe with a call in progress: it must not wait, and not dispose the connection.
     /// </summary>
     public Action<string>? Lost { get; set; }
+
+    /// <summary>How long the server may take.</summary>
+    public TimeSpan ReplyTime { get; set; }
 
     /// <summary>What the server said that it accepts; before the negotiation the protocol's defaults.</summary>
     public PeerLimits Limits { get; private set; } = new();
@@ -246,5 +250,5 @@ internal sealed partial class ClientConnection : IDisposable
 
     private bool IsAbandoned(ushort id) => (_abandoned[id / 64] & (1ul << (id % 64))) != 0;
 
-    private TimeSpan Left(long begun) => _options.ReplyTime - System.Diagnostics.Stopwatch.GetElapsedTime(begun);
+    private TimeSpan Left(long begun) => ReplyTime - System.Diagnostics.Stopwatch.GetElapsedTime(begun);
 }

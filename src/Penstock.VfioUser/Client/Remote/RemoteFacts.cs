@@ -57,11 +57,19 @@ internal sealed class RemoteFacts : IDisposable
 
     public VfioIrqInfo? Irq(uint index) => index < (uint)_irqs.Length ? _irqs[index] : null;
 
-    /// <summary>How much of an access is inside a region; 0 when it begins outside.</summary>
-    public int Clip(uint region, ulong offset, int length)
+    /// <summary>
+    /// Cuts an access at the region's end, as VFIO does: one that begins outside is EINVAL, and one that reaches beyond configuration space EFAULT.
+    /// </summary>
+    public Errno Clip(uint region, ulong offset, ref int length)
     {
         ulong size = Region(region)?.Info.Size ?? 0;
-        return offset < size ? (int)Math.Min((ulong)length, size - offset) : 0;
+        if (region == VfioRegions.Config && (offset > size || (ulong)length > size - offset))
+        {
+            return Errno.EFAULT;
+        }
+
+        length = offset < size ? (int)Math.Min((ulong)length, size - offset) : 0;
+        return length == 0 ? Errno.EINVAL : Errno.None;
     }
 
     /// <summary>The memory behind a part of a region; it stays this object's.</summary>

@@ -30,7 +30,7 @@ internal sealed class RemoteLink(string path, VfioUserClientOptions options)
     {
         try
         {
-            return VfioUserClient.Connect(path, options, () => _memory);
+            return VfioUserClient.Over(UnixSocket.Connect(path, options.ConnectTime, options.Ledger), options, () => _memory);
         }
         catch (SystemCallException e)
         {

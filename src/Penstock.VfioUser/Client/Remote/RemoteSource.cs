@@ -7,7 +7,7 @@ namespace Penstock.VfioUser;
 /// <summary>A device's state, read by messages.</summary>
 internal sealed class RemoteSource(VfioUserClient client, Func<MigrationState> state) : MigrationSource
 {
-    // Servers of the first texts do not tell how much there is: then there is something until something has come.
+    // Not every server tells how much there is: then there is something until something has come.
     private bool _hasRead;
 
     public override ulong InitialBytes => Ask().Initial;
@@ -37,5 +37,16 @@ internal sealed class RemoteSource(VfioUserClient client, Func<MigrationState> s
         // The server knows.
     }
 
-    private (ulong Initial, ulong Dirty) Ask() => (_hasRead ? 0ul : 1, 0);
+    private (ulong Initial, ulong Dirty) Ask()
+    {
+        try
+        {
+            VfioPrecopyInfo info = client.GetPrecopyInfo();
+            return (info.InitialBytes, info.DirtyBytes);
+        }
+        catch (VfioException)
+        {
+            return (_hasRead ? 0ul : 1, 0);
+        }
+    }
 }

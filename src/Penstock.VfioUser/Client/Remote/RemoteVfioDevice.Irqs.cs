@@ -14,6 +14,12 @@ public sealed partial class RemoteVfioDevice
     protected override void SetIrqs(in VfioIrqRequest request)
     {
         VfioUserClient client = Facts.Client;
+        if (request.Index != VfioIrqs.Intx && (request.Flags & VfioIrqSetFlags.ActionTrigger) == 0 && (Facts.Info.Flags & VfioDeviceFlags.Pci) != 0)
+        {
+            // A PCI device has no other action; on the wire other errors may come first.
+            throw new VfioException(Errno.ENOTTY, $"SET_IRQS of {Name}, index {request.Index}", "the interrupt can only be triggered");
+        }
+
         if ((request.Flags & VfioIrqSetFlags.DataEventfd) == 0)
         {
             ReadOnlySpan<byte> bools = (request.Flags & VfioIrqSetFlags.DataBool) != 0 ? request.Bools[..(int)request.Count] : [];

@@ -141,8 +141,9 @@ public sealed partial class RemoteVfioDevice : VfioDevice, IDisposable
         }
 
         RemoteFacts facts = Facts;
-        int length = facts.Clip(region, offset, data.Length);
-        return length == 0 ? Errno.EINVAL : facts.Client.TryRead(region, offset, data[..length], out transferred);
+        int length = data.Length;
+        Errno errno = facts.Clip(region, offset, ref length);
+        return errno == Errno.None ? facts.Client.TryRead(region, offset, data[..length], out transferred) : errno;
     }
 
     /// <inheritdoc/>
@@ -155,9 +156,10 @@ public sealed partial class RemoteVfioDevice : VfioDevice, IDisposable
         }
 
         RemoteFacts facts = Facts;
-        int length = facts.Clip(region, offset, data.Length);
+        int length = data.Length;
+        Errno errno = facts.Clip(region, offset, ref length);
         bool posted = _options.PostedWrites && region <= VfioRegions.Bar5;
-        return length == 0 ? Errno.EINVAL : facts.Client.TryWrite(region, offset, data[..length], out transferred, posted);
+        return errno == Errno.None ? facts.Client.TryWrite(region, offset, data[..length], out transferred, posted) : errno;
     }
 
     /// <inheritdoc/>
