@@ -15,24 +15,18 @@ internal sealed class BenchRun : IStrandWork
 {
     private const ulong LongestAccess = 1 << 20;
     private const int AccessesBetweenLooksAtClock = 4096;
-    private const ulong RandomSeed = 88172645463325252;
 
     private static readonly long SliceTicks = Stopwatch.Frequency / 50;
 
     private readonly BenchFunction _function;
     private readonly PciFunctionPort _port;
     private readonly BenchOperation _operation;
-    private readonly BenchPattern _pattern;
-    private readonly ulong _base;
-    private readonly ulong _stride;
-    private readonly ulong _regions;
     private readonly ulong _length;
     private readonly byte[] _buffer = [];
     private readonly long _deadline;
+    private BenchChoice _choice;
     private ulong _left;
     private ulong _succeeded;
-    private ulong _turn;
-    private ulong _random = RandomSeed;
     private long _ticks;
 
     /// <summary>Takes a copy of the control block: a peer may change it meanwhile.</summary>
@@ -41,10 +35,11 @@ internal sealed class BenchRun : IStrandWork
         _function = function;
         _port = port;
         _operation = operation;
-        _pattern = (BenchPattern)Get(storage, BenchRegisters.Pattern);
-        _base = Get(storage, BenchRegisters.BaseIova);
-        _stride = Get(storage, BenchRegisters.Stride);
-        _regions = Math.Max(Get(storage, BenchRegisters.Regions), 1);
+        _choice = new BenchChoice(
+            (BenchPattern)Get(storage, BenchRegisters.Pattern),
+            Get(storage, BenchRegisters.BaseIova),
+            Get(storage, BenchRegisters.Stride),
+            Math.Max(Get(storage, BenchRegisters.Regions), 1));
         _length = Get(storage, BenchRegisters.Length);
         _left = Get(storage, BenchRegisters.Iterations);
         _deadline = Stopwatch.GetTimestamp() + (long)(limit.TotalSeconds * Stopwatch.Frequency);
@@ -110,7 +105,7 @@ internal sealed class BenchRun : IStrandWork
         }
 
         _left--;
-        var iova = Next();
+        var iova = _choice.Next();
         var errno = _operation == BenchOperation.ReadByMessage ? _port.Dma.Read(iova, _buffer) : _port.Dma.Write(iova, _buffer);
         if (errno == Errno.None)
         {
@@ -129,15 +124,21 @@ internal sealed class BenchRun : IStrandWork
     {
         var count = (int)Math.Min(_left, AccessesBetweenLooksAtClock);
         _left -= (ulong)count;
+
+        // What chooses the region stays in registers, so that it is not what is measured.
+        var choice = _choice;
+        var dma = _port.Dma;
+        var length = _length;
+        ulong succeeded = 0;
         if (_operation == BenchOperation.Translate)
         {
             for (var i = 0; i < count; i++)
             {
                 // The scope is part of what one access costs.
-                using var scope = _port.Dma.Enter();
-                if (scope.TryBorrow(Next(), _length, DmaAccess.ReadWrite, out var run) && run.Length == _length)
+                using var scope = dma.Enter();
+                if (scope.TryBorrow(choice.Next(), length, DmaAccess.ReadWrite, out var run) && run.Length == length)
                 {
-                    _succeeded++;
+                    succeeded++;
                 }
             }
         }
@@ -145,31 +146,16 @@ internal sealed class BenchRun : IStrandWork
         {
             for (var i = 0; i < count; i++)
             {
-                using var scope = _port.Dma.Enter();
-                if (scope.TryHold(Next(), _length, DmaAccess.ReadWrite, out var held) == Errno.None)
+                using var scope = dma.Enter();
+                if (scope.TryHold(choice.Next(), length, DmaAccess.ReadWrite, out var held) == Errno.None)
                 {
-                    _succeeded += held.Length == _length ? 1UL : 0;
+                    succeeded += held.Length == length ? 1UL : 0;
                     held.Dispose();
                 }
             }
         }
-    }
 
-    private ulong Next()
-    {
-        switch (_pattern)
-        {
-            case BenchPattern.RoundRobin:
-                var at = _turn;
-                _turn = at + 1 == _regions ? 0 : at + 1;
-                return _base + at * _stride;
-            case BenchPattern.Random:
-                _random ^= _random << 13;
-                _random ^= _random >> 7;
-                _random ^= _random << 17;
-                return _base + _random % _regions * _stride;
-            default:
-                return _base;
-        }
+        _choice = choice;
+        _succeeded += succeeded;
     }
 }

@@ -32,12 +32,18 @@ public sealed partial class DmaPort
             throw new VfioException(Errno.EINVAL, "starting DMA logging", "somebody else has just started it");
         }
 
+        Judge();
+
         // What was lent before must be given back before the user's first copy of the memory.
         Drain();
         return log.PageSize;
     }
 
-    private void StopLogging() => _log = null;
+    private void StopLogging()
+    {
+        _log = null;
+        Judge();
+    }
 
     private void ReportLogged(IovaRange range, Action<IovaRange> receiver)
     {

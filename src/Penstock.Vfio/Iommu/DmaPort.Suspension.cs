@@ -20,6 +20,7 @@ public sealed partial class DmaPort
     public void Suspend()
     {
         _resumed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Judge();
         Drain();
     }
 
@@ -28,6 +29,7 @@ public sealed partial class DmaPort
     {
         TaskCompletionSource? resumed = _resumed;
         _resumed = null;
+        Judge();
         resumed?.SetResult();
     }
 

@@ -13,7 +13,11 @@ public sealed partial class DmaPort
 {
     private readonly IommuGroup? _group;
     private readonly VfioDevice? _device;
+    private readonly Lock _judging = new();
     private volatile bool _busMaster;
+
+    // The group while the port lends without conditions, so that entering looks at one word: bus mastering on, neither suspended nor logged.
+    private volatile IommuGroup? _lending;
 
     /// <summary>Creates the port with bus mastering off.</summary>
     /// <param name="group">The function's group.</param>
@@ -51,7 +55,11 @@ public sealed partial class DmaPort
     public bool BusMasterEnabled
     {
         get => _busMaster;
-        set => _busMaster = value;
+        set
+        {
+            _busMaster = value;
+            Judge();
+        }
     }
 
     /// <summary>
@@ -118,7 +126,11 @@ public sealed partial class DmaPort
     /// <summary>Enters a scope in which memory can be borrowed. While DMA is blocked nothing can.</summary>
     /// <returns>The scope; dispose it soon.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public DmaScope Enter() => Domain is SoftwareDomain domain ? new DmaScope(domain, this) : default;
+    public DmaScope Enter()
+    {
+        int thread = CallingThread.KnownId;
+        return _lending is { } group && group.SoftwareDomain is { } domain ? new DmaScope(thread, domain, this, group) : EnterChecked();
+    }
 
     /// <summary>Runs work on the strand, after the reply of the register call in progress has gone out.</summary>
     /// <param name="work">The work.</param>
@@ -127,6 +139,15 @@ public sealed partial class DmaPort
     /// <summary>As <see cref="Strand.Post(Func{Task})"/>.</summary>
     /// <param name="work">The work.</param>
     public void Post(Func<Task> work) => Strand.Post(work);
+
+    /// <summary>Whether the port still lends without conditions, as it did when a scope was about to be entered. Asked inside the scope.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool Lends(IommuGroup group, SoftwareDomain domain) =>
+        ReferenceEquals(_lending, group) && ReferenceEquals(group.SoftwareDomain, domain);
+
+    /// <summary>Enters by looking at every condition.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    internal DmaScope EnterChecked() => Domain is SoftwareDomain domain ? new DmaScope(domain, this) : default;
 
     /// <summary>
     /// Whether DMA of the port goes through a domain now. Asked inside a scope of it: whoever blocks the port, or attaches its group to
@@ -139,6 +160,15 @@ public sealed partial class DmaPort
 
     /// <summary>As for a domain; asked with the gate of the access's context held.</summary>
     internal bool LeadsTo(IommufdAccess access) => Blocked == Errno.None && ReferenceEquals(Access, access);
+
+    /// <summary>Decides anew whether the port lends without conditions. After each change of one of them, before waiting for scopes.</summary>
+    private void Judge()
+    {
+        lock (_judging)
+        {
+            _lending = _function is null && _busMaster && _resumed is null && _log is null ? _group : null;
+        }
+    }
 
     private IommuDomain? Domain
     {

@@ -12,27 +12,48 @@ public readonly ref struct DmaScope
     private readonly SoftwareDomain? _domain;
     private readonly DmaPort? _port;
     private readonly ref long _slot;
+    private readonly long _sequence;
     private readonly nint _table;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal DmaScope(SoftwareDomain domain, DmaPort? port = null)
     {
-        ref long slot = ref domain.Slots.Enter();
+        ref long slot = ref domain.Slots.Enter(out long sequence);
 
         // Looked at inside: whoever starts logging, blocks the port or moves its group waits for scopes from before.
         if (port is not null && !port.LeadsTo(domain))
         {
             // There is nothing to be had here, and nothing to leave.
-            ScopeSlots.Leave(ref slot);
+            ScopeSlots.Leave(ref slot, sequence);
             return;
         }
 
         _slot = ref slot;
+        _sequence = sequence;
         _domain = domain;
         _port = port;
 
         // Without a table nothing is lent, only held.
         _table = port is { IsLogging: true } ? 0 : domain.Table;
+    }
+
+    /// <summary>As above, through a port that lends without conditions; unless it has stopped meanwhile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal DmaScope(int thread, SoftwareDomain domain, DmaPort port, IommuGroup lending)
+    {
+        ref long slot = ref domain.Slots.Enter(thread, out long sequence);
+        if (!port.Lends(lending, domain))
+        {
+            ScopeSlots.Leave(ref slot, sequence);
+            this = port.EnterChecked();
+            return;
+        }
+
+        _slot = ref slot;
+        _sequence = sequence;
+        _domain = domain;
+        _port = port;
+        _table = domain.Table;
     }
 
     /// <summary>Finds memory that may be touched directly. Thread rule: only on the thread that entered.</summary>
@@ -114,9 +135,9 @@ public readonly ref struct DmaScope
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Dispose()
     {
-        if (_domain is not null)
+        if (_sequence != 0)
         {
-            ScopeSlots.Leave(ref _slot);
+            ScopeSlots.Leave(ref _slot, _sequence);
         }
     }
 }

@@ -10,6 +10,7 @@ public sealed partial class IommuGroup
 {
     private readonly Lock _gate = new();
     private volatile IommuDomain? _domain;
+    private volatile SoftwareDomain? _software;
     private volatile GroupState? _vfio;
     private volatile IommufdAccess? _access;
     private object? _owner;
@@ -42,6 +43,9 @@ public sealed partial class IommuGroup
 
     /// <summary>The translation in force; null while DMA is blocked.</summary>
     public IommuDomain? Domain => _domain;
+
+    /// <summary>The same, if it translates in this process.</summary>
+    internal SoftwareDomain? SoftwareDomain => _software;
 
     /// <summary>How many bound drivers use the host's own DMA API; while there is one, nobody can claim the group.</summary>
     public int ForeignDrivers
@@ -181,6 +185,7 @@ public sealed partial class IommuGroup
         lock (_gate)
         {
             _domain = domain;
+            _software = domain as SoftwareDomain;
         }
 
         if (old is not null)

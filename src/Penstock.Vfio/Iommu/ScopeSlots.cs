@@ -1,11 +1,12 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Penstock.Vfio;
 
 /// <summary>
 /// Who is inside a scope. Each thread has a slot of its own, found by its managed thread id and padded to two cache lines: a sequence
-/// number, odd while inside, and the depth of nested scopes. Entering and leaving are plain stores. The thread's first entry is a full
-/// fence, so a waiter that sees no registered thread needs no process-wide barrier.
+/// number, even while inside and 0 before the first time, and the depth of nested scopes. Entering and leaving are plain stores. The thread's
+/// first entry is a full fence, so a waiter that sees no registered thread needs no process-wide barrier.
 /// </summary>
 internal sealed class ScopeSlots
 {
@@ -16,45 +17,48 @@ internal sealed class ScopeSlots
 
     private readonly long[]?[] _blocks = new long[]?[Blocks];
     private readonly Lock _gate = new();
+
+    // Block 0 once it is there: threads that stay have low numbers.
+    private volatile long[] _first = [];
     private int _highestBlock = -1;
 
     /// <summary>Enters a scope on this thread.</summary>
-    /// <returns>The slot, to be given to <see cref="Leave"/>.</returns>
+    /// <param name="sequence">What to give to <see cref="Leave"/> with the slot.</param>
+    /// <returns>The slot.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal ref long Enter()
-    {
-        int thread = Environment.CurrentManagedThreadId;
-        uint block = (uint)thread / ThreadsPerBlock;
-        long[]?[] blocks = _blocks;
-        if (block < (uint)blocks.Length && blocks[block] is { } slots)
-        {
-            ref long slot = ref slots[thread % ThreadsPerBlock * SlotWords];
-            long sequence = slot;
-            if (sequence != 0)
-            {
-                if ((sequence & 1) == 0)
-                {
-                    Volatile.Write(ref slot, sequence + 1);
-                }
-                else
-                {
-                    Unsafe.Add(ref slot, 1)++;
-                }
+    internal ref long Enter(out long sequence) => ref Enter(CallingThread.KnownId, out sequence);
 
+    /// <summary>As above, for who has looked at <see cref="CallingThread.KnownId"/>. Nobody has the slot of thread 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ref long Enter(int thread, out long sequence)
+    {
+        long[] slots = _first;
+        if ((uint)thread * SlotWords < (uint)slots.Length)
+        {
+            ref long slot = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), (nint)(uint)thread * SlotWords);
+            long seen = slot;
+            if (IsOutside(seen))
+            {
+                sequence = seen + 1;
+                Volatile.Write(ref slot, sequence);
                 return ref slot;
             }
         }
 
-        return ref EnterFirst(thread);
+        // It has no out parameter: that would keep the sequence in memory on the short way, too.
+        ref long other = ref EnterSlowly(thread);
+        sequence = other;
+        return ref other;
     }
 
+    /// <summary>Leaves a scope. The sequence is not read again, so that entering and leaving in turn do not wait for each other's stores.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Leave(ref long slot)
+    internal static void Leave(ref long slot, long sequence)
     {
         ref long depth = ref Unsafe.Add(ref slot, 1);
         if (depth == 0)
         {
-            Volatile.Write(ref slot, slot + 1);
+            Volatile.Write(ref slot, sequence + 1);
         }
         else
         {
@@ -65,9 +69,9 @@ internal sealed class ScopeSlots
     /// <summary>Whether the calling thread is inside a scope.</summary>
     internal bool IsInside()
     {
-        int thread = Environment.CurrentManagedThreadId;
+        int thread = CallingThread.Id;
         int block = thread / ThreadsPerBlock;
-        return block < Blocks && _blocks[block] is { } slots && (slots[thread % ThreadsPerBlock * SlotWords] & 1) != 0;
+        return block < Blocks && _blocks[block] is { } slots && IsInside(slots[thread % ThreadsPerBlock * SlotWords]);
     }
 
     /// <summary>
@@ -77,7 +81,7 @@ internal sealed class ScopeSlots
     internal void WaitForOthers()
     {
         Interlocked.MemoryBarrier();
-        int own = Environment.CurrentManagedThreadId;
+        int own = CallingThread.Id;
         if (!AnyOther(own))
         {
             return;
@@ -101,10 +105,14 @@ internal sealed class ScopeSlots
         }
     }
 
+    private static bool IsOutside(long sequence) => (sequence & 1) != 0;
+
+    private static bool IsInside(long sequence) => !IsOutside(sequence) && sequence != 0;
+
     private static void WaitFor(ref long slot)
     {
         long seen = Volatile.Read(ref slot);
-        if ((seen & 1) == 0)
+        if (!IsInside(seen))
         {
             return;
         }
@@ -136,25 +144,48 @@ internal sealed class ScopeSlots
         return false;
     }
 
+    /// <summary>The thread's first entry, a nested one, or one of a thread with a high number.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ref long EnterFirst(int thread)
+    private ref long EnterSlowly(int thread)
     {
+        thread = thread == 0 ? CallingThread.Id : thread;
         int block = thread / ThreadsPerBlock;
         if (block >= Blocks)
         {
             throw new InvalidOperationException($"thread {thread}: at most {Blocks * ThreadsPerBlock} threads can use I/O address spaces at once");
         }
 
-        long[] slots;
-        lock (_gate)
+        ref long slot = ref (Volatile.Read(ref _blocks[block]) ?? NewBlock(block))[thread % ThreadsPerBlock * SlotWords];
+        long seen = slot;
+        if (seen == 0)
         {
-            slots = _blocks[block] ?? new long[ThreadsPerBlock * SlotWords];
-            Volatile.Write(ref _blocks[block], slots);
-            _highestBlock = Math.Max(_highestBlock, block);
+            Interlocked.Exchange(ref slot, First);
+        }
+        else if (IsOutside(seen))
+        {
+            Volatile.Write(ref slot, seen + 1);
+        }
+        else
+        {
+            Unsafe.Add(ref slot, 1)++;
         }
 
-        ref long slot = ref slots[thread % ThreadsPerBlock * SlotWords];
-        Interlocked.Exchange(ref slot, First + 1);
         return ref slot;
+    }
+
+    private long[] NewBlock(int block)
+    {
+        lock (_gate)
+        {
+            long[] slots = _blocks[block] ?? new long[ThreadsPerBlock * SlotWords];
+            Volatile.Write(ref _blocks[block], slots);
+            _highestBlock = Math.Max(_highestBlock, block);
+            if (block == 0)
+            {
+                _first = slots;
+            }
+
+            return slots;
+        }
     }
 }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -6,18 +7,19 @@ namespace Penstock.Vfio;
 
 /// <summary>
 /// The memory layout of a translation table, and how it is searched. A directory holds the first addresses of chunks 1, 2, ... and
-/// pointers to all chunks; a chunk holds up to 64 sorted entries. Both are written once, before they are published; afterwards only
-/// chunk pointers change, each by one store, the lengths of entries, and the end of a chunk: a mapping goes when its length becomes 0, and may
-/// come back; one above all others is added behind them. An empty entry is still found by addresses above it, so no mapping may reach across
+/// pointers to all chunks; a chunk holds up to 64 sorted entries, and once more the first address of each eight of them. Both are written
+/// once, before they are published; afterwards only chunk pointers change, each by one store, the lengths of entries, and the end of a chunk: a
+/// mapping goes when its length becomes 0, and may come back; one above all others is added behind them. An empty entry is still found by addresses above it, so no mapping may reach across
 /// one. Addresses are stored with the top bit inverted, so that signed vector comparison orders them as unsigned; unused places hold the
 /// greatest address, and their pointers repeat the last one, as do their entries when the last one holds the greatest address.
 /// </summary>
 internal static unsafe class TranslationTable
 {
     internal const int ChunkCapacity = 64;
-    private const int KeysPerVector = 4;
-    private const int KeysPerStep = 2 * KeysPerVector;
-    private const int EntriesAt = ChunkCapacity * sizeof(long);
+    private const int KeysPerStep = 8;
+    private const int Steps = ChunkCapacity / KeysPerStep;
+    private const int StepsAt = ChunkCapacity * sizeof(long);
+    private const int EntriesAt = StepsAt + (Steps * sizeof(long));
     private const int CountAt = EntriesAt + ((ChunkCapacity + 1) * 32);
     private const int LiveAt = CountAt + sizeof(int);
     private const int ChunkBytes = CountAt + 32;
@@ -33,24 +35,11 @@ internal static unsafe class TranslationTable
     {
         long key = Key(iova);
         var header = (DirectoryHeaderPart*)directory;
-        long* keys = (long*)(directory + DirectoryHeader);
-        long position = 0;
         int width = header->PaddedKeys;
-        if (width != 0)
-        {
-            while (width > LargestFlatSearch)
-            {
-                int half = (width >> 1) & -KeysPerStep;
-                position += keys[position + half] <= key ? half : 0;
-                width -= half;
-            }
-
-            position += CountUpTo(keys + position, width, key);
-        }
-
-        byte* chunk = (byte*)Volatile.Read(ref Pointers(directory)[position]);
-        long entry = CountUpTo((long*)chunk, header->LeafKeys, key);
-        return Entries(chunk) + entry;
+        byte* chunk = width == 0
+            ? (byte*)Volatile.Read(ref *(nint*)(directory + DirectoryHeader))
+            : (byte*)Volatile.Read(ref Pointers(directory)[PositionInDirectory(directory, width, key)]);
+        return Entries(chunk) + PositionIn(chunk, header->LeafKeys, key);
     }
 
     internal static int ChunkCount(byte* directory) => ((DirectoryHeaderPart*)directory)->Chunks;
@@ -90,6 +79,10 @@ internal static unsafe class TranslationTable
         }
 
         Live(chunk) = live;
+        for (int step = 1; step < Steps; step++)
+        {
+            StepKey(chunk, step) = keys[step * KeysPerStep];
+        }
 
         places[0] = default;
         entries.CopyTo(places[1..]);
@@ -128,13 +121,18 @@ internal static unsafe class TranslationTable
         int count = Count(chunk);
         Entries(chunk)[count + 1] = entry;
         Volatile.Write(ref ((long*)chunk)[count], Key(entry.Start));
+        if (count != 0 && count % KeysPerStep == 0)
+        {
+            Volatile.Write(ref StepKey(chunk, count / KeysPerStep), Key(entry.Start));
+        }
+
         *(int*)(chunk + CountAt) = count + 1;
         Live(chunk)++;
     }
 
     /// <summary>How many entries of a chunk start below an address.</summary>
     internal static int Below(byte* chunk, ulong iova) =>
-        iova == 0 ? 0 : (int)CountUpTo((long*)chunk, ChunkCapacity, Key(iova - 1));
+        iova == 0 ? 0 : (int)PositionIn(chunk, ChunkCapacity, Key(iova - 1));
 
     /// <summary>The address from which on the chunk after another one is searched; the greatest for the last chunk.</summary>
     internal static ulong NextFrom(byte* directory, int index) =>
@@ -195,22 +193,65 @@ internal static unsafe class TranslationTable
         return low - keys + (count == 1 ? Unsafe.BitCast<bool, byte>(*low <= key) : 0);
     }
 
+    /// <summary>How many keys of a directory are at most a key.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static long PositionInDirectory(byte* directory, int width, long key)
+    {
+        long* keys = (long*)(directory + DirectoryHeader);
+        long position = 0;
+        while (width > LargestFlatSearch)
+        {
+            int half = (width >> 1) & -KeysPerStep;
+            position += keys[position + half] <= key ? half : 0;
+            width -= half;
+        }
+
+        return position + CountUpTo(keys + position, width, key);
+    }
+
+    /// <summary>How many keys of a chunk are at most a key: first which step, then where in it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static long PositionIn(byte* chunk, int keys, long key)
+    {
+        if (keys <= KeysPerStep)
+        {
+            return KeysPerStep - BitOperations.PopCount(Greater((long*)chunk, key));
+        }
+
+        // The first step needs no key, so the greatest address cannot lead past the last.
+        uint above = Greater((long*)(chunk + StepsAt), key) & ((1u << (Steps - 1)) - 1);
+        long before = KeysPerStep * (nint)(uint)(Steps - 1 - BitOperations.PopCount(above));
+        return before + KeysPerStep - BitOperations.PopCount(Greater((long*)chunk + before, key));
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long CountUpTo(long* keys, int count, long key)
     {
-        Vector256<long> wanted = Vector256.Create(key);
-        Vector256<long> even = Vector256<long>.Zero;
-        Vector256<long> odd = Vector256<long>.Zero;
-        long* end = keys + count;
-        for (; keys < end; keys += KeysPerStep)
+        long found = count;
+        for (long* end = keys + count; keys < end; keys += KeysPerStep)
         {
-            even += Vector256.GreaterThan(Vector256.Load(keys), wanted);
-            odd += Vector256.GreaterThan(Vector256.Load(keys + KeysPerVector), wanted);
+            found -= BitOperations.PopCount(Greater(keys, key));
         }
 
-        // Every key that is greater has added -1.
-        return count + Vector256.Sum(even + odd);
+        return found;
     }
+
+    /// <summary>Which of eight keys are greater than a key, a bit for each.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Greater(long* keys, long key)
+    {
+        if (Vector512.IsHardwareAccelerated)
+        {
+            return (uint)Vector512.GreaterThan(Vector512.Load(keys), Vector512.Create(key)).ExtractMostSignificantBits();
+        }
+
+        Vector256<long> wanted = Vector256.Create(key);
+        return Vector256.GreaterThan(Vector256.Load(keys), wanted).ExtractMostSignificantBits()
+            | (Vector256.GreaterThan(Vector256.Load(keys + (KeysPerStep / 2)), wanted).ExtractMostSignificantBits() << (KeysPerStep / 2));
+    }
+
+    /// <summary>The first key of a step but the first, kept beside the keys.</summary>
+    private static ref long StepKey(byte* chunk, int step) => ref ((long*)(chunk + StepsAt))[step - 1];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long Key(ulong iova) => (long)(iova ^ (1ul << 63));

@@ -4,11 +4,13 @@ namespace Penstock.Vfio;
 public readonly unsafe ref struct RegionAccess
 {
     private readonly ref long _slot;
+    private readonly long _sequence;
     private readonly RegionMemory _memory;
 
-    internal RegionAccess(ref long slot, bool isAlive, RegionMemory memory)
+    internal RegionAccess(ref long slot, long sequence, bool isAlive, RegionMemory memory)
     {
         _slot = ref slot;
+        _sequence = sequence;
         _memory = memory;
         IsAlive = isAlive;
     }
@@ -26,5 +28,5 @@ public readonly unsafe ref struct RegionAccess
         : default;
 
     /// <summary>Ends the access.</summary>
-    public void Dispose() => ScopeSlots.Leave(ref _slot);
+    public void Dispose() => ScopeSlots.Leave(ref _slot, _sequence);
 }

@@ -74,8 +74,8 @@ public sealed class VfioRegionMapping : IDisposable
     /// <returns>The access, which may find the mapping taken away.</returns>
     public RegionAccess Enter()
     {
-        ref long slot = ref _device.Mappings.Slots.Enter();
-        return new RegionAccess(ref slot, !IsRevoked, _memory);
+        ref long slot = ref _device.Mappings.Slots.Enter(out long sequence);
+        return new RegionAccess(ref slot, sequence, !IsRevoked, _memory);
     }
 
     /// <summary>Unmaps. What was mapped for DMA stays until it is unmapped there.</summary>
