@@ -21,6 +21,9 @@ internal static class Processors
     /// <summary>The last one: the first usually has more of the system's own work.</summary>
     public static int Last() => Usable()[^1];
 
+    /// <summary>The first one, beside the last.</summary>
+    public static int First() => Usable()[0];
+
     private static int[] Usable()
     {
         // Asked by trying, on a thread of its own so that no other is moved.

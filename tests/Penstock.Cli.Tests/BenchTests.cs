@@ -28,6 +28,50 @@ public sealed class BenchTests
     }
 
     [Fact]
+    public async Task BenchDma_ShortRun_MeasuresMappedMemoryAndAllocatesNothing()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "dma", "--rounds", "1", "--accesses", "1000");
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(18, result.Objects.Length);
+        Assert.All(result.Objects, o => Assert.True(o.GetProperty("median_ns").GetDouble() > 0));
+        Assert.All(
+            result.Objects.Where(o => o.GetProperty("measure").GetString()!.StartsWith("translate", StringComparison.Ordinal)),
+            o => Assert.Equal(0, o.GetProperty("allocated_bytes").GetDouble()));
+    }
+
+    [Fact]
+    public async Task BenchDmaScript_ShortRun_MeasuresMessagesBesideTheFloor()
+    {
+        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
+            Repository.Path("bench", "dma"), ["--rounds", "1", "--operations", "100", "--accesses", "100"]));
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(4, result.Objects.Count(o => o.GetProperty("measure").GetString()!.StartsWith("dma_message", StringComparison.Ordinal) && o.GetProperty("best_ratio").GetDouble() > 0));
+    }
+
+    [Fact]
+    public async Task BenchNvme_ShortRun_PrintsReadsAndWritesAtBothDepths()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "nvme", "--rounds", "1", "--operations", "200", "--size", "16M");
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(
+            [("nvme_read_4096", 1), ("nvme_read_4096", 32), ("nvme_write_4096", 1), ("nvme_write_4096", 32)],
+            result.Objects.Select(o => (o.GetProperty("measure").GetString()!, o.GetProperty("depth").GetInt32())));
+        Assert.All(result.Objects, o => Assert.True(o.GetProperty("mapped_doorbells").GetBoolean() && o.GetProperty("best_iops").GetDouble() > 0));
+    }
+
+    [Fact]
+    public async Task BenchNvme_SizeThatIsNone_TellsTheServersWords()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "nvme", "--rounds", "1", "--size", "much");
+
+        Assert.Equal(1, result.Status);
+        Assert.Contains("much", result.Errors[^1], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Bench_ClientThatIsNoProgram_IsRefused()
     {
         using var folder = new TemporaryFolder();

@@ -7,6 +7,7 @@ public sealed class HotPathTests
 {
     private const int WarmUp = 2_000;
     private const int Measured = 5_000;
+    private const int Windows = 5;
 
     private static byte[] Small => [.. WireClient.Access(0x100, 0, 8), 1, 2, 3, 4, 5, 6, 7, 8];
 
@@ -34,9 +35,17 @@ public sealed class HotPathTests
             _ => WireClient.Message(1, Cmd.RegionWrite, [.. WireClient.Access(0, 0, (uint)length), .. new byte[length]], kind == "posted" ? Cmd.NoReply : 0),
         };
         Run(WarmUp);
-        long before = Look();
-        Run(Measured);
-        Assert.Equal(before, Look());
+
+        // What each message allocated would be seen in every window; a collection that other tests cause may be booked in one.
+        long least = long.MaxValue;
+        for (int window = 0; window < Windows && least != 0; window++)
+        {
+            long before = Look();
+            Run(Measured);
+            least = Math.Min(least, Look() - before);
+        }
+
+        Assert.Equal(0, least);
 
         void Run(int rounds)
         {

@@ -8,32 +8,65 @@ internal static class BenchCommand
     private const int MostRounds = 10_000;
     private const int MostOperations = 1_000_000_000;
 
-    public static Command Create() => new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateMaps() };
+    public static Command Create() => new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme() };
 
     private static Command CreateMessages()
     {
-        var client = new Option<string>("--client") { Required = true, HelpName = "PROGRAM", Description = "The measuring client, which the script bench/messages builds and names here." };
-        var floor = new Option<string?>("--floor") { HelpName = "PROGRAM", Description = "A C server to compare with." };
-        Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; the servers take turns in each.", 9);
-        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Operations for each measure in each round.", 20_000);
-        var measures = new Option<string>("--measures") { HelpName = "PATTERN", DefaultValueFactory = _ => "region_*", Description = "Which measures, as shell patterns with commas between." };
-        Option<int?> cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor that both ends run on; the last one when not given.");
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("messages", "Round trips of single messages: our server and a C floor in turn, both ends on one processor. JSON when not on a terminal.")
-        {
-            client, floor, rounds, operations, measures, cpu, json,
-        };
+        var peers = new PeerOptions("region_*");
+        var command = new Command("messages", "Round trips of single messages: our server and a C floor in turn, both ends on one processor. JSON when not on a terminal.") { json };
+        peers.AddTo(command);
         command.SetAction((parsed, cancellation) => new MessagesBench(
-            new MessagesBenchOptions
+            peers.Of(parsed), new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).RunAsync(cancellation));
+        return command;
+    }
+
+    private static Command CreateDma()
+    {
+        Option<bool> json = CommonOptions.Json();
+        var peers = new PeerOptions("dma_message_*") { ClientIsOptional = true };
+        Option<int?> accesses = CommonOptions.Number("--accesses", 1, MostOperations, "Translations, and copies, for each measure in each round.", 1_000_000);
+        var command = new Command("dma", "DMA by messages, beside a C floor, when the C client is named; translation and copies of mapped memory in this process. JSON when not on a terminal.") { json, accesses };
+        peers.AddTo(command);
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            var output = new Output(parsed.GetValue(json) || Console.IsOutputRedirected);
+            MessagesBenchOptions messages = peers.Of(parsed);
+            if (messages.Client.Length != 0)
             {
-                Client = parsed.GetValue(client)!,
-                Floor = parsed.GetValue(floor),
+                await new MessagesBench(messages, output).RunAsync(cancellation);
+            }
+
+            var options = new DmaBenchOptions { Rounds = messages.Rounds, Operations = parsed.GetValue(accesses)!.Value, Processor = messages.Processor };
+            return new DmaBench(options, output).Run(cancellation);
+        });
+        return command;
+    }
+
+    private static Command CreateNvme()
+    {
+        Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
+        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Commands in each round.", 200_000);
+        var size = new Option<string>("--size") { HelpName = "SIZE", DefaultValueFactory = _ => "256M", Description = "Size of the disk." };
+        var image = new Option<string?>("--image") { HelpName = "PATH", Description = "The file with the blocks, which are in memory without it." };
+        Option<int?> cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor of the driver; the first one when not given.");
+        Option<int?> serverCpu = CommonOptions.Number("--server-cpu", 0, Processors.Largest, "The processor of the server; the last one when not given.");
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("nvme", "Random reads and writes of 4 KiB on an NVMe controller in another process; both ends poll. JSON when not on a terminal.")
+        {
+            rounds, operations, size, image, cpu, serverCpu, json,
+        };
+        command.SetAction((parsed, cancellation) => Task.FromResult(new NvmeBench(
+            new NvmeBenchOptions
+            {
                 Rounds = parsed.GetValue(rounds)!.Value,
                 Operations = parsed.GetValue(operations)!.Value,
-                Measures = parsed.GetValue(measures)!,
-                Processor = parsed.GetValue(cpu) is int processor ? Processors.Require(processor) : Processors.Last(),
+                Size = parsed.GetValue(size)!,
+                Image = parsed.GetValue(image),
+                HostProcessor = parsed.GetValue(cpu) is int host ? Processors.Require(host) : Processors.First(),
+                ServerProcessor = parsed.GetValue(serverCpu) is int server ? Processors.Require(server) : Processors.Last(),
             },
-            new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).RunAsync(cancellation));
+            new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
     }
 
@@ -50,5 +83,37 @@ internal static class BenchCommand
             new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
+    }
+
+    /// <summary>The C client and server to measure with, and how much.</summary>
+    private sealed class PeerOptions(string measures)
+    {
+        private readonly Option<string?> _client = new("--client") { HelpName = "PROGRAM", Description = "The measuring client, which the scripts in bench/ build and name here." };
+        private readonly Option<string?> _floor = new("--floor") { HelpName = "PROGRAM", Description = "A C server to compare with." };
+        private readonly Option<int?> _rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; the servers take turns in each.", 9);
+        private readonly Option<int?> _operations = CommonOptions.Number("--operations", 1, MostOperations, "Operations for each measure in each round.", 20_000);
+        private readonly Option<string> _measures = new("--measures") { HelpName = "PATTERN", DefaultValueFactory = _ => measures, Description = "Which measures, as shell patterns with commas between." };
+        private readonly Option<int?> _cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor that both ends run on; the last one when not given.");
+
+        public bool ClientIsOptional { get; init; }
+
+        public void AddTo(Command command)
+        {
+            _client.Required = !ClientIsOptional;
+            foreach (Option option in new Option[] { _client, _floor, _rounds, _operations, _measures, _cpu })
+            {
+                command.Options.Add(option);
+            }
+        }
+
+        public MessagesBenchOptions Of(ParseResult parsed) => new()
+        {
+            Client = parsed.GetValue(_client) ?? "",
+            Floor = parsed.GetValue(_floor),
+            Rounds = parsed.GetValue(_rounds)!.Value,
+            Operations = parsed.GetValue(_operations)!.Value,
+            Measures = parsed.GetValue(_measures)!,
+            Processor = parsed.GetValue(_cpu) is int processor ? Processors.Require(processor) : Processors.Last(),
+        };
     }
 }

@@ -39,6 +39,9 @@ internal sealed class BenchProcess : IDisposable
         _errors = _process.StandardError.ReadToEndAsync();
     }
 
+    /// <summary>Whether the program has ended.</summary>
+    public bool HasExited => _process.HasExited;
+
     /// <summary>Waits for the program's end.</summary>
     /// <returns>What it printed on standard output.</returns>
     /// <exception cref="IOException">It failed; the message has its own words.</exception>
