@@ -21,10 +21,11 @@ internal sealed class BenchRun : IStrandWork
     private readonly BenchFunction _function;
     private readonly PciFunctionPort _port;
     private readonly BenchOperation _operation;
+    private readonly BenchChoice _choice;
     private readonly ulong _length;
     private readonly byte[] _buffer = [];
     private readonly long _deadline;
-    private BenchChoice _choice;
+    private ulong _state;
     private ulong _left;
     private ulong _succeeded;
     private long _ticks;
@@ -40,6 +41,7 @@ internal sealed class BenchRun : IStrandWork
             Get(storage, BenchRegisters.BaseIova),
             Get(storage, BenchRegisters.Stride),
             Math.Max(Get(storage, BenchRegisters.Regions), 1));
+        _state = _choice.FirstState;
         _length = Get(storage, BenchRegisters.Length);
         _left = Get(storage, BenchRegisters.Iterations);
         _deadline = Stopwatch.GetTimestamp() + (long)(limit.TotalSeconds * Stopwatch.Frequency);
@@ -105,7 +107,7 @@ internal sealed class BenchRun : IStrandWork
         }
 
         _left--;
-        var iova = _choice.Next();
+        var iova = _choice.Next(ref _state);
         var errno = _operation == BenchOperation.ReadByMessage ? _port.Dma.Read(iova, _buffer) : _port.Dma.Write(iova, _buffer);
         if (errno == Errno.None)
         {
@@ -127,6 +129,7 @@ internal sealed class BenchRun : IStrandWork
 
         // What chooses the region stays in registers, so that it is not what is measured.
         var choice = _choice;
+        var state = _state;
         var dma = _port.Dma;
         var length = _length;
         ulong succeeded = 0;
@@ -136,7 +139,7 @@ internal sealed class BenchRun : IStrandWork
             {
                 // The scope is part of what one access costs.
                 using var scope = dma.Enter();
-                if (scope.TryBorrow(choice.Next(), length, DmaAccess.ReadWrite, out var run) && run.Length == length)
+                if (scope.TryBorrow(choice.Next(ref state), length, DmaAccess.ReadWrite, out var run) && run.Length == length)
                 {
                     succeeded++;
                 }
@@ -147,7 +150,7 @@ internal sealed class BenchRun : IStrandWork
             for (var i = 0; i < count; i++)
             {
                 using var scope = dma.Enter();
-                if (scope.TryHold(choice.Next(), length, DmaAccess.ReadWrite, out var held) == Errno.None)
+                if (scope.TryHold(choice.Next(ref state), length, DmaAccess.ReadWrite, out var held) == Errno.None)
                 {
                     succeeded += held.Length == length ? 1UL : 0;
                     held.Dispose();
@@ -155,7 +158,7 @@ internal sealed class BenchRun : IStrandWork
             }
         }
 
-        _choice = choice;
+        _state = state;
         _succeeded += succeeded;
     }
 }
