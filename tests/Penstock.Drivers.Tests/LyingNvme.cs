@@ -36,6 +36,10 @@ internal sealed class LyingNvme : IPciFunction
     /// <summary>Changes what Identify answers.</summary>
     public Action<NvmeIdentifyCns, byte[]>? LieAboutItself { get; set; }
 
+    /// <summary>CAP.</summary>
+    public NvmeCapabilities Capabilities { get; init; } =
+        new() { MaxQueueEntries = 256, Timeout = 2, NvmCommandSet = true, ContiguousQueuesRequired = true };
+
     public void Attach(PciFunctionPort port) => _port = port;
 
     public Errno ReadBar(int bar, ulong offset, Span<byte> data)
@@ -90,8 +94,7 @@ internal sealed class LyingNvme : IPciFunction
     public void Reset(PciResetKind kind)
     {
         Array.Clear(_registers);
-        var capabilities = new NvmeCapabilities { MaxQueueEntries = 256, Timeout = 2, NvmCommandSet = true, ContiguousQueuesRequired = true };
-        BinaryPrimitives.WriteUInt64LittleEndian(_registers, capabilities.Value);
+        BinaryPrimitives.WriteUInt64LittleEndian(_registers, Capabilities.Value);
     }
 
     private ulong Register64(ulong offset) => BinaryPrimitives.ReadUInt64LittleEndian(_registers.AsSpan((int)offset));

@@ -139,6 +139,44 @@ public sealed class LyingNvmeTests : IDisposable
         Assert.Contains("2^60", error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(0x0000_0020_0201_0000UL, "one entry")]
+    [InlineData(0x0000_0000_0201_00ffUL, "NVM command set")]
+    [InlineData(0x0001_0020_0201_00ffUL, "smallest page has 8192 bytes")]
+    [InlineData(0xffff_ffff_ffff_ffffUL, "does not answer")]
+    public void Capabilities_ThatTheDriverCannotUse_AreRefusedWithTheReason(ulong value, string expected)
+    {
+        using var slot = new InProcessSlot(new LyingNvme { Capabilities = new NvmeCapabilities(value) });
+        var error = Assert.Throws<VfioException>(() => new NvmeDriver(slot.Device));
+        Assert.Equal(Errno.ENODEV, error.Errno);
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The doorbells of all queues but the admin queue's tail are past the BAR.</summary>
+    [Fact]
+    public void Stride_ThatTheBarDoesNotHold_EndsInAnError()
+    {
+        using var slot = new InProcessSlot(new LyingNvme { Capabilities = new NvmeCapabilities(0x0000_002f_0201_00ff) });
+        Assert.Throws<VfioException>(() => new NvmeDriver(slot.Device, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromSeconds(1) }));
+    }
+
+    [Fact]
+    public void Identify_WithBlocksLongerThanACommand_IsRefusedByTheDriver()
+    {
+        _controller.LieAboutItself = static (what, data) =>
+        {
+            if (what == NvmeIdentifyCns.Namespace)
+            {
+                BinaryPrimitives.WriteUInt32LittleEndian(data.AsSpan(NvmeIdentifyNamespace.LbaFormats), 16u << NvmeIdentifyNamespace.LbaFormatBlockShift);
+            }
+            else if (what == NvmeIdentifyCns.Controller)
+            {
+                data[NvmeIdentifyController.MaxTransfer] = 1;
+            }
+        };
+        Assert.Contains("at most 8192 bytes", Assert.Throws<VfioException>(() => new NvmeDriver(_slot.Device)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Identify_WithRandomBytes_NeverDoesMoreThanFail()
     {

@@ -16,7 +16,7 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
     private const ulong Page = NvmeLimits.PageSize;
 
     private readonly AssignedDevice _device;
-    private readonly int _stride;
+    private readonly ulong _stride;
     private readonly VfioRegionMapping? _mapping;
     private byte* _shadow;
     private byte* _events;
@@ -24,7 +24,7 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
     internal NvmeDoorbells(AssignedDevice device, int strideShift, bool map)
     {
         _device = device;
-        _stride = NvmeRegisters.DoorbellSize << strideShift;
+        _stride = (ulong)NvmeRegisters.DoorbellSize << strideShift;
         VfioRegionInfo info = device.File.GetRegionInfo(NvmePci.RegistersBar);
         if (map && (info.Flags & VfioRegionFlags.Mmap) != 0 && Covers(info))
         {
@@ -35,9 +35,6 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
     internal bool AreMapped => _mapping is not null;
 
     internal bool AreShadowed => _shadow != null;
-
-    /// <summary>How many queue pairs have their doorbells on the mapped page.</summary>
-    internal int QueuePairs => _mapping is null ? ushort.MaxValue : (int)(Page / (ulong)(2 * _stride));
 
     public void Dispose() => _mapping?.Dispose();
 
@@ -54,8 +51,9 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
 
     private Errno Write(int queue, int index, uint value)
     {
-        ulong offset = (ulong)(index * _stride);
-        if (_mapping is not null)
+        // Doorbells past the page, of many queues or a wide stride, are registers only.
+        ulong offset = (ulong)index * _stride;
+        if (_mapping is not null && offset < Page)
         {
             using RegionAccess access = _mapping.Enter();
             Span<byte> page = access.Bytes;
@@ -69,7 +67,7 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
             return Errno.None;
         }
 
-        // The admin queue has none, and neither has a queue past the page.
+        // The admin queue has no shadow.
         return _shadow != null && queue != 0 && offset < Page && !MustTell(offset, value) ? Errno.None : WriteRegister(offset, value);
     }
 

@@ -167,6 +167,7 @@ public sealed unsafe partial class NvmeDriver
         string? missing = capabilities.Value == ulong.MaxValue ? "it does not answer; it may be gone, or in a low power state"
             : !capabilities.NvmCommandSet ? "it has no NVM command set"
             : capabilities.MinimumPageShift != 0 ? $"its smallest page has {Page << capabilities.MinimumPageShift} bytes, and this driver uses 4096"
+            : capabilities.MaxQueueEntries < NvmeLimits.MinimumQueueEntries ? "its queues have one entry, of which none can be used"
             : null;
         return missing is null ? capabilities : throw new VfioException(Errno.ENODEV, $"driving {Name}", missing);
     }

@@ -63,12 +63,17 @@ public sealed unsafe partial class NvmeDriver : IDisposable
             Controller = IdentifyController();
             Namespace = IdentifyNamespace(_options.NamespaceId);
             TransferSize = Math.Min(Math.Min(_options.TransferSize, Controller.MaxTransfer), NvmeRing.LargestTransfer) / Namespace.BlockSize * Namespace.BlockSize;
+            if (TransferSize == 0)
+            {
+                throw new VfioException(Errno.ENODEV, $"driving {Name}", $"a command moves at most {Controller.MaxTransfer} bytes, and a block has {Namespace.BlockSize}");
+            }
+
             int granted = SetQueueCount(Wanted);
             QueueEntries = Math.Min(_options.QueueDepth, _capabilities.MaxQueueEntries);
             _asynchronousChannels = Math.Clamp(granted - SynchronousQueue, 1, _options.QueuePairs);
             _pool = AllocatePool(Math.Min(granted, SynchronousQueue + _asynchronousChannels));
             _channels = MakeChannels(Math.Min(granted, SynchronousQueue + _asynchronousChannels));
-            GrantedQueues = Math.Min(granted, _doorbells.QueuePairs - 1);
+            GrantedQueues = granted;
             BindInterrupts();
             CreateQueues();
             StartWatching();

@@ -57,7 +57,7 @@ public sealed class NvmeQueue : IDisposable
     /// <param name="iova">Where the data is: an address inside a <see cref="DmaMemory"/> of the same device, a multiple of 4, with room for all; 0 for commands without data.</param>
     /// <param name="tag">Comes back with the completion.</param>
     /// <param name="flags">Bits of dword 12: <see cref="NvmeRwBits"/>.</param>
-    /// <returns>False when as many commands as fit are under way, or the queue is not alive.</returns>
+    /// <returns>False when as many commands as fit are under way, the queue is not alive, or it is more than 2 MiB.</returns>
     public bool TrySubmit(NvmeIoOpcode opcode, ulong lba, int blocks, ulong iova, ulong tag = 0, uint flags = 0)
     {
         var command = new NvmeCommand
@@ -67,7 +67,8 @@ public sealed class NvmeQueue : IDisposable
             StartingLba = lba,
             Cdw12 = ((uint)(blocks - 1) & NvmeRwBits.BlocksMask) | flags,
         };
-        return TrySubmit(ref command, iova, iova == 0 ? 0 : blocks * _blockSize, tag);
+        long length = iova == 0 ? 0 : (long)blocks * _blockSize;
+        return length <= NvmeRing.LargestTransfer && TrySubmit(ref command, iova, (int)length, tag);
     }
 
     /// <summary>Submits any I/O command. Its identifier and data pointers are filled in here.</summary>
