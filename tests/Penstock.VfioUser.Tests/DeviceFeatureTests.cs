@@ -92,6 +92,7 @@ public sealed class DeviceFeatureTests : IDisposable
     [InlineData(1)]
     [InlineData(4)]
     [InlineData(7)]
+    [Trait("Row", "VU-F7")]
     public void Feature_BodyShorterThanItsHead_IsEinval(int length)
     {
         byte[] body = Feature(1, Cmd.Get, argsz: 16);
@@ -104,6 +105,7 @@ public sealed class DeviceFeatureTests : IDisposable
     [InlineData(2u, Cmd.Set, 8)]
     [InlineData(6u, Cmd.Set, 16)]
     [InlineData(8u, Cmd.Get, 24)]
+    [Trait("Row", "VU-F7")]
     public void Feature_BodyShorterThanItsData_IsEinval(uint feature, uint operation, int data)
     {
         for (int length = 0; length < data; length++)
@@ -190,6 +192,7 @@ public sealed class DeviceFeatureTests : IDisposable
     [InlineData(Stop)]
     [InlineData(StopCopy)]
     [InlineData(Resuming)]
+    [Trait("Row", "VU-F9")]
     public void Stopped_OtherCommands_AreStillAnswered(uint state)
     {
         using MemoryFile memory = Handles.Memory(0x10000);

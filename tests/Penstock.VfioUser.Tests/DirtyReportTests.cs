@@ -127,6 +127,7 @@ public sealed class DirtyReportTests : IDisposable
     [InlineData(4096ul, 4096ul)]
     [InlineData(65536ul, 1ul << 20)]
     [InlineData(2ul << 20, 4096ul)]
+    [Trait("Row", "VU-F5")]
     public void Report_AnyPageSizesAndRange_AgreeWithNaiveModel(ulong logged, ulong reported)
     {
         var random = new Random(5);

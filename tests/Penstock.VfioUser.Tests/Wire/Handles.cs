@@ -76,7 +76,19 @@ internal static class Handles
         return bytes;
     }
 
+    /// <summary>Opens anything for reading, directories too.</summary>
+    public static int Open(string path)
+    {
+        int fd = open(path, CloseOnExec);
+        Assert.True(fd >= 0);
+        return fd;
+    }
+
     private const int CloseOnExec = 0x80000;
+
+    [DllImport("libc", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags);
 
     // The one call of these tests that the library under test has no use for.
     [DllImport("libc", SetLastError = true)]

@@ -158,6 +158,9 @@ internal sealed class WireClient : IDisposable
     /// <summary>Whether a byte waits now.</summary>
     public bool HasInput => _reader.Poll(0, SelectMode.SelectRead);
 
+    /// <summary>Ends both directions, which wakes a thread that receives.</summary>
+    public void Shutdown() => _socket.Shutdown();
+
     public void Dispose()
     {
         _reader.Dispose();
