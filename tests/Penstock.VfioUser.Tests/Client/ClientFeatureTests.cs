@@ -84,6 +84,15 @@ public sealed class ClientFeatureTests
         static c => Assert.Equal([6ul, 1], c.ReportDmaLogging(Iova, 0x50000, 4096)));
 
     [Fact]
+    public void Feature_LongerThanAMessage_IsRefusedHere() => FakeServer.Talk(
+        static s => s.Reply(s.Expect(Cmd.Reset), []),
+        static c =>
+        {
+            Assert.Equal(Errno.EMSGSIZE, Assert.Throws<VfioException>(() => c.Feature(VfioFeature.PciVfToken, VfioFeatureFlags.Set, new byte[2 * Cmd.Megabyte], [])).Errno);
+            c.Reset();
+        });
+
+    [Fact]
     public void Report_LongerThanAMessage_IsRefusedHere() => FakeServer.Talk(
         static s => s.AwaitEnd(),
         static c => Assert.Equal(Errno.EMSGSIZE, Assert.Throws<VfioException>(() => c.ReportDmaLogging(0, 1ul << 40, 4096)).Errno));

@@ -23,6 +23,12 @@ internal sealed partial class ClientConnection
     public unsafe Errno Run(in ClientCall call, out ClientReply reply)
     {
         reply = default;
+        if (call.Head.Length + call.Data.Length > VfioUserLimits.MaximumMessage - VfioUserHeader.Length)
+        {
+            reply.Problem = "it is longer than a message";
+            return Errno.EMSGSIZE;
+        }
+
         if (!TryEnter())
         {
             reply.Problem = _failure;
