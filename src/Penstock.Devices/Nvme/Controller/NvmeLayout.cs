@@ -3,10 +3,13 @@ namespace Penstock.Devices;
 /// <summary>What the specification leaves to the maker: identity, and what lies where in the BAR behind the doorbells.</summary>
 internal static class NvmeLayout
 {
-    /// <summary>Red Hat, whose vendor id virtual devices use; with device id and class as QEMU's own disk, so that all drivers know it.</summary>
-    internal const ushort VendorId = 0x1B36;
+    /// <summary>
+    /// The id that belongs to nobody and that emulated devices use. Drivers bind by class; with the ids of QEMU's own disk Linux would take
+    /// the namespace's identifiers for bogus.
+    /// </summary>
+    internal const ushort VendorId = 0x1234;
 
-    internal const ushort DeviceId = 0x0010;
+    internal const ushort DeviceId = 0x4E56;
 
     internal const ushort SubsystemId = 0x1100;
 
