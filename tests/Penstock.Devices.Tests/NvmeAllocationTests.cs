@@ -26,6 +26,21 @@ public sealed class NvmeAllocationTests
         Assert.Equal(0, OnStrand(rig) - before);
     }
 
+    /// <summary>With blocks that may make a thread wait, on a worker.</summary>
+    [Fact]
+    public void Commands_CarriedOutByAWorker_AllocateNothing()
+    {
+        var backing = new MeasuredBacking();
+        using NvmeRig rig = new NvmeRig(new NvmeOptions { Workers = 1 }, backing).Enable();
+        NvmeHostQueue queue = rig.CreatePair();
+        var buffer = new NvmeBuffer(rig, 32 << 10, 0x200);
+        Run(queue, buffer);
+        long onStrand = OnStrand(rig);
+        long onWorker = backing.AllocatedByCaller;
+        Run(queue, buffer);
+        Assert.Equal((0, 0), (OnStrand(rig) - onStrand, backing.AllocatedByCaller - onWorker));
+    }
+
     private static void Run(NvmeHostQueue queue, NvmeBuffer buffer)
     {
         for (int i = 0; i < Commands; i++)

@@ -50,10 +50,7 @@ internal sealed class NvmeWorkers : IDisposable
                 return;
             }
 
-            int worker = _started;
-            var thread = new Thread(() => Run(worker)) { IsBackground = true, Name = $"nvme worker {_started}" };
-            _threads[_started++] = thread;
-            thread.Start();
+            StartThread(_started);
         }
     }
 
@@ -165,6 +162,15 @@ internal sealed class NvmeWorkers : IDisposable
         {
             thread?.Join();
         }
+    }
+
+    /// <summary>By itself, so that only here a closure is made.</summary>
+    private void StartThread(int worker)
+    {
+        var thread = new Thread(() => Run(worker)) { IsBackground = true, Name = $"nvme worker {worker}" };
+        _threads[worker] = thread;
+        _started++;
+        thread.Start();
     }
 
     private void Run(int worker)
