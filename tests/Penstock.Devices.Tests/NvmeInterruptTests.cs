@@ -98,6 +98,56 @@ public sealed class NvmeInterruptTests
         }
     }
 
+    /// <summary>
+    /// A host that tells late what it has read is interrupted all the same, though another queue never leaves the controller idle: here it is stuck
+    /// in the middle of that one's commands.
+    /// </summary>
+    [Fact]
+    public void Host_ThatLeavesItsHead_IsInterruptedWhileAnotherQueueIsBusy()
+    {
+        const int Commands = 300;
+        using var gate = new ManualResetEventSlim();
+        using var rig = new NvmeRig(backing: new StuckBacking(gate, reads: 200));
+        using var one = EventDescriptor.Create();
+        rig.Arm(VfioIrqs.Msix, 1, one);
+        rig.Enable();
+        NvmeHostQueue quiet = rig.CreatePair(1, 16, vector: 1);
+        NvmeHostQueue busy = rig.CreatePair(2, 512);
+        ulong page = rig.Pages();
+        NvmeCommand read = NvmeRig.Io(NvmeIoOpcode.Read, 0, 1, page);
+        quiet.Submit(Flush);
+        WaitFor(one);
+        NvmeRig.WaitUntil(() => quiet.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+
+        // All of it is found at once.
+        var shadow = new NvmeShadow(rig);
+        shadow.Use(quiet);
+        shadow.Use(busy);
+        for (int i = 0; i < Commands; i++)
+        {
+            busy.Put(read);
+        }
+
+        quiet.Put(Flush);
+        shadow.Set(2, (uint)quiet.Tail);
+        shadow.Set(4, (uint)busy.Tail);
+        try
+        {
+            rig.Write32(NvmeRegisters.Doorbells + (4 * 4), (uint)busy.Tail);
+            WaitFor(one);
+        }
+        finally
+        {
+            gate.Set();
+        }
+
+        Assert.Equal(NvmeStatus.Success, quiet.CompletionRing.Take().Status);
+        for (int i = 0; i < Commands; i++)
+        {
+            Assert.Equal(NvmeStatus.Success, busy.CompletionRing.Take().Status);
+        }
+    }
+
     [Fact]
     public void Pin_IsUpWhileSomethingIsUnread()
     {

@@ -48,6 +48,52 @@ public sealed class NvmeMessageMemoryTests
         Assert.NotEqual(0, reads);
     }
 
+    /// <summary>What is not answered yet may still be written: until then the controller is not said to have stopped.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Disable_WhileAMessageIsUnderWay_IsDoneWhenThatIs(bool isFunctionReset)
+    {
+        using NvmeRig rig = Make(out NvmeChannel channel);
+        rig.Enable();
+        int asked = 0;
+        bool isOver = false;
+        bool wasReady = false;
+        channel.Meanwhile = (writes, _) =>
+        {
+            if (!writes || asked++ != 0)
+            {
+                return;
+            }
+
+            var resetter = new Thread(() =>
+            {
+                if (isFunctionReset)
+                {
+                    rig.ResetFunction();
+                    rig.SetCommand(PciCommand.Memory | PciCommand.BusMaster);
+                    rig.Write32(NvmeRegisters.AdminQueueAttributes, (31 << 16) | 31);
+                    rig.Write64(NvmeRegisters.AdminSubmissionQueue, rig.Admin.Submissions);
+                    rig.Write64(NvmeRegisters.AdminCompletionQueue, rig.Admin.CompletionRing.Address);
+                    rig.Write32(NvmeRegisters.Configuration, NvmeRig.Enabled.Value);
+                }
+                else
+                {
+                    rig.Write32(NvmeRegisters.Configuration, 0);
+                }
+
+                wasReady = rig.Status.Ready;
+            }) { IsBackground = true };
+            resetter.Start();
+            Assert.True(resetter.Join(NvmeRig.Patience));
+            Volatile.Write(ref isOver, true);
+        };
+        rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.Identify, Prp1 = rig.Pages(), Cdw10 = 1 });
+        NvmeRig.WaitUntil(() => Volatile.Read(ref isOver) && rig.Status.Ready == isFunctionReset, "the reset does not end");
+        Assert.Equal(!isFunctionReset, wasReady);
+        Assert.False(rig.Admin.CompletionRing.TryTake(out _, ring: false));
+    }
+
     /// <summary>A reset at every message that there is, one after another: nothing of before has effects, and the next life works.</summary>
     [Theory]
     [InlineData(0)]

@@ -144,6 +144,27 @@ public sealed class NvmeMigrationTests
         static bool Seen(NvmeHostQueue queue, ushort id) => queue.CompletionRing.Peek(id);
     }
 
+    [Fact]
+    public void Temperature_ThatWasTold_IsNotToldAgainAtTheTarget()
+    {
+        using NvmeRig source = new NvmeRig().Enable();
+        using var target = new NvmeRig(memoryOf: source);
+        var request = new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.AsyncEventRequest };
+        ushort first = source.Admin.Submit(request);
+        Set(NvmeFeatureId.AsyncEventConfiguration, (uint)NvmeAsyncEventConfiguration.SmartTemperature);
+        Set(NvmeFeatureId.TemperatureThreshold, 200);
+        Assert.Equal(first, source.Admin.CompletionRing.Take().CommandId);
+        source.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.GetLogPage, Cdw10 = (uint)NvmeLogId.Smart | (127 << 16), Prp1 = source.Pages() });
+        source.Admin.Submit(request);
+        source.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
+        source.MoveTo(target);
+        target.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
+        target.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
+
+        void Set(NvmeFeatureId feature, uint value) => source.AdminOk(
+            new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.SetFeatures, Cdw10 = (uint)feature, Cdw11 = value });
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

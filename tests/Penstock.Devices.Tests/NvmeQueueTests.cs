@@ -252,6 +252,16 @@ public sealed class NvmeQueueTests
         Assert.Equal(NvmeStatus.Success, queue.CompletionRing.Take().Status);
     }
 
+    [Fact]
+    public void AdminCommand_WithTheIdOfAKeptRequest_IsRefused()
+    {
+        using NvmeRig rig = new NvmeRig().Enable();
+        rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.AsyncEventRequest }, 100);
+        rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive }, 100);
+        Assert.Equal(NvmeStatus.CommandIdConflict | NvmeStatus.DoNotRetry, rig.Admin.CompletionRing.Take().Status);
+        rig.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
+    }
+
     [Theory]
     [InlineData(2 * 9, 1u, 0u)]
     [InlineData((2 * 9) + 1, 1u, 0u)]

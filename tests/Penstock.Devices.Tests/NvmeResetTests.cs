@@ -188,6 +188,32 @@ public sealed class NvmeResetTests
     }
 
     [Fact]
+    public void Shutdown_OfAControllerThatIsDisabled_FlushesWhatWasWrittenBefore()
+    {
+        var slow = new NvmeGatedBacking();
+        using NvmeRig rig = new NvmeRig(backing: slow).Enable();
+        rig.CreatePair().Ok(NvmeRig.Io(NvmeIoOpcode.Write, 0, 1, rig.Pages()));
+        rig.Disable();
+        rig.Write32(NvmeRegisters.Configuration, new NvmeConfiguration { Shutdown = NvmeShutdown.Normal }.Value);
+        NvmeRig.WaitUntil(() => rig.Status.ShutdownStatus == NvmeShutdownStatus.Complete, "the shutdown does not end");
+        Assert.Equal(1, slow.FlushCount);
+        rig.Enable();
+        Assert.Equal(NvmeShutdownStatus.Normal, rig.Status.ShutdownStatus);
+    }
+
+    [Fact]
+    public void Shutdown_OfAControllerThatCannotGoOn_Completes()
+    {
+        var slow = new NvmeGatedBacking();
+        using var rig = new NvmeRig(backing: slow);
+        rig.Write32(NvmeRegisters.Configuration, NvmeRig.Enabled.Value);
+        Assert.True(rig.Status.Fatal);
+        rig.Write32(NvmeRegisters.Configuration, (NvmeRig.Enabled with { Shutdown = NvmeShutdown.Normal }).Value);
+        NvmeRig.WaitUntil(() => rig.Status.ShutdownStatus == NvmeShutdownStatus.Complete, "the shutdown does not end");
+        Assert.Equal(1, slow.FlushCount);
+    }
+
+    [Fact]
     public void Close_WithTheDiskBusy_EndsWithoutIt()
     {
         var slow = new NvmeGatedBacking();

@@ -82,6 +82,21 @@ public sealed class NvmeDurabilityTests : IDisposable
         Assert.Equal(syncs, _file.FlushCount);
     }
 
+    [Theory]
+    [InlineData(true, 4, 1)]
+    [InlineData(true, 0, 0)]
+    [InlineData(false, 4, 0)]
+    public void Deallocation_SyncsWithTheWriteCacheOffOnly(bool isOff, uint attributes, int syncs)
+    {
+        _rig.AdminOk(new NvmeCommand
+        {
+            Opcode = (byte)NvmeAdminOpcode.SetFeatures, Cdw10 = (byte)NvmeFeatureId.VolatileWriteCache, Cdw11 = isOff ? 0u : 1u,
+        });
+        _rig.Ref<NvmeDatasetRange>(_data) = new NvmeDatasetRange { Blocks = 8, StartingLba = 8 };
+        _queue.Ok(new NvmeCommand { Opcode = (byte)NvmeIoOpcode.DatasetManagement, NamespaceId = 1, Prp1 = _data, Cdw11 = attributes });
+        Assert.Equal(_file.CanDeallocate ? syncs : 0, _file.FlushCount);
+    }
+
     [Fact]
     public void Sync_ThatFails_FailsTheCommand()
     {

@@ -157,7 +157,8 @@ internal sealed partial class NvmeController
 
     private bool Dispatch(NvmeSlot slot)
     {
-        NvmeStatus refused = slot.Queue!.Outstanding > 1 && HasTwin(slot) ? NvmeStatus.CommandIdConflict
+        // Requests for events that are kept are not among the outstanding.
+        NvmeStatus refused = (slot.Queue!.Outstanding > 1 || slot.IsAdmin) && HasTwin(slot) ? NvmeStatus.CommandIdConflict
             : (slot.Command.Flags & (NvmeCommandFlags.FuseMask | NvmeCommandFlags.PointerMask)) != 0 ? NvmeStatus.InvalidField
             : NvmeStatus.Success;
         if (refused != NvmeStatus.Success)
@@ -233,7 +234,7 @@ internal sealed partial class NvmeController
             }
         }
 
-        if (_withWorkers == 0)
+        if (IsQuiet)
         {
             Drained();
         }

@@ -14,7 +14,10 @@ internal sealed partial class NvmeController
 {
     private const ulong PageMask = NvmeLimits.PageSize - 1;
     private const uint StatusBits = 0xf;
-    private const int GeometryLength = 24;
+    private const int GeometryLength = 32;
+    private const uint ReadOnlyKind = 1;
+    private const uint CachedKind = 2;
+    private const uint DeallocatingKind = 4;
 
     private NvmeQueueImage? _submissionImages;
     private NvmeQueueImage? _completionImages;
@@ -33,11 +36,8 @@ internal sealed partial class NvmeController
             return;
         }
 
+        // A machine that is only paused, or a function that sleeps, keeps its blocks: nobody else may change them meanwhile.
         _workers.Stop();
-        if (activity == DeviceActivity.Stopped)
-        {
-            Namespace.Backing.Deactivate();
-        }
     }
 
     /// <summary>Adds the controller's fields to a table. The first one is the one that is saved first.</summary>
@@ -106,9 +106,12 @@ internal sealed partial class NvmeController
         bool hasAdmin = Queues.Submission(0) is { Completions.Id: 0 };
         Require(hasAdmin || !_status.Ready || _isResetting, "the controller is ready and has no admin queues");
         LoadCommands();
+
+        // What was beyond before was told there, or is among the events.
+        _wasBeyond = _admin.Features.IsTemperatureBeyond;
         FeaturesChanged();
         _interrupts!.Reload(_pinWas);
-        if (_withWorkers == 0)
+        if (IsQuiet)
         {
             Drained();
         }
@@ -130,6 +133,9 @@ internal sealed partial class NvmeController
     {
         // What the workers have finished by now is finished, not to be done again.
         CollectFinished();
+
+        // Where the state goes the blocks are needed.
+        Namespace.Backing.Deactivate();
         FillGeometry(bytes);
     }
 
@@ -140,6 +146,11 @@ internal sealed partial class NvmeController
         BinaryPrimitives.WriteInt32LittleEndian(bytes[8..], Options.Commands);
         BinaryPrimitives.WriteInt32LittleEndian(bytes[12..], Namespace.BlockSize);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes[16..], Namespace.Blocks);
+
+        // What hosts have read in Identify, and rely on.
+        INvmeBacking backing = Namespace.Backing;
+        uint kind = (backing.IsReadOnly ? ReadOnlyKind : 0) | (backing.MayBlock ? CachedKind : 0) | (backing.CanDeallocate ? DeallocatingKind : 0);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[24..], kind);
     }
 
     private string? CheckGeometry(ReadOnlySpan<byte> bytes)
@@ -150,7 +161,10 @@ internal sealed partial class NvmeController
 
         static string Words(ReadOnlySpan<byte> b) =>
             $"a disk of {BinaryPrimitives.ReadUInt64LittleEndian(b[16..])} blocks of {BinaryPrimitives.ReadInt32LittleEndian(b[12..])} bytes"
-            + $" with {BinaryPrimitives.ReadInt32LittleEndian(b)} queues of {BinaryPrimitives.ReadInt32LittleEndian(b[4..])} entries";
+            + $" with {BinaryPrimitives.ReadInt32LittleEndian(b)} queues of {BinaryPrimitives.ReadInt32LittleEndian(b[4..])} entries"
+            + $"{(Is(b, ReadOnlyKind) ? ", read-only" : "")}{(Is(b, CachedKind) ? ", with a write cache" : "")}{(Is(b, DeallocatingKind) ? "" : ", without deallocation")}";
+
+        static bool Is(ReadOnlySpan<byte> b, uint kind) => (BinaryPrimitives.ReadUInt64LittleEndian(b[24..]) & kind) != 0;
     }
 
     private void SaveSubmissions(Span<byte> bytes)

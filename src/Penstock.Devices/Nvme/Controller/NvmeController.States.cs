@@ -16,6 +16,9 @@ internal sealed partial class NvmeController
     /// <summary>Whether commands are taken.</summary>
     private bool IsWorking => _status is { Ready: true, Fatal: false } && !_isResetting;
 
+    /// <summary>Whether nothing of any life is under way: no job at the workers, and no turn that waits for a message to be answered.</summary>
+    private bool IsQuiet => _withWorkers == 0 && !_isInTurn;
+
     /// <summary>The controller cannot go on, because the host's memory does not let it: it says so and waits for a reset.</summary>
     internal void Fail(Errno errno)
     {
@@ -77,6 +80,11 @@ internal sealed partial class NvmeController
             {
                 Enable();
             }
+            else
+            {
+                // What a host wrote before it disabled the controller is to be durable, too.
+                RequestShutdown(value.Shutdown);
+            }
 
             return;
         }
@@ -89,16 +97,33 @@ internal sealed partial class NvmeController
         }
 
         _configuration = before with { Shutdown = value.Shutdown };
-        if (value.Shutdown is NvmeShutdown.Normal or NvmeShutdown.Abrupt && _status.ShutdownStatus == NvmeShutdownStatus.Normal)
+        RequestShutdown(value.Shutdown);
+    }
+
+    private void RequestShutdown(NvmeShutdown notice)
+    {
+        if (notice is NvmeShutdown.Normal or NvmeShutdown.Abrupt && _status.ShutdownStatus == NvmeShutdownStatus.Normal)
         {
             _status = _status with { ShutdownStatus = NvmeShutdownStatus.Occurring };
-            ContinueShutdown();
+            if (_isInTurn)
+            {
+                // A command waits for a message; it comes first.
+                Kick();
+            }
+            else
+            {
+                ContinueShutdown();
+            }
         }
     }
 
     private void Enable()
     {
         _status = default;
+
+        // The flush of a shutdown while disabled, if one is under way, is none of what comes now.
+        _flushes = false;
+        _isFlushed = false;
         Transfer = _port!.Dma.BeginTransfer();
         if (!CanEnable())
         {
@@ -106,9 +131,9 @@ internal sealed partial class NvmeController
             return;
         }
 
-        // What the workers still have is of the life before, and it may still write blocks.
+        // What the workers still have is of the life before, and it may still write blocks; so may a message write memory.
         _isEnabling = true;
-        if (_withWorkers == 0)
+        if (IsQuiet)
         {
             Drained();
         }
@@ -154,9 +179,9 @@ internal sealed partial class NvmeController
         Abandon();
         _interrupts!.Reset();
         bool wasReady = _status.Ready;
-        _status = new NvmeControllerStatus { Ready = wasReady && _withWorkers != 0 };
+        _status = new NvmeControllerStatus { Ready = wasReady && !IsQuiet };
         _isEnabling = false;
-        _isResetting = _withWorkers != 0;
+        _isResetting = !IsQuiet;
         _admin.Reset();
         _io.WriteThrough = false;
         _wasBeyond = false;
@@ -194,7 +219,7 @@ internal sealed partial class NvmeController
         _doorbells.Reset();
     }
 
-    /// <summary>The workers have nothing of any life.</summary>
+    /// <summary>Nothing of any life is under way any more.</summary>
     private void Drained()
     {
         if (_isResetting)
@@ -223,7 +248,8 @@ internal sealed partial class NvmeController
     /// <summary>A shutdown is complete when no I/O is under way and what was written is durable.</summary>
     private void ContinueShutdown()
     {
-        if (_status.ShutdownStatus != NvmeShutdownStatus.Occurring || _withWorkers != 0 || _finishedCount != 0)
+        bool isBusy = _withWorkers != 0 || (!_status.Fatal && (_finishedCount != 0 || _mustRedo));
+        if (_status.ShutdownStatus != NvmeShutdownStatus.Occurring || isBusy)
         {
             return;
         }

@@ -27,6 +27,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
     private NvmeInterrupts? _interrupts;
     private int _posted;
     private int _firstServed;
+    private bool _isInTurn;
     private long _lingersUntil;
     private long _turns;
 
@@ -122,19 +123,39 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         Kick();
     }
 
-    /// <summary>Works until there is nothing to do or the turn is over.</summary>
-    /// <returns>Whether there is more to do.</returns>
     private bool Turn(out bool progressed)
     {
-        int epoch = Epoch;
         progressed = false;
         Volatile.Write(ref _turns, _turns + 1);
         CollectFinished();
         if (!IsWorking)
         {
+            // One that cannot go on can be shut down all the same.
+            ContinueShutdown();
             return false;
         }
 
+        _isInTurn = true;
+        try
+        {
+            return Work(out progressed);
+        }
+        finally
+        {
+            _isInTurn = false;
+            if (IsQuiet)
+            {
+                Drained();
+            }
+        }
+    }
+
+    /// <summary>Works until there is nothing to do or the turn is over.</summary>
+    /// <returns>Whether there is more to do.</returns>
+    private bool Work(out bool progressed)
+    {
+        int epoch = Epoch;
+        progressed = false;
         if (!GoOn(epoch))
         {
             return false;
@@ -156,16 +177,16 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
             }
 
             progressed |= progress;
-            _interrupts!.Flush(isIdle: false);
+            _interrupts!.Flush(isTurnOver: false);
         }
         while (progress && budget > 0);
 
+        _interrupts.Flush(isTurnOver: true);
         if (budget <= 0)
         {
             return true;
         }
 
-        _interrupts.Flush(isIdle: true);
         ContinueShutdown();
         return Options.Poll || GoToSleep(epoch, progressed);
     }
@@ -211,7 +232,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
 
     private bool HasWork()
     {
-        _interrupts!.Flush(isIdle: true);
+        _interrupts!.Flush(isTurnOver: true);
         if (Events.CanTell && Queues.Completion(0)!.HasRoom)
         {
             return true;

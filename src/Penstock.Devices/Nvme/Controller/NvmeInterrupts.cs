@@ -20,11 +20,11 @@ internal sealed class NvmeInterrupts(PciFunctionPort port, NvmeQueueSet queues)
     internal long Sent => Interlocked.Read(ref _sent);
 
     /// <summary>Interrupts for what was completed.</summary>
-    /// <param name="isIdle">
-    /// Nothing is left to do. Before that a host that has been interrupted and has read nothing since is not interrupted again: it will look, and if it
-    /// looked just before, what came later is told now.
+    /// <param name="isTurnOver">
+    /// Nothing is left to do, or a turn is over. Before that a host that has been interrupted and has read nothing since, as far as it has told, is not
+    /// interrupted again: it will look, and if it looked just before, what came later is told now.
     /// </param>
-    internal void Flush(bool isIdle)
+    internal void Flush(bool isTurnOver)
     {
         if (!port.UsesVectors)
         {
@@ -44,7 +44,7 @@ internal sealed class NvmeInterrupts(PciFunctionPort port, NvmeQueueSet queues)
             {
                 queue.WantsInterrupt = false;
             }
-            else if (isIdle || !queue.IsInterrupting || queue.Head != queue.InterruptHead)
+            else if (isTurnOver || !queue.IsInterrupting || queue.Head != queue.InterruptHead)
             {
                 queue.WantsInterrupt = false;
                 queue.IsInterrupting = true;

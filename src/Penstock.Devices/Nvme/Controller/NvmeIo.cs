@@ -122,7 +122,7 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
             }
         }
 
-        if (slot.Transfer.IsCanceled || !workers.TryEnterBacking())
+        if (!workers.TryEnterBacking())
         {
             slot.MustRetry = true;
             return;
@@ -130,6 +130,13 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
 
         try
         {
+            // Looked at inside: whoever stops the function waits for those who are inside, and may put another state there then.
+            slot.MustRetry = slot.Transfer.IsCanceled;
+            if (slot.MustRetry)
+            {
+                return;
+            }
+
             slot.Status = media.Execute(transfer, data);
         }
         finally

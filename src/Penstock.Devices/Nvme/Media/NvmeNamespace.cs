@@ -114,7 +114,7 @@ internal sealed partial class NvmeNamespace
         return opcode switch
         {
             NvmeIoOpcode.Flush => PlanFlush(out transfer),
-            NvmeIoOpcode.DatasetManagement => PlanDataset(command, out transfer),
+            NvmeIoOpcode.DatasetManagement => PlanDataset(command, writeThrough, out transfer),
             _ => PlanBlocks(command, opcode, maxTransfer, writeThrough, out transfer),
         };
     }
@@ -128,13 +128,14 @@ internal sealed partial class NvmeNamespace
         return NvmeStatus.Success;
     }
 
-    private NvmeStatus PlanDataset(in NvmeCommand command, out NvmeTransfer transfer)
+    private NvmeStatus PlanDataset(in NvmeCommand command, bool writeThrough, out NvmeTransfer transfer)
     {
         bool deallocate = (command.Cdw11 & NvmeDatasetManagement.Deallocate) != 0;
         transfer = new NvmeTransfer
         {
             Operation = NvmeOperation.DatasetManagement,
             Deallocate = deallocate,
+            Durable = deallocate && writeThrough && HasWriteCache && Backing.CanDeallocate,
             DataLength = (int)((command.Cdw10 & NvmeDatasetManagement.RangesMask) + 1) * NvmeDatasetRange.Length,
         };
         return deallocate && IsReadOnly ? NvmeStatus.NamespaceWriteProtected : NvmeStatus.Success;
