@@ -31,6 +31,27 @@ public sealed class BackPressureTests
     }
 
     [Fact]
+    public void BadMessageBehindUnreadReplies_AllOfThemStillArrive()
+    {
+        using var served = new ServedFunction();
+        using WireClient client = served.ConnectEnabled();
+        for (int i = 0; i < 3; i++)
+        {
+            client.Send(Cmd.RegionRead, WireClient.Access(0, 0, Cmd.Megabyte));
+        }
+
+        client.SendBytes(WireClient.Header(99, Cmd.GetInfo, 15));
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.Equal(32u + Cmd.Megabyte, client.Receive().Size);
+        }
+
+        Assert.Equal(Errno.EINVAL, (Errno)client.ReceiveReply(99, Cmd.GetInfo).Error);
+        client.AssertClosed();
+        Assert.Equal(SessionEndKind.ProtocolViolation, served.NextEnd().Kind);
+    }
+
+    [Fact]
     public void NeverReading_IsDisconnectedWithTheReasonAndTheNextOneWorks()
     {
         using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromMilliseconds(200) });

@@ -20,7 +20,9 @@ public sealed class KilledClientTests(ITestOutputHelper output)
         int rounds = int.Parse(Environment.GetEnvironmentVariable("PENSTOCK_KILL_ROUNDS") ?? $"{DefaultRounds}", CultureInfo.InvariantCulture);
         var random = new Random(9);
         var function = new BusyFunction();
-        using var served = new ServedFunction(function: function);
+
+        // A busy machine may let a client wait between connecting and speaking.
+        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromMinutes(1) }, function: function);
         long working = 0;
         Process next = Start(served.Path);
         for (int round = 0; round < rounds; round++)
@@ -29,7 +31,8 @@ public sealed class KilledClientTests(ITestOutputHelper output)
             next = Start(served.Path);
             long before = function.Transfers;
             client.StandardInput.WriteLine();
-            Assert.Equal("under way", client.StandardOutput.ReadLine());
+            string? said = client.StandardOutput.ReadLine();
+            Assert.True(said == "under way", $"the client ended by itself in round {round}: {(said is null ? client.StandardError.ReadToEnd() : said)}");
             Thread.Sleep(random.Next(LatestKill));
             client.Kill();
             Assert.Contains(served.NextEnd().Kind, new[] { SessionEndKind.ClientClosed, SessionEndKind.ClientVanished });
@@ -56,7 +59,7 @@ public sealed class KilledClientTests(ITestOutputHelper output)
         client.Succeed(Cmd.DmaMap, WireClient.Map(3 << 12, 4096), memory.Number());
         long failed = function.Failed;
         client.Write(0, 8, 3);
-        Handles.Await(() => events[3].Drain() == 1, "the interrupt of the transfer");
+        Handles.Await(() => events[3].Drain() != 0, "the interrupt of the transfer");
         Assert.Equal(failed, function.Failed);
         Assert.Equal([0, 0, 0x77], [.. memory.Content(0, 2), .. memory.Content(256, 1)]);
         events.DisposeAll();
@@ -68,6 +71,7 @@ public sealed class KilledClientTests(ITestOutputHelper output)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
+            RedirectStandardError = true,
         };
         return Process.Start(start)!;
     }

@@ -111,4 +111,26 @@ internal sealed unsafe partial class VfioUserSession
         _twin?.Start(_dmaChannel, _socket.Shutdown);
         _options.ClientConnected?.Invoke();
     }
+
+    /// <summary>A client whose own fault ends the session still gets the replies to what came before it, and the reason.</summary>
+    private void SendRest()
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (_end is { Kind: SessionEndKind.ProtocolViolation } && _sender.HasBacklog)
+        {
+            TimeSpan left = _options.PeerTimeout - Stopwatch.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero || Poll.Wait(_socket.Descriptor, PollEvents.Out, left) == PollEvents.None)
+            {
+                return;
+            }
+
+            _sender.Gate.Enter();
+            Errno errno = _sender.Flush();
+            _sender.Gate.Exit();
+            if (errno != Errno.None)
+            {
+                return;
+            }
+        }
+    }
 }

@@ -76,6 +76,8 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
                 {
                     ServeNext();
                 }
+
+                SendRest();
             }
         }
         catch (Exception fault)

@@ -10,6 +10,7 @@ namespace Penstock.VfioUser.Tests;
 /// </summary>
 internal sealed class BusyFunction : IPciFunction
 {
+    private long _resets;
     private long _transfers;
     private long _failed;
 
@@ -45,16 +46,17 @@ internal sealed class BusyFunction : IPciFunction
         data.CopyTo(whole);
         ulong n = BinaryPrimitives.ReadUInt64LittleEndian(whole);
         ulong iova = n << 12;
+        long resets = _resets;
         switch (offset)
         {
             case 0:
-                Port.Strand.Post(() => Done(n, Port.Dma.Read(iova, new byte[256])));
+                Port.Strand.Post(() => Do(resets, n, () => Port.Dma.Read(iova, new byte[256])));
                 break;
             case 8:
-                Port.Strand.Post(() => Done(n, Port.Dma.Write(iova, new byte[256])));
+                Port.Strand.Post(() => Do(resets, n, () => Port.Dma.Write(iova, new byte[256])));
                 break;
             case 16:
-                Port.Strand.Post(async () => Done(n, await Port.Dma.ReadAsync(iova, new byte[256])));
+                Port.Strand.Post(async () => Done(resets, n, resets == _resets ? await Port.Dma.ReadAsync(iova, new byte[256]) : Errno.ECANCELED));
                 break;
             default:
                 break;
@@ -63,10 +65,28 @@ internal sealed class BusyFunction : IPciFunction
         return Errno.None;
     }
 
-    public void Reset(PciResetKind kind) => Port.SetIntx(false);
-
-    private void Done(ulong n, Errno errno)
+    public void Reset(PciResetKind kind)
     {
+        Interlocked.Increment(ref _resets);
+        Port.SetIntx(false);
+    }
+
+    private void Do(long resets, ulong n, Func<Errno> transfer)
+    {
+        if (resets == Interlocked.Read(ref _resets))
+        {
+            Done(resets, n, transfer());
+        }
+    }
+
+    /// <summary>What was begun before a reset has no effect after it.</summary>
+    private void Done(long resets, ulong n, Errno errno)
+    {
+        if (resets != Interlocked.Read(ref _resets))
+        {
+            return;
+        }
+
         Interlocked.Increment(ref _transfers);
         if (errno != Errno.None)
         {
