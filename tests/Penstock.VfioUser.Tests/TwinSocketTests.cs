@@ -25,6 +25,23 @@ public sealed class TwinSocketTests : IDisposable
         client.AssertAlive();
     }
 
+    /// <summary>What waits to be sent waits with the number of a descriptor: it must not be another one's by then.</summary>
+    [Fact]
+    public void Version_TwinAskedForByOneWhoReadsNothing_EndsTheSession()
+    {
+        using WireClient client = _served.ConnectRaw();
+        for (int i = 0; i < 2000; i++)
+        {
+            client.SendBytes(WireClient.Message((ushort)i, Cmd.Version, [], flags: 2));
+        }
+
+        client.Send(Cmd.Version, WireClient.Version(1, Asking));
+        Assert.Equal(SessionEndKind.ClientNotReading, _served.NextEnd().Kind);
+        _served.AssertBalanced();
+        using WireClient next = _served.Connect();
+        next.AssertAlive();
+    }
+
     [Theory]
     [InlineData("""{"capabilities":{}}""")]
     [InlineData("""{"capabilities":{"twin_socket":{}}}""")]

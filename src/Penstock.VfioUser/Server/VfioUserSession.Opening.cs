@@ -108,6 +108,13 @@ internal sealed unsafe partial class VfioUserSession
         _dmaChannel.PeerLimit = _limits.MaximumTransfer;
         _negotiated = true;
         Reply(header, length);
+        if (_twin is not null && _sender.HasBacklog)
+        {
+            // The client's end must be open until it has been sent, and closed here as soon as it has.
+            End(SessionEndKind.ClientNotReading, "the client asked for a twin socket and has not read what came before");
+            return;
+        }
+
         _twin?.Start(_dmaChannel, _socket.Shutdown);
         _options.ClientConnected?.Invoke();
     }
