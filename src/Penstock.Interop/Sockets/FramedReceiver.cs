@@ -72,6 +72,12 @@ public sealed unsafe class FramedReceiver : IDisposable
         || (FrameAt(_start, out int length) && (length <= _end - _start || length > _format.MaximumLength));
 
     /// <summary>
+    /// Whether <see cref="Receive"/> comes back with <see cref="ReceiveStatus.WouldBlock"/> after each piece of a message that is not whole yet, as
+    /// <see cref="Peek"/> always does: a peer that sends byte by byte cannot keep a thread that has a clock to look at.
+    /// </summary>
+    public bool StopsAtPieces { get; init; }
+
+    /// <summary>
     /// The error of recvmsg(2) that made <see cref="Receive"/> report <see cref="ReceiveStatus.Broken"/>; None when the stream ended inside
     /// a message, and while there is no error. ECONNRESET means that the peer closed with bytes of this side unread.
     /// </summary>
@@ -87,7 +93,7 @@ public sealed unsafe class FramedReceiver : IDisposable
     public ReceiveStatus Receive(bool wait, out Span<byte> message)
     {
         CloseCurrent();
-        while (true)
+        for (bool hasPiece = false; ; hasPiece = true)
         {
             if (FrameAt(_start, out int length))
             {
@@ -113,7 +119,7 @@ public sealed unsafe class FramedReceiver : IDisposable
                 }
             }
 
-            ReceiveStatus status = Fill(wait);
+            ReceiveStatus status = hasPiece && StopsAtPieces ? ReceiveStatus.WouldBlock : Fill(wait);
             if (status != ReceiveStatus.Message)
             {
                 message = status == ReceiveStatus.BadLength ? new Span<byte>(_buffer + _badHeader, _format.HeaderLength) : default;
@@ -126,12 +132,12 @@ public sealed unsafe class FramedReceiver : IDisposable
     /// Looks at the next message and leaves it to <see cref="Receive"/>, for a thread that takes some kinds of messages only. Descriptors stay
     /// as they are.
     /// </summary>
-    /// <param name="wait">Whether to wait for it.</param>
+    /// <param name="wait">Whether to wait for it, or for a piece of it.</param>
     /// <param name="message">The message; valid until the next call.</param>
     /// <returns>What the next <see cref="Receive"/> will find; <see cref="ReceiveStatus.BadLength"/> without the header.</returns>
     public ReceiveStatus Peek(bool wait, out ReadOnlySpan<byte> message)
     {
-        while (true)
+        for (bool hasPiece = false; ; hasPiece = true)
         {
             message = default;
             if (FrameAt(_start, out int length))
@@ -149,7 +155,7 @@ public sealed unsafe class FramedReceiver : IDisposable
                 }
             }
 
-            ReceiveStatus status = Fill(wait);
+            ReceiveStatus status = hasPiece ? ReceiveStatus.WouldBlock : Fill(wait);
             if (status != ReceiveStatus.Message)
             {
                 return status;

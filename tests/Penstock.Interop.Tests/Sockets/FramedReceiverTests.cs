@@ -165,6 +165,26 @@ public sealed class FramedReceiverTests : IDisposable
         Assert.Equal(ReceiveStatus.BadLength, _receiver.Peek(false, out _));
     }
 
+    /// <summary>With a piece of a message there each of them would wait for the rest.</summary>
+    [Fact]
+    public void Pieces_DoNotKeepWhoPeeksOrWantsToStopAtThem()
+    {
+        byte[] message = Frames.Make(40, 1);
+        (UnixSocket own, UnixSocket peer) = UnixSocket.CreatePair();
+        using (own)
+        using (peer)
+        using (var impatient = new FramedReceiver(own, Frames.Format) { StopsAtPieces = true })
+        {
+            peer.Send(message.AsSpan(0, 10));
+            Assert.Equal(ReceiveStatus.WouldBlock, impatient.Receive(true, out _));
+            peer.Send(message.AsSpan(10, 10));
+            Assert.Equal(ReceiveStatus.WouldBlock, impatient.Peek(true, out _));
+            peer.Send(message.AsSpan(20));
+            Assert.Equal(ReceiveStatus.Message, impatient.Receive(true, out Span<byte> whole));
+            Assert.Equal(message, whole.ToArray());
+        }
+    }
+
     [Fact]
     public void Peek_PeerCloses_IsTheEndForBoth()
     {

@@ -215,6 +215,30 @@ public sealed class ClientDmaAccessTests
             Assert.Equal([1, 2, 3, 4], far.Written);
         });
 
+    /// <summary>They are short, but each of them is held here until somebody else has answered.</summary>
+    [Fact]
+    public void MessagesForSomebodyElse_ManyShortOnes_AreRefusedAtSomePoint() => FakeServer.Talk(
+        static s =>
+        {
+            s.Reply(s.Expect(Cmd.DmaMap), []);
+            for (int i = 0; i < 4200; i++)
+            {
+                s.Command((ushort)i, Cmd.DmaRead, new Payload().U64(Iova, 1));
+            }
+
+            WireMessage refused = s.Receive();
+            Assert.Equal((Cmd.DmaRead, (uint)Errno.EBUSY), (refused.Command, refused.Error));
+            s.Hangup();
+        },
+        static c =>
+        {
+            using var far = new SlowChannel();
+            var memory = new MessageMemory(far, 0, 0x1000);
+            c.MapDma(Iova, 0x1000, DmaAccess.ReadWrite, memory);
+            memory.Release();
+            Handles.Await(() => c.Failure is not null, "the server's end");
+        });
+
     private static void Serve(Action<FakeServer> script, (ulong Iova, byte[] Bytes)? changed = null) => FakeServer.Talk(
         s =>
         {

@@ -191,7 +191,7 @@ public sealed class ClientThreadsTests
         {
             client.Write(Cmd.ConfigRegion, 4, [7, 0]);
             byte[] data = new byte[64];
-            long allocated = 0;
+            long allocated = long.MaxValue;
             for (int round = 0; round < 4; round++)
             {
                 long before = GC.GetAllocatedBytesForCurrentThread();
@@ -202,7 +202,8 @@ public sealed class ClientThreadsTests
                     client.TryWrite(0, 0, data, out _, posted: true);
                 }
 
-                allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+                // A wait that is the first of its kind on a thread makes something of the runtime's; an access that did would do so in each round.
+                allocated = Math.Min(allocated, GC.GetAllocatedBytesForCurrentThread() - before);
             }
 
             Assert.Equal(0, allocated);

@@ -102,7 +102,7 @@ internal sealed class FakeServer : IDisposable
     }
 
     /// <summary>Answers what a remote device asks at its open: a card with BAR 0, configuration space, MSI and MSI-X, which does not migrate.</summary>
-    public void DescribeCard(Action<WireMessage>? answerBar = null)
+    public void DescribeCard(Action<WireMessage>? answerBar = null, bool logs = false)
     {
         Reply(Expect(Cmd.GetInfo), new Payload().U32(16, 3, 9, 5));
         for (uint i = 0; i < 9; i++)
@@ -123,7 +123,15 @@ internal sealed class FakeServer : IDisposable
         }
 
         Refuse(Expect(Cmd.Feature), Errno.ENOTTY);
-        Refuse(Expect(Cmd.Feature), Errno.ENOTTY);
+        WireMessage probe = Expect(Cmd.Feature);
+        if (logs)
+        {
+            Reply(probe, probe.Body);
+        }
+        else
+        {
+            Refuse(probe, Errno.ENOTTY);
+        }
     }
 
     public WireMessage Receive()

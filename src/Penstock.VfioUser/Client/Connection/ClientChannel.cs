@@ -13,7 +13,7 @@ internal sealed class ClientChannel : IDisposable
     public ClientChannel(UnixSocket socket, ResourceLedger? ledger)
     {
         Socket = socket;
-        Receiver = new FramedReceiver(socket, s_format, ledger);
+        Receiver = new FramedReceiver(socket, s_format, ledger) { StopsAtPieces = true };
         Sender = new MessageSender(socket);
     }
 

@@ -97,7 +97,7 @@ internal sealed partial class ClientConnection
         while (_failure is null)
         {
             bool backlog = _main.Sender.HasBacklog;
-            PollEvents events = (_serves ? PollEvents.In : PollEvents.None) | (backlog ? PollEvents.Out : PollEvents.None);
+            PollEvents events = (_serves && !_main.Sender.IsOverLimit ? PollEvents.In : PollEvents.None) | (backlog ? PollEvents.Out : PollEvents.None);
             TimeSpan time = backlog ? s_tick : _looks && !_serves && !HasTwin ? s_look : Timeout.InfiniteTimeSpan;
             if (!Poll.Wait(_main.Socket.Descriptor, events, _wake.Descriptor.Value, time, out PollEvents happened))
             {
@@ -210,6 +210,8 @@ internal sealed partial class ClientConnection
             ReceiveStatus status = twin.Receiver.Receive(wait: !twin.Sender.HasBacklog, out Span<byte> message);
             if (status == ReceiveStatus.WouldBlock)
             {
+                // The server made this end, and may have taken from it that a receive waits.
+                Poll.Wait(twin.Socket.Descriptor, PollEvents.In, s_tick);
                 continue;
             }
 

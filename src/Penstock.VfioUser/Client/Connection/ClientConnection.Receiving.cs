@@ -39,9 +39,10 @@ internal sealed partial class ClientConnection
     private void Follow(ClientExchange exchange)
     {
         Interlocked.Increment(ref _followers);
+        exchange.BeginPark();
         try
         {
-            // A leader that left before the count went up woke nobody.
+            // A leader that left before woke nobody.
             if (Volatile.Read(ref _leading) == 0)
             {
                 return;
@@ -58,6 +59,7 @@ internal sealed partial class ClientConnection
         }
         finally
         {
+            exchange.EndPark();
             Interlocked.Decrement(ref _followers);
         }
     }

@@ -99,16 +99,20 @@ internal sealed unsafe class ClientExchange(int slot) : IDisposable
         Finish(result);
     }
 
+    /// <summary>From now on it is woken. A full fence, as in Finish: one of both sees what the other has written.</summary>
+    public void BeginPark() => Interlocked.Exchange(ref _parked, 1);
+
     /// <summary>Sleeps until settled, woken, or the time is up.</summary>
     public void Park(TimeSpan time)
     {
-        // A full fence here and in Finish: one of both sees what the other has written.
-        Interlocked.Exchange(ref _parked, 1);
         if (!IsSettled)
         {
             _wake.Wait(time);
         }
+    }
 
+    public void EndPark()
+    {
         Volatile.Write(ref _parked, 0);
         _wake.Reset();
     }

@@ -15,6 +15,9 @@ internal sealed class DmaService(ClientConnection connection, Func<SoftwareDomai
     /// <summary>Bytes that may be on their way to memory that is itself reached by messages to somebody else.</summary>
     private const long MostPending = 16 << 20;
 
+    /// <summary>What one of them takes besides its bytes, with a good deal to spare.</summary>
+    private const int PendingCost = 4096;
+
     private const int Overhead = VfioUserHeader.Length + VfioUserDmaAccess.Length;
 
     private long _pending;
@@ -138,9 +141,9 @@ internal sealed class DmaService(ClientConnection connection, Func<SoftwareDomai
     /// <summary>The rest is somebody else's to answer: this thread has to go on reading meanwhile.</summary>
     private void Start(ClientChannel channel, VfioUserHeader header, VfioUserDmaAccess access, bool isWrite, Span<byte> bytes, int done, SoftwareDomain domain)
     {
-        if (Interlocked.Add(ref _pending, bytes.Length) > MostPending || !connection.TryEnter())
+        if (Interlocked.Add(ref _pending, bytes.Length + PendingCost) > MostPending || !connection.TryEnter())
         {
-            Interlocked.Add(ref _pending, -bytes.Length);
+            Interlocked.Add(ref _pending, -(bytes.Length + PendingCost));
             Refuse(channel, header, Errno.EBUSY);
             return;
         }
@@ -182,7 +185,7 @@ internal sealed class DmaService(ClientConnection connection, Func<SoftwareDomai
         }
         finally
         {
-            Interlocked.Add(ref _pending, Overhead - message.Length);
+            Interlocked.Add(ref _pending, Overhead - message.Length - PendingCost);
             connection.Leave();
         }
     }

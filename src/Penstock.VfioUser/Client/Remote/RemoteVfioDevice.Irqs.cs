@@ -69,7 +69,7 @@ public sealed partial class RemoteVfioDevice
 
     private void Keep(uint index, EventDescriptor? given)
     {
-        CountedEvent? kept = given is null ? null : new CountedEvent(given);
+        CountedEvent? kept = given is null ? null : new CountedEvent(Shared(given));
         switch (index)
         {
             case VfioIrqs.Err:
@@ -78,6 +78,25 @@ public sealed partial class RemoteVfioDevice
             case VfioIrqs.Req:
                 Interlocked.Exchange(ref _request, kept)?.Retire();
                 break;
+        }
+    }
+
+    /// <summary>The server has it, too, and its flags: it is signalled with the same care as one that came from a peer.</summary>
+    private EventDescriptor Shared(EventDescriptor given)
+    {
+        OwnedDescriptor? own = null;
+        try
+        {
+            own = given.Descriptor.Duplicate(_host.Ledger);
+            EventDescriptor shared = EventDescriptor.Adopt(own);
+            given.Dispose();
+            return shared;
+        }
+        catch (SystemCallException)
+        {
+            // Without a descriptor to spare the one that is there has to do.
+            own?.Dispose();
+            return given;
         }
     }
 

@@ -17,7 +17,7 @@ internal sealed class UnmappedDirt(ulong pageSize)
     public ulong PageSize => pageSize;
 
     /// <summary>Unmaps and keeps what the server tells.</summary>
-    /// <returns>False: nothing has happened; the server does not do it so.</returns>
+    /// <returns>False: the mapping is still there, the server does not do it so; all of it counts as written.</returns>
     public bool TryUnmap(VfioUserClient client, RemoteMapping mapping)
     {
         ulong[] bitmap;
@@ -27,8 +27,15 @@ internal sealed class UnmappedDirt(ulong pageSize)
         }
         catch (VfioException)
         {
-            // With the connection the maps are over, too.
-            return client.Failure is not null;
+            if (client.Failure is not null)
+            {
+                // With the connection the maps are over, too.
+                return true;
+            }
+
+            // Too long for a bitmap, or the server has none: all of it may have been written.
+            Keep(new IovaRange(mapping.Iova, mapping.Iova + (mapping.Size - 1)));
+            return false;
         }
 
         ForEachRun(bitmap, new IovaRange(mapping.Iova, mapping.Iova + (mapping.Size - 1)), pageSize, Keep);
