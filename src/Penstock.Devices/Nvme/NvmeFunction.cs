@@ -48,7 +48,8 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
             IoQueues = options.IoQueues,
             Vectors = options.IoQueues + VectorsBesideIo,
         };
-        _controller = new NvmeController(new NvmeNamespace(backing, options.BlockSize, options.SerialNumber), identity, options, _doorbells);
+        _controller = new NvmeController(
+            new NvmeNamespace(backing, options.BlockSize, options.SerialNumber, accesses: options.Workers + 1), identity, options, _doorbells);
         State = DeclareState();
     }
 

@@ -38,9 +38,10 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
         switch (transfer.Operation)
         {
             case NvmeOperation.Flush:
-            case NvmeOperation.WriteZeroes when transfer.Length <= ZeroedAtOnce:
                 slot.Status = media.Execute(transfer, []);
                 return true;
+            case NvmeOperation.WriteZeroes when transfer.Length <= ZeroedAtOnce:
+                return TryAccess(slot, transfer, []);
             case NvmeOperation.Read or NvmeOperation.Write or NvmeOperation.Compare:
                 return TryMove(slot, port, transfer);
             default:
@@ -192,10 +193,38 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
             return false;
         }
 
-        int at = 0;
-        for (int i = 0; i < pieces && status == NvmeStatus.Success; i++)
+        return TryAccess(slot, transfer, _pieces.AsSpan(0, pieces));
+    }
+
+    /// <summary>Accesses the blocks of a command, unless a worker is at some of them: the strand does not wait for it.</summary>
+    private bool TryAccess(NvmeSlot slot, in NvmeTransfer transfer, ReadOnlySpan<NvmePiece> pieces)
+    {
+        if (!media.TryBegin(transfer, out int place))
         {
-            Span<byte> piece = _pieces[i].Span;
+            return false;
+        }
+
+        NvmeStatus status;
+        try
+        {
+            status = transfer.Operation == NvmeOperation.WriteZeroes ? media.Zero(transfer) : Move(transfer, pieces);
+        }
+        finally
+        {
+            media.End(place);
+        }
+
+        slot.Status = status == NvmeStatus.Success && !transfer.ToHost ? media.Finish(transfer) : status;
+        return true;
+    }
+
+    private NvmeStatus Move(in NvmeTransfer transfer, ReadOnlySpan<NvmePiece> pieces)
+    {
+        NvmeStatus status = NvmeStatus.Success;
+        int at = 0;
+        for (int i = 0; i < pieces.Length && status == NvmeStatus.Success; i++)
+        {
+            Span<byte> piece = pieces[i].Span;
             status = transfer.Operation switch
             {
                 NvmeOperation.Read => media.Read(transfer, at, piece),
@@ -205,8 +234,7 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
             at += piece.Length;
         }
 
-        slot.Status = status == NvmeStatus.Success && !transfer.ToHost ? media.Finish(transfer) : status;
-        return true;
+        return status;
     }
 
     /// <summary>Borrows segments, each of which may lie in several mappings.</summary>

@@ -85,9 +85,7 @@ internal sealed partial class NvmeNamespace
 
         foreach (ref readonly NvmeDatasetRange range in list)
         {
-            Errno error = range.Blocks == 0
-                ? Errno.None
-                : Backing.Zero(range.StartingLba << BlockShift, (ulong)range.Blocks << BlockShift, deallocate: true);
+            Errno error = range.Blocks == 0 ? Errno.None : Deallocate(range.StartingLba << BlockShift, (ulong)range.Blocks << BlockShift);
             if (error != Errno.None)
             {
                 return StatusOf(error, NvmeStatus.WriteFault);
@@ -97,28 +95,34 @@ internal sealed partial class NvmeNamespace
         return NvmeStatus.Success;
     }
 
-    /// <summary>
-    /// What follows the data: zeroes where there is none, and durability, of what a read has found as well. Call it when all pieces succeeded.
-    /// </summary>
+    /// <summary>Zeroes, for a command that has no data. Between <see cref="TryBegin"/> and <see cref="End"/>.</summary>
     /// <param name="transfer">The planned command.</param>
     /// <returns>Success, or the status of the command.</returns>
-    public NvmeStatus Finish(in NvmeTransfer transfer)
-    {
-        if (transfer.Operation == NvmeOperation.WriteZeroes)
-        {
-            Errno error = Backing.Zero(transfer.Offset, transfer.Length, transfer.Deallocate);
-            if (error != Errno.None)
-            {
-                return StatusOf(error, NvmeStatus.WriteFault);
-            }
-        }
+    public NvmeStatus Zero(in NvmeTransfer transfer) =>
+        StatusOf(Backing.Zero(transfer.Offset, transfer.Length, transfer.Deallocate), NvmeStatus.WriteFault);
 
-        return transfer.Durable || transfer.Operation == NvmeOperation.Flush
+    /// <summary>Durability, where the command promises it, of what a read has found as well. Call it when all pieces succeeded.</summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <returns>Success, or the status of the command.</returns>
+    public NvmeStatus Finish(in NvmeTransfer transfer) =>
+        transfer.Durable || transfer.Operation == NvmeOperation.Flush
             ? StatusOf(Backing.Flush(), NvmeStatus.WriteFault)
             : NvmeStatus.Success;
-    }
 
-    /// <summary>A whole command, with its data in one piece.</summary>
+    /// <summary>
+    /// Begins to access the blocks of a command that has a range of them, if no other is in the way: so others find each block as it was
+    /// before or after. Nothing but accesses to the backing may follow until <see cref="End"/>.
+    /// </summary>
+    /// <param name="transfer">The planned command.</param>
+    /// <param name="place">For <see cref="End"/>.</param>
+    /// <returns>False: another command is at some of these blocks; <see cref="Execute"/> waits for it.</returns>
+    public bool TryBegin(in NvmeTransfer transfer, out int place) =>
+        Ranges.TryEnter(transfer.Offset, transfer.Offset + transfer.Length - 1, transfer.Writes, out place);
+
+    /// <summary>Ends what <see cref="TryBegin"/> began.</summary>
+    public void End(int place) => Ranges.Leave(place);
+
+    /// <summary>A whole command, with its data in one piece. Waits for other commands that are at the same blocks.</summary>
     /// <param name="transfer">The planned command.</param>
     /// <param name="data">As many bytes as the command has; receives those of a read.</param>
     /// <returns>Success, or the status of the command.</returns>
@@ -126,13 +130,43 @@ internal sealed partial class NvmeNamespace
     {
         NvmeStatus status = transfer.Operation switch
         {
-            NvmeOperation.Read => Read(transfer, 0, data),
-            NvmeOperation.Write => Write(transfer, 0, data),
-            NvmeOperation.Compare => Compare(transfer, 0, data),
+            NvmeOperation.Flush => NvmeStatus.Success,
             NvmeOperation.DatasetManagement => Deallocate(transfer, data),
-            _ => NvmeStatus.Success,
+            _ => Access(transfer, data),
         };
         return status == NvmeStatus.Success ? Finish(transfer) : status;
+    }
+
+    private NvmeStatus Access(in NvmeTransfer transfer, Span<byte> data)
+    {
+        int place = Ranges.Enter(transfer.Offset, transfer.Offset + transfer.Length - 1, transfer.Writes);
+        try
+        {
+            return transfer.Operation switch
+            {
+                NvmeOperation.Read => Read(transfer, 0, data),
+                NvmeOperation.Write => Write(transfer, 0, data),
+                NvmeOperation.Compare => Compare(transfer, 0, data),
+                _ => Zero(transfer),
+            };
+        }
+        finally
+        {
+            Ranges.Leave(place);
+        }
+    }
+
+    private Errno Deallocate(ulong offset, ulong length)
+    {
+        int place = Ranges.Enter(offset, offset + length - 1, writes: true);
+        try
+        {
+            return Backing.Zero(offset, length, deallocate: true);
+        }
+        finally
+        {
+            Ranges.Leave(place);
+        }
     }
 
     /// <summary>What an error of the backing is to the host.</summary>

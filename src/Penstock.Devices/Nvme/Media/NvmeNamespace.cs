@@ -6,10 +6,10 @@ using Penstock.Specs.Nvme;
 namespace Penstock.Devices;
 
 /// <summary>
-/// A namespace: blocks on a backing, their checks and what is done to them. A command goes through <see cref="Plan"/>, then its data
-/// through <see cref="Read"/>, <see cref="Write"/>, <see cref="Compare"/> or <see cref="Deallocate"/>, in any number of pieces, then
-/// through <see cref="Finish"/>; or through <see cref="Execute"/>, which is all of the second. Throws nothing, allocates nothing; may be
-/// used from any thread.
+/// A namespace: blocks on a backing, their checks and what is done to them. A command goes through <see cref="Plan"/>, then
+/// through <see cref="Execute"/>, or what that is made of: <see cref="TryBegin"/>, its data through <see cref="Read"/>, <see cref="Write"/>
+/// or <see cref="Compare"/>, in any number of pieces, or <see cref="Zero"/>, then <see cref="End"/> and <see cref="Finish"/>. Throws
+/// nothing, allocates nothing; may be used from any thread.
 /// </summary>
 internal sealed partial class NvmeNamespace
 {
@@ -20,7 +20,8 @@ internal sealed partial class NvmeNamespace
     /// <param name="backing">Where its blocks are; not owned.</param>
     /// <param name="blockSize">512 or 4096, of which the backing's length is a multiple.</param>
     /// <param name="serial">Serial number of the controller, from which its identifiers are made.</param>
-    public NvmeNamespace(INvmeBacking backing, int blockSize, string serial)
+    /// <param name="accesses">How many threads may be at its blocks at once; more wait.</param>
+    public NvmeNamespace(INvmeBacking backing, int blockSize, string serial, int accesses = 8)
     {
         if (!IsBlockSize(blockSize))
         {
@@ -33,6 +34,7 @@ internal sealed partial class NvmeNamespace
         }
 
         Backing = backing;
+        Ranges = new NvmeBlockRanges(accesses);
         BlockShift = BitOperations.Log2((uint)blockSize);
         Blocks = backing.Length >> BlockShift;
 
@@ -50,6 +52,9 @@ internal sealed partial class NvmeNamespace
 
     /// <summary>Where its blocks are.</summary>
     public INvmeBacking Backing { get; }
+
+    /// <summary>At which blocks commands are.</summary>
+    public NvmeBlockRanges Ranges { get; }
 
     /// <summary>Log2 of the size of a block.</summary>
     public int BlockShift { get; }

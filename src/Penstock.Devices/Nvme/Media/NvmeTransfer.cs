@@ -24,6 +24,9 @@ internal readonly struct NvmeTransfer
     /// <summary>Whether data goes from the host to the device.</summary>
     public bool FromHost => Operation is NvmeOperation.Write or NvmeOperation.Compare or NvmeOperation.DatasetManagement;
 
+    /// <summary>Whether blocks are changed.</summary>
+    public bool Writes => Operation is NvmeOperation.Write or NvmeOperation.WriteZeroes or NvmeOperation.DatasetManagement;
+
     /// <summary>Whether data goes from the device to the host.</summary>
     public bool ToHost => Operation is NvmeOperation.Read;
 }
