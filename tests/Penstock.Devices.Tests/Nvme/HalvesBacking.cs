@@ -8,7 +8,11 @@ internal sealed class HalvesBacking(INvmeBacking inner) : INvmeBacking
     private const int Half = 256;
 
     /// <summary>Normally lets others run.</summary>
-    public Action Between { get; set; } = () => Thread.Yield();
+    public Action Between { get; set; } = () =>
+    {
+        Thread.SpinWait(100);
+        Thread.Yield();
+    };
 
     public ulong Length => inner.Length;
 

@@ -101,12 +101,14 @@ public sealed class NvmeAtomicityTests : IDisposable
     [Fact]
     public void Commands_OfManyThreads_FindWholeBlocks()
     {
-        const int Rounds = 600;
+        const int Rounds = 2000;
         int torn = 0;
+        using var start = new Barrier(4);
         Thread[] threads = [.. Enumerable.Range(0, 4).Select(i => new Thread(() =>
         {
             var random = new Random(i);
             byte[] data = new byte[Blocks * BlockSize];
+            start.SignalAndWait();
             for (int round = 0; round < Rounds; round++)
             {
                 NvmeIoOpcode opcode = random.Next(4) switch { 0 => NvmeIoOpcode.WriteZeroes, 1 => NvmeIoOpcode.Write, _ => NvmeIoOpcode.Read };
