@@ -4,7 +4,7 @@ using Penstock.Vfio;
 
 namespace Penstock.VfioUser.Tests;
 
-/// <summary>DEVICE_FEATURE, MIG_DATA_READ and MIG_DATA_WRITE in the client's role.</summary>
+/// <summary>DEVICE_FEATURE in the client's role.</summary>
 public sealed class ClientFeatureTests
 {
     private const ulong Iova = 0x10_0000;
@@ -96,55 +96,4 @@ public sealed class ClientFeatureTests
     public void Report_LongerThanAMessage_IsRefusedHere() => FakeServer.Talk(
         static s => s.AwaitEnd(),
         static c => Assert.Equal(Errno.EMSGSIZE, Assert.Throws<VfioException>(() => c.ReportDmaLogging(0, 1ul << 40, 4096)).Errno));
-
-    [Fact]
-    public void PrecopyInfo_IsAStructureOfItsOwn() => FakeServer.Talk(
-        static s => s.Reply(s.Expect(Cmd.PrecopyInfo, new Payload().U32(24, 0).U64(0, 0)), new Payload().U32(24, 0).U64(7, 8)),
-        static c => Assert.Equal((7ul, 8ul), (c.GetPrecopyInfo() is var i ? i.InitialBytes : 0, i.DirtyBytes)));
-
-    [Fact]
-    public void DataRead_AsksForAsMuchAsFits() => FakeServer.Talk(
-        static s =>
-        {
-            s.Reply(s.Expect(Cmd.MigRead, MigrationWire.MigRead(100)), new Payload().U32(11, 3).Bytes([1, 2, 3]));
-            s.Reply(s.Expect(Cmd.MigRead, MigrationWire.MigRead(100)), new Payload().U32(8, 0));
-            s.Refuse(s.Expect(Cmd.MigRead), Errno.ENOMSG);
-        },
-        static c =>
-        {
-            byte[] data = new byte[100];
-            Assert.Equal(3, c.ReadMigrationData(data));
-            Assert.Equal([1, 2, 3], data[..3]);
-            Assert.Equal(0, c.ReadMigrationData(data));
-            Assert.Equal(0, c.ReadMigrationData(data));
-        });
-
-    [Fact]
-    public void DataRead_ServersLimit_BoundsIt() => FakeServer.Talk(
-        static s => s.Reply(s.Expect(Cmd.MigRead, MigrationWire.MigRead(64)), new Payload().U32(9, 1).Bytes([1])),
-        static c => Assert.Equal(1, c.ReadMigrationData(new byte[1000])),
-        json: """{"capabilities":{"max_data_xfer_size":64}}""");
-
-    [Fact]
-    public void DataRead_FilledUpAsTheLibraryDoes_TheSizeCounts() => FakeServer.Talk(
-        static s => s.Reply(s.Expect(Cmd.MigRead), [.. new Payload().U32(108, 3).Bytes([1, 2, 3]).ToBytes(), .. new byte[97]]),
-        static c => Assert.Equal(3, c.ReadMigrationData(new byte[100])));
-
-    [Theory]
-    [InlineData(4u, 3)]
-    [InlineData(uint.MaxValue, 3)]
-    [InlineData(1u, 0)]
-    public void DataRead_SizeBeyondTheData_IsRefused(uint size, int data) => FakeServer.Talk(
-        s => s.Reply(s.Expect(Cmd.MigRead), [.. new Payload().U32(8 + size, size).ToBytes(), .. new byte[data]]),
-        static c => Assert.Equal(Errno.EPROTO, Assert.Throws<VfioException>(() => c.ReadMigrationData(new byte[100])).Errno));
-
-    [Fact]
-    public void DataWrite_ServersLimit_CutsIt() => FakeServer.Talk(
-        static s =>
-        {
-            s.Reply(s.Expect(Cmd.MigWrite, MigrationWire.MigWrite([1, 2, 3, 4])), []);
-            s.Reply(s.Expect(Cmd.MigWrite, MigrationWire.MigWrite([5])), new Payload().U32(9, 1));
-        },
-        static c => c.WriteMigrationData([1, 2, 3, 4, 5]),
-        json: """{"capabilities":{"max_data_xfer_size":4}}""");
 }
