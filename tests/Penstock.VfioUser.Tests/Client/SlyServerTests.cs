@@ -44,6 +44,25 @@ public sealed partial class SlyServerTests
         Assert.True(wasInTime, "the call returned only when the server had stopped");
     }
 
+    /// <summary>Who gives up says nothing of the server.</summary>
+    [Fact]
+    public void Calls_CancelledOneAfterTheOther_DoNotEndTheConnection() => FakeServer.Talk(
+        static s =>
+        {
+            List<WireMessage> commands = [.. Enumerable.Range(0, 30).Select(_ => s.Expect(Cmd.RegionRead))];
+            commands.ForEach(m => s.Reply(m, [.. m.Body, 1]));
+            s.Reply(s.Expect(Cmd.Reset), []);
+        },
+        static c =>
+        {
+            for (int i = 0; i < 30; i++)
+            {
+                Assert.Equal(Errno.ECANCELED, c.TryRead(0, 0, new byte[1], out int _, new CancellationToken(canceled: true)));
+            }
+
+            c.Reset();
+        });
+
     /// <summary>The server shares the flags of the eventfds that it is given.</summary>
     [Fact]
     public void ErrorEventfd_FilledAndMadeBlocking_HoldsNobody() => FakeServer.Run(

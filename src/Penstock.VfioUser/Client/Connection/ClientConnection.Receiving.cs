@@ -251,6 +251,7 @@ internal sealed partial class ClientConnection
                 // Too late.
                 _abandoned[header.Id / 64] &= ~(1ul << (header.Id % 64));
                 _abandonedCount--;
+                _timeouts = Math.Max(0, _timeouts - 1);
                 isWaitedFor = true;
             }
         }

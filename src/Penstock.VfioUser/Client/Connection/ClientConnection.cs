@@ -14,8 +14,11 @@ internal sealed partial class ClientConnection : IDisposable
     /// <summary>How many commands may be in flight.</summary>
     public const int MostCalls = 1 << SlotBits;
 
-    /// <summary>So many commands may stay without a reply before the server counts as dead.</summary>
-    public const int MostAbandoned = 16;
+    /// <summary>So many commands may get no reply in time before the server counts as dead.</summary>
+    public const int MostTimeouts = 16;
+
+    /// <summary>So many may wait for one with nobody waiting, cancelled ones included: fewer than there are ids for one place.</summary>
+    private const int MostAbandoned = 512;
 
     private const int SlotBits = 6;
     private const int IdCount = 1 << 16;
@@ -44,6 +47,7 @@ internal sealed partial class ClientConnection : IDisposable
     private ClientChannel? _twin;
     private int _generation;
     private int _abandonedCount;
+    private int _timeouts;
     private int _users;
     private volatile string? _failure;
 
@@ -234,7 +238,8 @@ internal sealed partial class ClientConnection : IDisposable
             if (exchange.IsPublished && wasSent && !exchange.IsAnswered && _failure is null)
             {
                 _abandoned[exchange.Id / 64] |= 1ul << (exchange.Id % 64);
-                dead = ++_abandonedCount > MostAbandoned;
+                _timeouts += exchange.Result == Errno.ETIMEDOUT ? 1 : 0;
+                dead = ++_abandonedCount > MostAbandoned || _timeouts > MostTimeouts;
             }
 
             exchange.Recycle();
@@ -244,7 +249,7 @@ internal sealed partial class ClientConnection : IDisposable
         _available.Release();
         if (dead)
         {
-            Fail(Errno.ETIMEDOUT, $"more than {MostAbandoned} commands have got no reply");
+            Fail(Errno.ETIMEDOUT, $"more than {MostTimeouts} commands have got no reply in time, or {MostAbandoned} none at all");
         }
     }
 
