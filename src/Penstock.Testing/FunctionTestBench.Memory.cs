@@ -130,7 +130,8 @@ public sealed partial class FunctionTestBench
     {
         lock (_memories)
         {
-            _memories.ForEach(static m => m.Dispose());
+            // What a model still holds it may still touch: better left than taken away under it.
+            _memories.Where(static m => !m.IsInUse).ToList().ForEach(static m => m.Dispose());
         }
     }
 }

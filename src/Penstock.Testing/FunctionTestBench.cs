@@ -201,13 +201,18 @@ public sealed partial class FunctionTestBench : IDisposable
         _device.Dispose();
         Host.Dispose();
         List<string> found = [.. Problems()];
-        DisposeMemories();
 
         // Threads that were told to end take a moment.
-        if (!SpinWait.SpinUntil(() => Host.Ledger.Total == 0, Patience))
+        if (!SpinWait.SpinUntil(() => Host.Ledger.Total == 0 && !Memories.Any(static m => m.IsInUse), Patience))
         {
-            found.Add($"after everything was closed the host still owns: {Host.Ledger}");
+            found.AddRange(Memories.Where(static m => m.IsInUse).Select(static m => $"after everything was closed memory of 0x{m.Size:x} bytes is still held; release what DmaScope.TryHold gave"));
+            if (Host.Ledger.Total != 0)
+            {
+                found.Add($"after everything was closed the host still owns: {Host.Ledger}");
+            }
         }
+
+        DisposeMemories();
 
         if (found.Count != 0)
         {

@@ -36,6 +36,9 @@ internal sealed class LyingNvme : IPciFunction
     /// <summary>Changes what Identify answers.</summary>
     public Action<NvmeIdentifyCns, byte[]>? LieAboutItself { get; set; }
 
+    /// <summary>Once it is on it stays ready, whatever is written.</summary>
+    public bool StaysReady { get; set; }
+
     /// <summary>CAP.</summary>
     public NvmeCapabilities Capabilities { get; init; } =
         new() { MaxQueueEntries = 256, Timeout = 2, NvmCommandSet = true, ContiguousQueuesRequired = true };
@@ -77,7 +80,7 @@ internal sealed class LyingNvme : IPciFunction
             var configuration = new NvmeConfiguration(BinaryPrimitives.ReadUInt32LittleEndian(data));
             var status = new NvmeControllerStatus
             {
-                Ready = configuration.Enabled,
+                Ready = configuration.Enabled || StaysReady,
                 ShutdownStatus = configuration.Shutdown == NvmeShutdown.None ? NvmeShutdownStatus.Normal : NvmeShutdownStatus.Complete,
             };
             BinaryPrimitives.WriteUInt32LittleEndian(_registers.AsSpan((int)NvmeRegisters.Status), status.Value);

@@ -160,6 +160,14 @@ public sealed class LyingNvmeTests : IDisposable
         Assert.Throws<VfioException>(() => new NvmeDriver(slot.Device, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromSeconds(1) }));
     }
 
+    /// <summary>It cannot be disabled, not even when the driver gives up: nothing of the driver's may be left all the same.</summary>
+    [Fact]
+    public void Controller_ThatIsNeverDisabled_IsAnErrorAndEverythingIsGivenBack()
+    {
+        using var slot = new InProcessSlot(new LyingNvme { StaysReady = true, LieAboutItself = static (what, data) => data.AsSpan().Clear() });
+        Assert.Equal(Errno.ENODEV, Assert.Throws<VfioException>(() => new NvmeDriver(slot.Device)).Errno);
+    }
+
     [Fact]
     public void Identify_WithBlocksLongerThanACommand_IsRefusedByTheDriver()
     {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Diagnostics;
 using Penstock.Devices;
 using Penstock.Interop;
@@ -147,6 +148,72 @@ public abstract partial class NvmeDriverTests
         Assert.Equal(Errno.ECANCELED, error.Errno);
         Assert.InRange(Stopwatch.GetElapsedTime(start), TimeSpan.Zero, s_patience);
         disk.Dispose();
+    }
+
+    /// <summary>A queue with room for one command: the others wait in the driver, which must let them go too.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Calls_ThatWaitForRoomInTheQueue_EndWithTheDriverOrTheController(bool dispose)
+    {
+        using var disk = new DiskUnderTest(
+            plug, new NvmeDriverOptions { QueueDepth = 2, RecoversByItself = false, CommandTimeout = dispose ? s_patience : TimeSpan.FromMilliseconds(500) });
+        disk.Backing.Shut();
+        Task[] reads = [.. Enumerable.Range(0, 8).Select(_ => disk.Driver.ReadAsync(0, new byte[512]))];
+        disk.Backing.WaitForReader();
+        using var opener = new Timer(_ => disk.Backing.Open(), null, TimeSpan.FromMilliseconds(dispose ? 200 : 10_000), Timeout.InfiniteTimeSpan);
+        if (dispose)
+        {
+            disk.Driver.Dispose();
+        }
+
+        foreach (Task read in reads)
+        {
+            var error = await Assert.ThrowsAsync<VfioException>(() => read.WaitAsync(s_patience));
+            Assert.Equal(dispose ? Errno.ECANCELED : Errno.EIO, error.Errno);
+        }
+
+        disk.Backing.Open();
+        if (!dispose)
+        {
+            disk.Driver.Reset();
+            await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => disk.Driver.ReadAsync(0, new byte[512]))).WaitAsync(s_patience);
+        }
+    }
+
+    /// <summary>Memory of the caller's that is gone when the data comes: his call fails, and nobody else's.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Memory_ThatTheCallerTookAway_FailsHisCallAlone(bool write)
+    {
+        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { QueueDepth = 2 });
+        for (int i = 0; i < 4; i++)
+        {
+            using var gone = new GoneMemory();
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => (write ? disk.Driver.WriteAsync(0, gone.Memory) : disk.Driver.ReadAsync(0, gone.Memory)).WaitAsync(s_patience));
+        }
+
+        await disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience);
+        Assert.Equal(0, disk.Driver.Resets);
+    }
+
+    /// <summary>Memory with a length and without bytes.</summary>
+    private sealed class GoneMemory : MemoryManager<byte>
+    {
+        public override Memory<byte> Memory => CreateMemory(512);
+
+        public override Span<byte> GetSpan() => throw new ObjectDisposedException(nameof(GoneMemory));
+
+        public override MemoryHandle Pin(int elementIndex = 0) => throw new NotSupportedException();
+
+        public override void Unpin()
+        {
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+        }
     }
 
     private static void WaitForReset(DiskUnderTest disk) =>

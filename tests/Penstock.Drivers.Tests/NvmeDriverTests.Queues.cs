@@ -128,6 +128,46 @@ public abstract partial class NvmeDriverTests
         Assert.True(another.IsAlive);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void OwnQueue_AfterItOrItsDriverWasDisposed_DoesNothing(bool driverToo)
+    {
+        using var disk = new DiskUnderTest(plug);
+        NvmeQueue queue = disk.Driver.CreateQueue();
+        DmaMemory memory = disk.Driver.AllocateMemory(4096);
+        Assert.True(queue.TrySubmit(NvmeIoOpcode.Read, 0, 8, memory.Iova));
+        if (driverToo)
+        {
+            disk.Driver.Dispose();
+        }
+        else
+        {
+            queue.Dispose();
+        }
+
+        Assert.False(queue.IsAlive);
+        Assert.Equal(0, queue.Poll(new NvmeCompleted[4]));
+        Assert.Equal(Errno.ECANCELED, queue.Announce());
+        Assert.False(queue.TrySubmit(NvmeIoOpcode.Read, 0, 8, memory.Iova));
+        queue.Dispose();
+        memory.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => memory.Bytes.Length);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData(65537)]
+    public void OwnQueue_NumbersOfBlocksThatNoCommandHolds_AreNotSubmitted(int blocks)
+    {
+        using var disk = new DiskUnderTest(plug);
+        using NvmeQueue queue = disk.Driver.CreateQueue();
+        Assert.False(queue.TrySubmit(NvmeIoOpcode.WriteZeroes, 0, blocks, 0));
+        Assert.Equal(0, queue.Outstanding);
+        Assert.True(queue.TrySubmit(NvmeIoOpcode.WriteZeroes, 0, 1, 0));
+    }
+
     private static NvmeCompleted[] Complete(NvmeQueue queue, int count)
     {
         var completed = new List<NvmeCompleted>();

@@ -130,6 +130,7 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
         back[0] = (byte)~data[0];
         Assert.False(disk.Driver.Compare(0, back));
         Assert.False(await disk.Driver.CompareAsync(0, back));
+        Assert.True(disk.Driver.Compare(0, []) && await disk.Driver.CompareAsync(0, Array.Empty<byte>()));
         disk.Driver.WriteZeroes(0, 2);
         await disk.Driver.WriteZeroesAsync(6, 2, deallocate: true);
         disk.Driver.Deallocate(2, 1);

@@ -197,6 +197,30 @@ public sealed class FunctionTestBenchTests
     }
 
     [Fact]
+    public void Dispose_WhileTheModelHoldsMemory_NamesItAndLeavesItThere()
+    {
+        HeldMemory held = default;
+        var bench = new FunctionTestBench(
+            new ProbeFunction
+            {
+                Mistake = (port, iova) =>
+                {
+                    using DmaScope scope = port.Dma.Enter();
+                    Assert.Equal(Errno.None, scope.TryHold(iova, 16, DmaAccess.Write, out held));
+                },
+            },
+            new FunctionTestBenchOptions { Patience = TimeSpan.FromMilliseconds(20) });
+        bench.Map(Iova, 0x1000);
+        bench.Bar(0).Write64(ProbeFunction.Address, Iova);
+        bench.Bar(0).Write64(ProbeFunction.Break, 0xbad);
+        Assert.Contains("memory of 0x1000 bytes is still held", Assert.Throws<TestBenchException>(bench.Dispose).Message, StringComparison.Ordinal);
+
+        // As a thread of the model would do later; on memory that was taken away it would end the process.
+        Assert.Equal(Errno.None, held.Memory.Write(held.Offset, new byte[16]));
+        held.Dispose();
+    }
+
+    [Fact]
     public void WaitUntil_ThatNeverHappens_SaysWhatItWaitedFor()
     {
         using var bench = new FunctionTestBench(new ProbeFunction(), new FunctionTestBenchOptions { Patience = TimeSpan.FromMilliseconds(1) });

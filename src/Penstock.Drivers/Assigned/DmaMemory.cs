@@ -46,13 +46,22 @@ public sealed unsafe class DmaMemory : IDisposable
     public ulong Size { get; }
 
     /// <summary>Where this process finds it. Valid until it is disposed.</summary>
+    /// <exception cref="ObjectDisposedException">It was disposed.</exception>
     // SAFETY: nothing is read here; whoever does keeps the object alive and inside Size.
-    public byte* Pointer => (byte*)_memory.DirectAddress;
+    public byte* Pointer
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+            return (byte*)_memory.DirectAddress;
+        }
+    }
 
     /// <summary>
     /// The bytes; only for memory below 2 GiB. Copies of spans have no order: words by which driver and device tell each other something are
     /// written and read one by one, with <see cref="Volatile"/>.
     /// </summary>
+    /// <exception cref="ObjectDisposedException">It was disposed.</exception>
     // SAFETY: inside the mapping, which lives as long as this object.
     public Span<byte> Bytes => new(Pointer, checked((int)Size));
 

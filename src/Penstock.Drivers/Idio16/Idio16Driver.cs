@@ -53,8 +53,16 @@ public sealed class Idio16Driver : IDisposable
             throw;
         }
 
-        Out(Idio16Port.InputsLow, 0);
-        In(Idio16Port.InterruptControl);
+        try
+        {
+            Out(Idio16Port.InputsLow, 0);
+            In(Idio16Port.InterruptControl);
+        }
+        catch
+        {
+            _watch.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Levels of the inputs now, bit 0 for input 0.</summary>

@@ -15,7 +15,7 @@ internal sealed partial class NvmeChannel
     internal async ValueTask<NvmeStatus> RunAsync(
         NvmeCommand command, ReadOnlyMemory<byte> outgoing, Memory<byte> incoming, string what, CancellationToken cancellation)
     {
-        await _room.WaitAsync(cancellation).ConfigureAwait(false);
+        await WaitForRoomAsync(cancellation).ConfigureAwait(false);
         var operation = new NvmeOperation(incoming, what);
         Start(operation, command, outgoing);
         CancellationTokenRegistration registration =
@@ -26,9 +26,38 @@ internal sealed partial class NvmeChannel
         }
     }
 
+    private async ValueTask WaitForRoomAsync(CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        if (_room.Wait(0, CancellationToken.None))
+        {
+            return;
+        }
+
+        CancellationToken stop;
+        lock (_gate)
+        {
+            ThrowIfStopped();
+            stop = _stop.Token;
+        }
+
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, stop);
+        try
+        {
+            await _room.WaitAsync(either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Throw(Volatile.Read(ref _lastStopped));
+            throw;
+        }
+    }
+
     private void Start(NvmeOperation operation, NvmeCommand command, ReadOnlyMemory<byte> outgoing)
     {
         NvmeSlot slot;
+        bool submitted = false;
         lock (_gate)
         {
             if (_stopped is not null)
@@ -48,21 +77,32 @@ internal sealed partial class NvmeChannel
         {
             outgoing.Span.CopyTo(slot.Buffer);
             Submit(slot, ref command, Math.Max(outgoing.Length, operation.Incoming.Length));
+            submitted = true;
             _driver.Submitted();
         }
-        catch (VfioException e)
+        catch (Exception e)
         {
-            // Stopped in between: the slot goes back with the restart.
+            // Stopped in between, or the caller's memory is not there.
             if (operation.TryClaim())
             {
-                operation.TrySetException(new VfioException(e.Errno, operation.What, e.Why));
+                operation.TrySetException(e is VfioException stopped ? new VfioException(stopped.Errno, operation.What, stopped.Why) : e);
             }
         }
         finally
         {
             lock (_gate)
             {
+                if (!submitted)
+                {
+                    Free(slot);
+                }
+
                 _users--;
+            }
+
+            if (!submitted)
+            {
+                _room.Release();
             }
         }
     }
@@ -73,12 +113,20 @@ internal sealed partial class NvmeChannel
         NvmeOperation operation = slot.Operation!;
         if (operation.TryClaim())
         {
-            if ((slot.Status & NvmeStatus.CodeMask) == NvmeStatus.Success)
+            try
             {
-                slot.Buffer[..operation.Incoming.Length].CopyTo(operation.Incoming.Span);
-            }
+                if ((slot.Status & NvmeStatus.CodeMask) == NvmeStatus.Success)
+                {
+                    slot.Buffer[..operation.Incoming.Length].CopyTo(operation.Incoming.Span);
+                }
 
-            operation.TrySetResult(slot.Status);
+                operation.TrySetResult(slot.Status);
+            }
+            catch (Exception e)
+            {
+                // The caller's memory has gone meanwhile; others wait for this thread.
+                operation.TrySetException(e);
+            }
         }
 
         lock (_gate)

@@ -19,6 +19,8 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
     private readonly NvmeSlot[] _slots;
     private readonly NvmeDriver _driver;
     private VfioException? _stopped;
+    private VfioException? _lastStopped;
+    private CancellationTokenSource _stop = new();
     private int _users;
     private int _outstanding;
 
@@ -44,7 +46,8 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
     /// <summary>How many commands the device has.</summary>
     internal int Outstanding => Volatile.Read(ref _outstanding);
 
-    public void Dispose() => _room.Dispose();
+    /// <summary>After <see cref="Stop"/>. Who waited for room may be about to give it back, so nothing is taken away here.</summary>
+    public void Dispose() => _stop.Cancel();
 
     /// <summary>A command from its start to its end, on this thread.</summary>
     /// <exception cref="VfioException">ETIMEDOUT; the channel was stopped; the device refused the doorbell.</exception>
@@ -116,11 +119,16 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
     /// <summary>Lets everybody go: who waits gets the exception, and so does who comes until <see cref="Restart"/>. Does not wait.</summary>
     internal void Stop(VfioException why)
     {
+        CancellationTokenSource stop;
         lock (_gate)
         {
             _stopped ??= why;
+            _lastStopped = _stopped;
+            stop = _stop;
         }
 
+        // Those who wait for room; on other threads, for what follows in them is not ours.
+        _ = stop.CancelAsync();
         foreach (NvmeSlot slot in _slots)
         {
             if (slot.Operation is { } operation && operation.TryClaim())
@@ -160,6 +168,10 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
         {
             _ring.Reset();
             _stopped = null;
+            if (_stop.IsCancellationRequested)
+            {
+                _stop = new CancellationTokenSource();
+            }
         }
     }
 
@@ -330,9 +342,11 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
         }
     }
 
-    private void ThrowIfStopped()
+    private void ThrowIfStopped() => Throw(Volatile.Read(ref _stopped));
+
+    private static void Throw(VfioException? why)
     {
-        if (Volatile.Read(ref _stopped) is { } why)
+        if (why is not null)
         {
             throw new VfioException(why.Errno, why.What, why.Why);
         }

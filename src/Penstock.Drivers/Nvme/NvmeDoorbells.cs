@@ -18,8 +18,9 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
     private readonly AssignedDevice _device;
     private readonly ulong _stride;
     private readonly VfioRegionMapping? _mapping;
-    private byte* _shadow;
-    private byte* _events;
+
+    /// <summary>Two pages: shadow doorbells, then what the controller wants to be told of; 0 without. Changes while queues of users are in use.</summary>
+    private nint _shadow;
 
     internal NvmeDoorbells(AssignedDevice device, int strideShift, bool map)
     {
@@ -34,16 +35,12 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
 
     internal bool AreMapped => _mapping is not null;
 
-    internal bool AreShadowed => _shadow != null;
+    internal bool AreShadowed => Volatile.Read(ref _shadow) != 0;
 
     public void Dispose() => _mapping?.Dispose();
 
-    /// <summary>Shadow doorbells from now on, or none: both pages are zero.</summary>
-    internal void UseShadow(byte* shadow, byte* events)
-    {
-        _shadow = shadow;
-        _events = events;
-    }
+    /// <summary>Shadow doorbells from now on, or none: two pages, both zero, which stay as long as the doorbells.</summary>
+    internal void UseShadow(byte* pages) => Volatile.Write(ref _shadow, (nint)pages);
 
     internal Errno WriteTail(int queue, uint tail) => Write(queue, 2 * queue, tail);
 
@@ -68,20 +65,21 @@ internal sealed unsafe class NvmeDoorbells : IDisposable
         }
 
         // The admin queue has no shadow.
-        return _shadow != null && queue != 0 && offset < Page && !MustTell(offset, value) ? Errno.None : WriteRegister(offset, value);
+        nint shadow = Volatile.Read(ref _shadow);
+        return shadow != 0 && queue != 0 && offset < Page && !MustTell((byte*)shadow + offset, value) ? Errno.None : WriteRegister(offset, value);
     }
 
     /// <summary>Writes a shadow doorbell, then looks whether the controller has gone to sleep before this value.</summary>
-    private bool MustTell(ulong offset, uint value)
+    private static bool MustTell(byte* place, uint value)
     {
-        // SAFETY: the offset is inside both pages.
-        uint* shadow = (uint*)(_shadow + offset);
+        // SAFETY: the place is in the first of two pages, and its wish at the same place of the second.
+        uint* shadow = (uint*)place;
         uint old = *shadow;
         Volatile.Write(ref *shadow, value);
 
         // Either the controller sees the value before it sleeps, or its wish is seen here.
         Interlocked.MemoryBarrier();
-        uint wish = Volatile.Read(ref *(uint*)(_events + offset));
+        uint wish = Volatile.Read(ref *(uint*)(place + Page));
         return (ushort)(value - wish - 1) < (ushort)(value - old);
     }
 

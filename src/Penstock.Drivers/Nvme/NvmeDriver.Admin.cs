@@ -103,7 +103,7 @@ public sealed unsafe partial class NvmeDriver
         }
     }
 
-    internal void Delete(NvmeQueue queue, bool isLost)
+    internal void Delete(NvmeQueue queue)
     {
         lock (_control)
         {
@@ -114,14 +114,14 @@ public sealed unsafe partial class NvmeDriver
 
             try
             {
-                if (!isLost)
+                if (!queue.IsLost)
                 {
                     DeletePair(queue.Id);
                 }
             }
             catch (Exception e) when (e is NvmeException or VfioException)
             {
-                // The memory must not go while the controller may still use it.
+                // A controller that still uses the queue finds no memory there; the reset makes it forget the queue.
                 _options.Log?.Invoke($"{Name}: queue {queue.Id} could not be deleted: {e.Message}");
                 Fail($"queue {queue.Id} could not be deleted");
             }
@@ -200,7 +200,7 @@ public sealed unsafe partial class NvmeDriver
                 Prp2 = _adminMemory.Iova + at + Page,
             };
             RunAdmin(ref command, default);
-            _doorbells.UseShadow(_adminMemory.Pointer + at, _adminMemory.Pointer + at + Page);
+            _doorbells.UseShadow(_adminMemory.Pointer + at);
         }
     }
 

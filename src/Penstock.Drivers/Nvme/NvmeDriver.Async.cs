@@ -119,6 +119,11 @@ public sealed partial class NvmeDriver
         CheckLength(expected.Length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(expected.Length, TransferSize);
         WaitUntilRunning();
+        if (expected.IsEmpty)
+        {
+            return true;
+        }
+
         int blocks = expected.Length / Namespace.BlockSize;
         try
         {

@@ -51,8 +51,10 @@ public sealed unsafe partial class NvmeDriver
                 _device.SetCommand(PciCommand.Memory | PciCommand.BusMaster | PciCommand.InterruptDisable);
                 Enable();
                 SetQueueCount(Wanted);
-                Array.ForEach(_channels, static c => c.Restart());
                 CreateQueues();
+
+                // Not before: a command that comes earlier would be announced to a queue that is not there yet.
+                Array.ForEach(_channels, static c => c.Restart());
                 Interlocked.Increment(ref _resets);
                 Volatile.Write(ref _failure, null);
             }
@@ -103,8 +105,28 @@ public sealed unsafe partial class NvmeDriver
         }
     }
 
-    /// <summary>Looks whether the controller still works as it was set up.</summary>
+    /// <summary>Looks whether the controller still works as it was set up, unless somebody is setting it up or taking it down now.</summary>
     private void Look()
+    {
+        if (!_control.TryEnter())
+        {
+            return;
+        }
+
+        try
+        {
+            if (!_disposed)
+            {
+                LookAtStatus();
+            }
+        }
+        finally
+        {
+            _control.Exit();
+        }
+    }
+
+    private void LookAtStatus()
     {
         uint value;
         try
@@ -175,9 +197,9 @@ public sealed unsafe partial class NvmeDriver
     /// <summary>Disables the controller if need be, gives it the admin queue, and enables it.</summary>
     private void Enable()
     {
-        Disable(orderly: false);
+        Disable();
         _admin.Restart();
-        _doorbells.UseShadow(null, null);
+        _doorbells.UseShadow(null);
         _device.Write32(Bar, NvmeRegisters.AdminQueueAttributes, new NvmeAdminQueueAttributes { SubmissionEntries = AdminEntries, CompletionEntries = AdminEntries }.Value);
         _device.Write64(Bar, NvmeRegisters.AdminSubmissionQueue, _admin.Ring.SubmissionIova);
         _device.Write64(Bar, NvmeRegisters.AdminCompletionQueue, _admin.Ring.CompletionIova);
@@ -200,8 +222,8 @@ public sealed unsafe partial class NvmeDriver
 
     private TimeSpan ReadyTime => s_timeoutUnit * Math.Max(2, _capabilities.Timeout);
 
-    /// <summary>Shuts the controller down where that is wanted and it still answers, then disables it, so that it touches no memory any more.</summary>
-    private void Disable(bool orderly)
+    /// <summary>The end: shut down, where that is wanted and the controller still answers, and disabled.</summary>
+    private void End(bool orderly)
     {
         try
         {
@@ -212,19 +234,33 @@ public sealed unsafe partial class NvmeDriver
                 _device.Write32(Bar, NvmeRegisters.Configuration, (configuration with { Shutdown = NvmeShutdown.Normal }).Value);
                 WaitForStatus("shut down", ShutdownTime, static s => s.ShutdownStatus == NvmeShutdownStatus.Complete || s.Fatal);
             }
-
-            if (configuration.Enabled)
-            {
-                _device.Write32(Bar, NvmeRegisters.Configuration, (configuration with { Enabled = false, Shutdown = NvmeShutdown.None }).Value);
-            }
-
-            WaitForStatus("be disabled", ReadyTime, static s => !s.Ready);
         }
-        catch (VfioException e) when (orderly)
+        catch (VfioException e)
         {
-            // At the end there is nobody to tell, and closing the device resets it.
             _options.Log?.Invoke($"{Name}: {e.Message}");
         }
+
+        try
+        {
+            Disable();
+        }
+        catch (VfioException e)
+        {
+            // There is nobody to tell. Its memory is unmapped in a moment, and closing the device resets it.
+            _options.Log?.Invoke($"{Name}: {e.Message}");
+        }
+    }
+
+    /// <summary>Disables the controller, so that it touches no memory any more.</summary>
+    private void Disable()
+    {
+        var configuration = new NvmeConfiguration(_device.Read32(Bar, NvmeRegisters.Configuration));
+        if (configuration.Enabled)
+        {
+            _device.Write32(Bar, NvmeRegisters.Configuration, (configuration with { Enabled = false, Shutdown = NvmeShutdown.None }).Value);
+        }
+
+        WaitForStatus("be disabled", ReadyTime, static s => !s.Ready);
     }
 
     private void WaitForStatus(string what, TimeSpan time, Predicate<NvmeControllerStatus> reached)

@@ -203,7 +203,7 @@ public sealed unsafe partial class NvmeDriver : IDisposable
         Array.ForEach(queues, static q => q.Lose());
         if (_admin is not null)
         {
-            Disable(orderly);
+            End(orderly);
             _admin.Stop(gone);
             _admin.Empty();
             _admin.Dispose();

@@ -18,6 +18,7 @@ public sealed class NvmeQueue : IDisposable
     private readonly uint _namespace;
     private readonly int _blockSize;
     private volatile bool _lost;
+    private volatile bool _freed;
     private Errno _refused;
 
     internal NvmeQueue(NvmeDriver driver, NvmeRing ring, DmaMemory memory)
@@ -41,14 +42,15 @@ public sealed class NvmeQueue : IDisposable
 
     /// <summary>
     /// Whether it works. It does not after the controller was reset, nor when the controller completed something that was not under way or took no
-    /// doorbell; dispose it then, and make another.
+    /// doorbell; dispose it then, and make another. A queue that was disposed, or whose driver was, does nothing any more.
     /// </summary>
-    public bool IsAlive => !_lost && _ring.Fault is null && _refused == Errno.None;
+    public bool IsAlive => !_lost && !_freed && _ring.Fault is null && _refused == Errno.None;
 
     /// <summary>What went wrong; null while it is alive, or when the controller was reset.</summary>
     public string? Fault => _ring.Fault ?? (_refused == Errno.None ? null : $"queue {Id}: a doorbell was refused with {_refused}");
 
-    internal NvmeRing Ring => _ring;
+    /// <summary>Whether the controller was reset since the queue was made, and does not know it.</summary>
+    internal bool IsLost => _lost;
 
     /// <summary>Submits a command on blocks: read, write, compare, write zeroes.</summary>
     /// <param name="opcode">The command.</param>
@@ -57,7 +59,7 @@ public sealed class NvmeQueue : IDisposable
     /// <param name="iova">Where the data is: an address inside a <see cref="DmaMemory"/> of the same device, a multiple of 4, with room for all; 0 for commands without data.</param>
     /// <param name="tag">Comes back with the completion.</param>
     /// <param name="flags">Bits of dword 12: <see cref="NvmeRwBits"/>.</param>
-    /// <returns>False when as many commands as fit are under way, the queue is not alive, or it is more than 2 MiB.</returns>
+    /// <returns>False when as many commands as fit are under way, the queue is not alive, or it is no block, more than 65536, or more than 2 MiB.</returns>
     public bool TrySubmit(NvmeIoOpcode opcode, ulong lba, int blocks, ulong iova, ulong tag = 0, uint flags = 0)
     {
         var command = new NvmeCommand
@@ -68,7 +70,7 @@ public sealed class NvmeQueue : IDisposable
             Cdw12 = ((uint)(blocks - 1) & NvmeRwBits.BlocksMask) | flags,
         };
         long length = iova == 0 ? 0 : (long)blocks * _blockSize;
-        return length <= NvmeRing.LargestTransfer && TrySubmit(ref command, iova, (int)length, tag);
+        return (uint)(blocks - 1) <= NvmeRwBits.BlocksMask && length <= NvmeRing.LargestTransfer && TrySubmit(ref command, iova, (int)length, tag);
     }
 
     /// <summary>Submits any I/O command. Its identifier and data pointers are filled in here.</summary>
@@ -95,9 +97,14 @@ public sealed class NvmeQueue : IDisposable
     }
 
     /// <summary>Tells the controller of everything that was submitted.</summary>
-    /// <returns>None; the device's error, after which the queue is not alive.</returns>
+    /// <returns>None; the device's error, after which the queue is not alive; ECANCELED: the controller was reset, or the queue disposed.</returns>
     public Errno Announce()
     {
+        if (_lost || _freed)
+        {
+            return Errno.ECANCELED;
+        }
+
         Errno errno = _ring.Announce();
         if (errno != Errno.None)
         {
@@ -113,13 +120,13 @@ public sealed class NvmeQueue : IDisposable
     public int Poll(Span<NvmeCompleted> completed)
     {
         int count = 0;
-        while (count < completed.Length && _ring.TryTakeCompletion(out int slot, out NvmeStatus status, out uint result))
+        while (!_freed && count < completed.Length && _ring.TryTakeCompletion(out int slot, out NvmeStatus status, out uint result))
         {
             completed[count++] = new NvmeCompleted(_tags[slot], status, result);
             _ring.FreeSlot(slot);
         }
 
-        if (count != 0)
+        if (count != 0 && !_lost)
         {
             Errno errno = _ring.Acknowledge();
             _refused = _refused == Errno.None ? errno : _refused;
@@ -129,10 +136,15 @@ public sealed class NvmeQueue : IDisposable
     }
 
     /// <summary>Deletes the queue pair. Commands that are under way end before, or are aborted; nobody hears of them.</summary>
-    public void Dispose() => _driver.Delete(this, _lost);
+    public void Dispose() => _driver.Delete(this);
 
     /// <summary>The controller does not know it any more.</summary>
     internal void Lose() => _lost = true;
 
-    internal void Free() => _memory.Dispose();
+    /// <summary>Nothing of its memory is touched any more.</summary>
+    internal void Free()
+    {
+        _freed = true;
+        _memory.Dispose();
+    }
 }
