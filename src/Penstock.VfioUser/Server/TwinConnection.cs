@@ -138,7 +138,7 @@ internal sealed class TwinConnection : IDisposable
                 case ReceiveStatus.WouldBlock:
                     break;
                 case ReceiveStatus.End:
-                    return new SessionEnd(SessionEndKind.ClientClosed, "the client closed the connection");
+                    return new SessionEnd(SessionEndKind.ClientClosed, "the client closed the twin socket");
                 case ReceiveStatus.Broken:
                     return new SessionEnd(SessionEndKind.ClientVanished, $"the twin socket broke: {_receiver.Error}");
                 case ReceiveStatus.DescriptorsLost:
