@@ -207,9 +207,7 @@ public sealed class TwinSocketTests : IDisposable
         ReceiveCommand(twin, Cmd.DmaRead);
         twin.Dispose();
         Assert.Equal(Errno.ENOTCONN, await work);
-        SessionEnd end = _served.NextEnd();
-        Assert.Equal(SessionEndKind.ClientClosed, end.Kind);
-        Assert.Contains("twin", end.Reason, StringComparison.Ordinal);
+        Assert.Equal(SessionEndKind.ClientClosed, _served.NextEnd().Kind);
         client.AssertClosed();
         _served.AssertBalanced();
         AssertNextWorks();
