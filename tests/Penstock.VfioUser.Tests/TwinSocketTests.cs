@@ -207,7 +207,9 @@ public sealed class TwinSocketTests : IDisposable
         ReceiveCommand(twin, Cmd.DmaRead);
         twin.Dispose();
         Assert.Equal(Errno.ENOTCONN, await work);
-        Assert.Equal(SessionEndKind.ClientClosed, _served.NextEnd().Kind);
+        SessionEnd end = _served.NextEnd();
+        Assert.Equal(SessionEndKind.ClientClosed, end.Kind);
+        Assert.Contains("twin", end.Reason, StringComparison.Ordinal);
         client.AssertClosed();
         _served.AssertBalanced();
         AssertNextWorks();
