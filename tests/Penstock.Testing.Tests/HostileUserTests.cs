@@ -45,7 +45,9 @@ public sealed class HostileUserTests
     {
         HostileUserReport report = Attack(static (port, _) => port.Dma.Post(static () => throw new InvalidOperationException("later")));
         Assert.Contains("later", report.Failure, StringComparison.Ordinal);
-        Assert.InRange(report.Reproduction.Count, 1, 5);
+
+        // How short it becomes depends on when posted work runs.
+        Assert.NotEmpty(report.Reproduction);
     }
 
     [Fact]
