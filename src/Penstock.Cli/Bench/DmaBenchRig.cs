@@ -7,7 +7,7 @@ internal sealed class DmaBenchRig : IDisposable
 {
     private readonly VfioHost _host = new();
     private readonly IommuGroup _group;
-    private readonly SoftwareDomain _domain;
+    private readonly TranslatingDomain _domain;
 
     public DmaBenchRig(int maps, int stride, int size)
     {

@@ -86,7 +86,7 @@ public abstract partial class VfioDevice
     /// <param name="iova">First I/O address.</param>
     /// <param name="source">What to copy.</param>
     /// <returns>As <see cref="DmaRead"/>; EPERM: a mapping does not let devices both read and write.</returns>
-    public Errno DmaWrite(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
+    public Errno DmaWrite(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, TranslatingDomain.Writeable(source), DmaAccess.Write);
 
     /// <summary>Tells the driver that a mapping goes. Whatever it throws is only noted: its pins tell whether it has done its part.</summary>
     internal void NotifyDmaUnmap(ulong iova, ulong length)

@@ -87,7 +87,7 @@ public sealed partial class DmaPort
     /// <param name="source">What to copy.</param>
     /// <returns>As <see cref="Read(ulong, Span{byte})"/>; EPERM: a mapping does not let devices write.</returns>
     public Errno Write(ulong iova, ReadOnlySpan<byte> source) =>
-        Copy(new DmaTransfer(this), iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
+        Copy(new DmaTransfer(this), iova, TranslatingDomain.Writeable(source), DmaAccess.Write);
 
     /// <summary>As <see cref="Write(ulong, ReadOnlySpan{byte})"/>, as part of a transfer that has begun before.</summary>
     /// <param name="iova">First I/O address.</param>
@@ -95,7 +95,7 @@ public sealed partial class DmaPort
     /// <param name="transfer">The transfer, of this port.</param>
     /// <returns>As there; ECANCELED: the function was reset since the transfer began.</returns>
     public Errno Write(ulong iova, ReadOnlySpan<byte> source, DmaTransfer transfer) =>
-        Copy(transfer, iova, SoftwareDomain.Writeable(source), DmaAccess.Write);
+        Copy(transfer, iova, TranslatingDomain.Writeable(source), DmaAccess.Write);
 
     /// <summary>
     /// Begins a transfer of several steps: whatever of it is still to do after a reset of the function, or after
@@ -129,7 +129,7 @@ public sealed partial class DmaPort
     public DmaScope Enter()
     {
         int thread = CallingThread.KnownId;
-        return _lending is { } group && group.SoftwareDomain is { } domain ? new DmaScope(thread, domain, this, group) : EnterChecked();
+        return _lending is { } group && group.Translating is { } domain ? new DmaScope(thread, domain, this, group) : EnterChecked();
     }
 
     /// <summary>Runs work on the strand, after the reply of the register call in progress has gone out.</summary>
@@ -142,21 +142,21 @@ public sealed partial class DmaPort
 
     /// <summary>Whether the port still lends without conditions, as it did when a scope was about to be entered. Asked inside the scope.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool Lends(IommuGroup group, SoftwareDomain domain) =>
-        ReferenceEquals(_lending, group) && ReferenceEquals(group.SoftwareDomain, domain);
+    internal bool Lends(IommuGroup group, TranslatingDomain domain) =>
+        ReferenceEquals(_lending, group) && ReferenceEquals(group.Translating, domain);
 
     /// <summary>Enters by looking at every condition.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    internal DmaScope EnterChecked() => Domain is SoftwareDomain domain ? new DmaScope(domain, this) : default;
+    internal DmaScope EnterChecked() => Domain is TranslatingDomain domain ? new DmaScope(domain, this) : default;
 
     /// <summary>
     /// Whether DMA of the port goes through a domain now. Asked inside a scope of it: whoever blocks the port, or attaches its group to
     /// another domain, waits for scopes from before.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool LeadsTo(SoftwareDomain domain) => _function is null
+    internal bool LeadsTo(TranslatingDomain domain) => _function is null
         ? _resumed is null && _busMaster && ReferenceEquals((_group ?? _device!.Group)?.Domain, domain)
-        : Find(out SoftwareDomain? found) == Errno.None && ReferenceEquals(found, domain);
+        : Find(out TranslatingDomain? found) == Errno.None && ReferenceEquals(found, domain);
 
     /// <summary>As for a domain; asked with the gate of the access's context held.</summary>
     internal bool LeadsTo(IommufdAccess access) => Blocked == Errno.None && ReferenceEquals(Access, access);
@@ -189,9 +189,9 @@ public sealed partial class DmaPort
         }
     }
 
-    private Errno Find(out SoftwareDomain? domain)
+    private Errno Find(out TranslatingDomain? domain)
     {
-        domain = Domain as SoftwareDomain;
+        domain = Domain as TranslatingDomain;
         Errno blocked = Blocked;
         return blocked != Errno.None ? blocked : domain is null ? Errno.EFAULT : Errno.None;
     }
@@ -206,7 +206,7 @@ public sealed partial class DmaPort
                 return Errno.ECANCELED;
             }
 
-            Errno errno = Find(out SoftwareDomain? domain);
+            Errno errno = Find(out TranslatingDomain? domain);
             int copied;
             bool same;
             if (errno == Errno.None)
@@ -241,7 +241,7 @@ public sealed partial class DmaPort
             return new(Errno.ECANCELED);
         }
 
-        Errno errno = Find(out SoftwareDomain? domain);
+        Errno errno = Find(out TranslatingDomain? domain);
         IommufdAccess? through = errno == Errno.EFAULT ? Access : null;
         if (errno != Errno.None && through is null)
         {
@@ -252,7 +252,7 @@ public sealed partial class DmaPort
     }
 
     private async ValueTask<Errno> CopyAsync(
-        DmaTransfer transfer, SoftwareDomain? domain, IommufdAccess? through, ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
+        DmaTransfer transfer, TranslatingDomain? domain, IommufdAccess? through, ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
     {
         (Errno errno, int copied) = domain is not null
             ? await domain.CopyAsync(iova, data, access, transfer, cancellation).ConfigureAwait(false)

@@ -9,14 +9,14 @@ namespace Penstock.Vfio;
 /// </summary>
 public readonly ref struct DmaScope
 {
-    private readonly SoftwareDomain? _domain;
+    private readonly TranslatingDomain? _domain;
     private readonly DmaPort? _port;
     private readonly ref long _slot;
     private readonly long _sequence;
     private readonly nint _table;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal DmaScope(SoftwareDomain domain, DmaPort? port = null)
+    internal DmaScope(TranslatingDomain domain, DmaPort? port = null)
     {
         ref long slot = ref domain.Slots.Enter(out long sequence);
 
@@ -39,7 +39,7 @@ public readonly ref struct DmaScope
 
     /// <summary>As above, through a port that lends without conditions; unless it has stopped meanwhile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal DmaScope(int thread, SoftwareDomain domain, DmaPort port, IommuGroup lending)
+    internal DmaScope(int thread, TranslatingDomain domain, DmaPort port, IommuGroup lending)
     {
         ref long slot = ref domain.Slots.Enter(thread, out long sequence);
         if (!port.Lends(lending, domain))
@@ -84,6 +84,11 @@ public readonly ref struct DmaScope
             }
         }
 
+        else if (_domain is not null)
+        {
+            return TryBorrowWalked(iova, length, access, out run);
+        }
+
         run = default;
         return false;
     }
@@ -100,7 +105,7 @@ public readonly ref struct DmaScope
         nint table = _table != 0 ? _table : _domain?.Table ?? 0;
         if (table == 0 || length == 0)
         {
-            return Errno.EFAULT;
+            return _domain is null || length == 0 ? Errno.EFAULT : TryHoldWalked(iova, length, access, out held);
         }
 
         // SAFETY: as in TryBorrow.
@@ -139,5 +144,37 @@ public readonly ref struct DmaScope
         {
             ScopeSlots.Leave(ref _slot, _sequence);
         }
+    }
+
+    /// <summary>As <see cref="TryBorrow"/>, in a domain without a table of its own, or while nothing is lent.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private unsafe bool TryBorrowWalked(ulong iova, ulong length, DmaAccess access, out DmaRun run)
+    {
+        if (length != 0 && _port is not { IsLogging: true } && _domain!.Walk(iova, access, out DmaTarget target) == Errno.None
+            && target.Memory.DirectAddress is var address and not 0)
+        {
+            run = new DmaRun((byte*)address + target.Offset, Math.Min(length, target.Length));
+            return true;
+        }
+
+        run = default;
+        return false;
+    }
+
+    private Errno TryHoldWalked(ulong iova, ulong length, DmaAccess access, out HeldMemory held)
+    {
+        held = default;
+        Errno errno = _domain!.Walk(iova, access, out DmaTarget target);
+        if (errno == Errno.None)
+        {
+            target.Memory.Hold();
+            held = new HeldMemory(target.Memory, target.Offset, Math.Min(length, target.Length))
+            {
+                Port = (access & DmaAccess.Write) != 0 ? _port : null,
+                Iova = iova,
+            };
+        }
+
+        return errno;
     }
 }

@@ -22,8 +22,8 @@ public readonly struct DmaTransfer
     /// <summary>The function's line of execution; null for the default.</summary>
     public Strand? Strand => Port?.Strand;
 
-    /// <summary>Whether the next piece may go through a domain. Asked inside a scope of it, see <see cref="DmaPort.LeadsTo(SoftwareDomain)"/>.</summary>
-    internal bool MayUse(SoftwareDomain domain) => Port is null || (!IsCanceled && Port.LeadsTo(domain));
+    /// <summary>Whether the next piece may go through a domain. Asked inside a scope of it, see <see cref="DmaPort.LeadsTo(TranslatingDomain)"/>.</summary>
+    internal bool MayUse(TranslatingDomain domain) => Port is null || (!IsCanceled && Port.LeadsTo(domain));
 
     /// <summary>Whether the next piece may go through an access. Asked with the gate of its context held.</summary>
     internal bool MayUse(IommufdAccess access) => Port is null || (!IsCanceled && Port.LeadsTo(access));

@@ -2,7 +2,7 @@ namespace Penstock.Vfio;
 
 /// <summary>
 /// A translation from I/O addresses to memory that groups are attached to. Control calls only; a domain that also translates in this
-/// process is a <see cref="SoftwareDomain"/>. Map and unmap may be called from any thread and are serialised by the domain.
+/// process is a <see cref="TranslatingDomain"/>. Map and unmap may be called from any thread and are serialised by the domain.
 /// </summary>
 public abstract class IommuDomain : IDisposable
 {

@@ -10,7 +10,7 @@ public sealed partial class IommuGroup
 {
     private readonly Lock _gate = new();
     private volatile IommuDomain? _domain;
-    private volatile SoftwareDomain? _software;
+    private volatile TranslatingDomain? _translating;
     private volatile GroupState? _vfio;
     private volatile IommufdAccess? _access;
     private object? _owner;
@@ -45,7 +45,7 @@ public sealed partial class IommuGroup
     public IommuDomain? Domain => _domain;
 
     /// <summary>The same, if it translates in this process.</summary>
-    internal SoftwareDomain? SoftwareDomain => _software;
+    internal TranslatingDomain? Translating => _translating;
 
     /// <summary>How many bound drivers use the host's own DMA API; while there is one, nobody can claim the group.</summary>
     public int ForeignDrivers
@@ -185,7 +185,7 @@ public sealed partial class IommuGroup
         lock (_gate)
         {
             _domain = domain;
-            _software = domain as SoftwareDomain;
+            _translating = domain as TranslatingDomain;
         }
 
         if (old is not null)

@@ -98,7 +98,9 @@ public sealed class IommuUnit
 
     /// <summary>Makes an empty domain that groups of this unit can be attached to.</summary>
     /// <returns>The domain; the caller disposes it.</returns>
-    public SoftwareDomain CreateDomain() => new(Options.Aperture, Options.PageSizes, Host.Ledger, Options.CreateMirror?.Invoke());
+    public TranslatingDomain CreateDomain() => Options.CreateDomain is { } create
+        ? create(this)
+        : new SoftwareDomain(Options.Aperture, Options.PageSizes, Host.Ledger, Options.CreateMirror?.Invoke());
 
     /// <inheritdoc/>
     public override string ToString() => $"IOMMU unit {Name}";

@@ -33,6 +33,11 @@ public sealed class IommuUnitOptions
     /// </summary>
     public Func<IDomainMirror>? CreateMirror { get; init; }
 
+    /// <summary>
+    /// Makes the domains of a unit whose platform has tables of its own; null for translation in software. Whoever asks the unit for a domain owns it.
+    /// </summary>
+    public Func<IommuUnit, TranslatingDomain>? CreateDomain { get; init; }
+
     /// <summary>Kinds of first-stage tables that users may nest on top of their page tables.</summary>
     public IReadOnlyList<NestedTranslation> NestedTranslations { get; init; } = [];
 

@@ -12,10 +12,8 @@ public sealed unsafe partial class SoftwareDomain
     private DirtyLog?[] _logs = [];
     private bool _tracking;
 
-    /// <summary>Starts or stops tracking; starting forgets what was seen before.</summary>
-    /// <param name="enable">Whether to track.</param>
-    /// <exception cref="VfioException">EDEADLK: the calling thread is inside a scope of the domain; ENOMEM: a mapping is too large for a log.</exception>
-    internal void SetDirtyTracking(bool enable)
+    /// <inheritdoc/>
+    internal override void SetDirtyTracking(bool enable)
     {
         lock (_gate)
         {
@@ -69,12 +67,8 @@ public sealed unsafe partial class SoftwareDomain
         }
     }
 
-    /// <summary>Runs of written bytes in a range, ascending; forgets them unless they are kept.</summary>
-    /// <param name="range">The range; holes in it are no error.</param>
-    /// <param name="keep">Whether the bits stay.</param>
-    /// <returns>The runs.</returns>
-    /// <exception cref="VfioException">EINVAL: not tracking.</exception>
-    internal List<IovaRange> CollectDirty(IovaRange range, bool keep)
+    /// <inheritdoc/>
+    internal override List<IovaRange> CollectDirty(IovaRange range, bool keep)
     {
         var runs = new List<IovaRange>();
         lock (_gate)
@@ -104,8 +98,8 @@ public sealed unsafe partial class SoftwareDomain
         return runs;
     }
 
-    /// <summary>The log of an entry's writes; null while nothing is tracked. Valid as <see cref="MemoryAt"/>.</summary>
-    internal DirtyLog? LogAt(int index)
+    /// <inheritdoc/>
+    internal override DirtyLog? LogAt(int index)
     {
         DirtyLog?[] logs = Volatile.Read(ref _logs);
         return (uint)index < (uint)logs.Length ? logs[index] : null;

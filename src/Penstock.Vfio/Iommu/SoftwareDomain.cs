@@ -6,7 +6,7 @@ namespace Penstock.Vfio;
 /// A translation done by this process, without locks and without allocation. Changes are published as a whole; what they replace is
 /// freed once no scope can still see it. See <see cref="TranslationTable"/> for the layout and <see cref="ScopeSlots"/> for the waiting.
 /// </summary>
-public sealed unsafe partial class SoftwareDomain : IommuDomain
+public sealed unsafe partial class SoftwareDomain : TranslatingDomain
 {
     // Replaced tables wait for the next unmap; past this much a map pays for a grace period itself.
     private const nint RetiredLimit = 4 << 20;
@@ -18,7 +18,6 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
     private readonly Stack<int> _freeIndices = new();
     private readonly List<int> _leaving = [];
     private UserMemory?[] _memories = new UserMemory?[4];
-    private nint _table;
     private nint _retiredBytes;
     private int _memoryCount;
     private int _count;
@@ -45,18 +44,6 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
 
     /// <inheritdoc/>
     public override int Count => Volatile.Read(ref _count);
-
-    /// <inheritdoc/>
-    public override bool IsEnteredByCaller => Slots.IsInside();
-
-    internal ScopeSlots Slots { get; } = new();
-
-    /// <summary>The published table; 0 when disposed. Only valid inside a scope that was entered before it was read.</summary>
-    internal nint Table => Volatile.Read(ref _table);
-
-    /// <summary>Enters a scope. See <see cref="DmaScope"/> for its rules.</summary>
-    /// <returns>The scope; dispose it soon.</returns>
-    public DmaScope Enter() => new(this);
 
     /// <inheritdoc/>
     public override void Map(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
@@ -202,15 +189,8 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
         }
     }
 
-    /// <inheritdoc/>
-    public override void Drain()
-    {
-        Writable("waiting for accesses to end", allowDisposed: true);
-        Slots.WaitForOthers();
-    }
-
     /// <summary>The memory behind an entry's index. Valid only inside the scope in which the entry was found.</summary>
-    internal UserMemory MemoryAt(int index) => Volatile.Read(ref _memories)[index]!;
+    internal override UserMemory MemoryAt(int index) => Volatile.Read(ref _memories)[index]!;
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
@@ -248,14 +228,10 @@ public sealed unsafe partial class SoftwareDomain : IommuDomain
 
     private static string Mapping(ulong iova, ulong size) => $"mapping [0x{iova:x}, +0x{size:x})";
 
-    private byte* Writable(string what, bool allowDisposed = false)
+    private byte* Writable(string what)
     {
-        if (IsEnteredByCaller)
-        {
-            throw new VfioException(Errno.EDEADLK, what, "the calling thread is inside a scope of the same address space; leave it first");
-        }
-
-        return _table != 0 || allowDisposed ? (byte*)_table : throw new VfioException(Errno.EINVAL, what, "the address space is gone");
+        ThrowIfEntered(what);
+        return _table != 0 ? (byte*)_table : throw new VfioException(Errno.EINVAL, what, "the address space is gone");
     }
 
     private int Remember(UserMemory memory)

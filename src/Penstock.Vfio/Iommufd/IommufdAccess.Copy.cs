@@ -18,7 +18,7 @@ public sealed partial class IommufdAccess
     /// <param name="iova">First address.</param>
     /// <param name="source">What to copy.</param>
     /// <returns>As <see cref="Read"/>.</returns>
-    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, SoftwareDomain.Writeable(source), DmaAccess.Write, default, out _);
+    public Errno Write(ulong iova, ReadOnlySpan<byte> source) => Copy(iova, TranslatingDomain.Writeable(source), DmaAccess.Write, default, out _);
 
     /// <summary>
     /// The DMA of an emulated device: as reading and writing, with the errors of a <see cref="DmaPort"/>. Its port is looked at with the gate

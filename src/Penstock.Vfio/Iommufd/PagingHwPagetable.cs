@@ -6,7 +6,7 @@ namespace Penstock.Vfio;
 /// <summary>A hardware page table that holds what an I/O address space maps. All members may be called from any thread.</summary>
 public sealed class PagingHwPagetable : HwPagetable
 {
-    private readonly SoftwareDomain _domain;
+    private readonly TranslatingDomain _domain;
     private readonly IommuHwptAllocFlags _flags;
 
     internal PagingHwPagetable(Ioas ioas, IommuUnit unit, IommuHwptAllocFlags flags, bool automatic)

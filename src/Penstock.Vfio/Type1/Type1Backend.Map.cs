@@ -92,7 +92,7 @@ internal sealed partial class Type1Backend
 
     private static string Mapping(in DmaMapRequest request) => $"MAP_DMA [0x{request.Iova:x}, +0x{request.Size:x})";
 
-    private static void MapEmulated(SoftwareDomain domain, Type1Mapping mapping)
+    private static void MapEmulated(TranslatingDomain domain, Type1Mapping mapping)
     {
         // What the memory does not allow is an error only when a device wants it.
         DmaAccess access = mapping.Access & mapping.Memory.Allowed;

@@ -20,7 +20,7 @@ internal sealed partial class Type1Backend : IommuBackend
     private readonly List<Type1Domain> _domains = [];
     private readonly List<Type1Group> _emulated = [];
     private readonly List<VfioDevice> _devices = [];
-    private SoftwareDomain? _emulatedDomain;
+    private TranslatingDomain? _emulatedDomain;
     private IovaRange[] _ranges = [];
     private ulong _pageSizes = SizesFromCpuPage(ulong.MaxValue);
 
@@ -212,7 +212,7 @@ internal sealed partial class Type1Backend : IommuBackend
     {
         if (_emulatedDomain is null)
         {
-            SoftwareDomain domain = group.Unit.CreateDomain();
+            TranslatingDomain domain = group.Unit.CreateDomain();
             try
             {
                 foreach (Type1Mapping mapping in _mappings.All)
@@ -277,7 +277,7 @@ internal sealed partial class Type1Backend : IommuBackend
     private void MapAsElsewhere(IommuDomain domain, Type1Mapping mapping)
     {
         HeldMemory held;
-        using (DmaScope scope = ((SoftwareDomain)_domains[0].Domain).Enter())
+        using (DmaScope scope = ((TranslatingDomain)_domains[0].Domain).Enter())
         {
             Errno errno = scope.TryHold(mapping.Iova, mapping.Size, DmaAccess.None, out held);
             if (errno != Errno.None)

@@ -1,5 +1,6 @@
 using Penstock.Interop;
 using Penstock.Pci;
+using Penstock.S390;
 using Penstock.Specs.Kvm;
 using Penstock.Vfio;
 

@@ -101,7 +101,7 @@ public sealed class BlockedPortTests
         ProcessMemory before = rig.Memory(Page);
         container.MapDma(0, Page, DmaAccess.ReadWrite, new MessageMemory(channel, 0, Page), 0);
         container.MapDma(Page, Page, DmaAccess.ReadWrite, before, 0);
-        using SoftwareDomain next = rig.Unit.CreateDomain();
+        using TranslatingDomain next = rig.Unit.CreateDomain();
         ProcessMemory after = rig.Memory(2 * Page);
         next.Map(0, 2 * Page, DmaAccess.ReadWrite, after, 0);
         channel.BeforeAnswer = () => rig.Group.Attach(next);

@@ -26,7 +26,7 @@ internal sealed class MockNesting : NestedTranslation
     private sealed class Stage : NestedDomain
     {
         private readonly MockNesting _owner;
-        private readonly SoftwareDomain _domain;
+        private readonly TranslatingDomain _domain;
         private readonly ProcessMemory _memory = ProcessMemory.Allocate(IommufdRig.Page);
 
         public Stage(MockNesting owner, PagingHwPagetable parent, ulong iova)

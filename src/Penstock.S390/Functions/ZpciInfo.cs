@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
-namespace Penstock.Pci;
+namespace Penstock.S390;
 
 /// <summary>What users of a zPCI device are told about its function; machines need it, and nobody else does.</summary>
 internal static class ZpciInfo

@@ -1,10 +1,12 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
+using Penstock.Pci;
+using Penstock.Pci.Tests;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.Pci.Tests.Zpci;
+namespace Penstock.S390.Tests.Functions;
 
 public sealed class ZpciDeviceTests
 {

@@ -1,6 +1,6 @@
 using Penstock.Specs.Zpci;
 
-namespace Penstock.Pci;
+namespace Penstock.S390;
 
 /// <summary>
 /// The zPCI side of a function (zPCI architecture, function handle): its handle, which changes each time it is enabled, and the machine whose

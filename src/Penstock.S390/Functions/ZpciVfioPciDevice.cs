@@ -1,7 +1,8 @@
 using Penstock.Interop;
+using Penstock.Pci;
 using Penstock.Vfio;
 
-namespace Penstock.Pci;
+namespace Penstock.S390;
 
 /// <summary>
 /// A PCI function of an s390 machine. Opened by the user of a virtual machine, it is registered with the hypervisor part for as long as it

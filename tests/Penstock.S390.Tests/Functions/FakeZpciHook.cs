@@ -1,7 +1,9 @@
 using Penstock.Interop;
+using Penstock.Pci;
+using Penstock.Pci.Tests;
 using Penstock.Vfio;
 
-namespace Penstock.Pci.Tests.Zpci;
+namespace Penstock.S390.Tests.Functions;
 
 /// <summary>A hypervisor part that remembers who registered, and refuses when it is told to.</summary>
 internal sealed class FakeZpciHook : IZpciVmHook

@@ -1,6 +1,8 @@
+using Penstock.Pci;
+using Penstock.Pci.Tests;
 using Penstock.Vfio;
 
-namespace Penstock.Pci.Tests.Zpci;
+namespace Penstock.S390.Tests.Functions;
 
 /// <summary>A machine that counts its references.</summary>
 internal sealed class FakeMachine : IHypervisor

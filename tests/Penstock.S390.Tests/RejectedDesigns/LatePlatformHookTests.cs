@@ -1,9 +1,11 @@
 using Penstock.Interop;
+using Penstock.Pci;
+using Penstock.Pci.Tests;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.Pci.Tests.RejectedDesigns;
+namespace Penstock.S390.Tests.RejectedDesigns;
 
 /// <summary>Why platform hooks run inside enabling and disabling, and not around them.</summary>
 public sealed class LatePlatformHookTests

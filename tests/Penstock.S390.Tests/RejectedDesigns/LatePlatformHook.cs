@@ -1,7 +1,9 @@
+using Penstock.Pci;
+using Penstock.Pci.Tests;
 using Penstock.Specs.Pci;
 using Penstock.Vfio;
 
-namespace Penstock.Pci.Tests.RejectedDesigns;
+namespace Penstock.S390.Tests.RejectedDesigns;
 
 /// <summary>
 /// A device whose platform hook runs around the core, as was proposed first: at the end of enabling, when the device is set up, and at the beginning of closing,

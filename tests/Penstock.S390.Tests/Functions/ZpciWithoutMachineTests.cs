@@ -1,11 +1,13 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
+using Penstock.Pci;
+using Penstock.Pci.Tests;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
-namespace Penstock.Pci.Tests.Zpci;
+namespace Penstock.S390.Tests.Functions;
 
 /// <summary>A zPCI device for a user-space driver: everything works, and nothing of a hypervisor is there.</summary>
 public sealed class ZpciWithoutMachineTests : IDisposable

@@ -1,7 +1,9 @@
+using Penstock.Pci;
+using Penstock.Pci.Tests;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.Pci.Tests.Zpci;
+namespace Penstock.S390.Tests.Functions;
 
 /// <summary>A zPCI device in a container.</summary>
 internal sealed class ZpciRig : IDisposable

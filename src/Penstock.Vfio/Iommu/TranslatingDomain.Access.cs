@@ -4,7 +4,7 @@ using Penstock.Interop;
 namespace Penstock.Vfio;
 
 /// <content>Copies to and from the mapped memory, across mappings.</content>
-public sealed partial class SoftwareDomain
+public abstract partial class TranslatingDomain
 {
     // A scope ends after this much, so that a large copy does not hold up an unmap.
     private const int CopyPerScope = 1 << 20;

@@ -1,6 +1,6 @@
 using Penstock.Vfio;
 
-namespace Penstock.Pci;
+namespace Penstock.S390;
 
 /// <summary>
 /// The part of a hypervisor that ties zPCI functions to its machines, if there is one. Installed in the host's slot of this type. Both
