@@ -15,6 +15,12 @@ public static class ZpciHandle
     /// <summary>Software hypervisor mask: firmware never interprets a handle with a bit of it set.</summary>
     public const uint HypervisorMask = 0x00ff_0000;
 
-    /// <summary>Index.</summary>
+    /// <summary>Value in <see cref="HypervisorMask"/> that QEMU gives devices of VFIO that it intercepts.</summary>
+    public const uint InterceptedDevice = 0x0001_0000;
+
+    /// <summary>Value in <see cref="HypervisorMask"/> that QEMU gives all other devices, those behind vfio-user too.</summary>
+    public const uint EmulatedDevice = 0x0002_0000;
+
+    /// <summary>Index, unique in a guest.</summary>
     public const uint IndexMask = 0x0000_ffff;
 }

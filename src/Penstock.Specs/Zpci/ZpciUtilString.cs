@@ -1,0 +1,22 @@
+using System.Runtime.CompilerServices;
+
+namespace Penstock.Specs.Zpci;
+
+/// <summary>A text about a function, in EBCDIC.</summary>
+[InlineArray(Count)]
+public struct ZpciUtilString
+{
+    /// <summary>How many there are.</summary>
+    public const int Count = 64;
+
+    private byte _first;
+
+    internal static ZpciUtilString Read(ReadOnlySpan<byte> source)
+    {
+        ZpciUtilString value = default;
+        source[..Count].CopyTo(value);
+        return value;
+    }
+
+    internal readonly void Write(Span<byte> destination) => ((ReadOnlySpan<byte>)this).CopyTo(destination);
+}
