@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Penstock.Interop;
 using Penstock.Vfio;
 
@@ -147,6 +148,38 @@ public sealed class GuestMemory
 
         part?.Dispose();
         throw new VfioException(Errno.EFAULT, $"pinning 0x{length:x} bytes at guest address 0x{address:x}", "no slot has all of them, or it is read-only");
+    }
+
+    /// <summary>Reads 8 big-endian bytes, at one go where memory can be touched directly; allocates nothing.</summary>
+    internal unsafe bool TryReadEntry(ulong address, out ulong entry)
+    {
+        lock (_gate)
+        {
+            foreach (GuestMemorySlot slot in _slots)
+            {
+                ulong into = address - slot.Address;
+                if (into > slot.Length - sizeof(ulong))
+                {
+                    continue;
+                }
+
+                if (slot.Memory.DirectAddress != 0 && address % sizeof(ulong) == 0)
+                {
+                    // SAFETY: inside the slot, whose memory stays while it is among the slots, which the lock keeps as they are.
+                    entry = Volatile.Read(ref *(ulong*)(slot.Memory.DirectAddress + (nint)(slot.Offset + into)));
+                    entry = BitConverter.IsLittleEndian ? BinaryPrimitives.ReverseEndianness(entry) : entry;
+                    return true;
+                }
+
+                Span<byte> bytes = stackalloc byte[sizeof(ulong)];
+                bool there = slot.Memory.Read(slot.Offset + into, bytes) == Errno.None;
+                entry = there ? BinaryPrimitives.ReadUInt64BigEndian(bytes) : 0;
+                return there;
+            }
+        }
+
+        entry = 0;
+        return false;
     }
 
     /// <summary>Whether an address is in a slot.</summary>

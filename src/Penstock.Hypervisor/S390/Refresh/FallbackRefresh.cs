@@ -1,0 +1,250 @@
+using System.Numerics;
+using Penstock.Interop;
+using Penstock.S390;
+using Penstock.Specs.Zpci;
+
+namespace Penstock.Hypervisor;
+
+/// <summary>
+/// RPCIT by the VMM: walks the guest's tables, compares with what it mapped before, and maps or unmaps the difference, one page at a time
+/// (zPCI architecture, RPCIT). Works everywhere, and is slow. May be called from any thread; calls wait for each other.
+/// </summary>
+/// <typeparam name="TWalker">What reads the guest's tables.</typeparam>
+public sealed class FallbackRefresh<TWalker> : IRefreshMode
+    where TWalker : IIoWalker
+{
+    // A guest that keeps changing its tables while they are read must not keep us here.
+    private const int MostPasses = 64;
+
+    private readonly Lock _gate = new();
+    private readonly TWalker _walker;
+    private readonly IDmaNotifier _notifier;
+    private readonly DmaBudget? _budget;
+    private readonly FallbackOptions _options;
+    private readonly RefreshCache _cache = new();
+    private IoatRegistration? _registration;
+    private ulong _unmapStart;
+    private ulong _unmapLength;
+    private bool _mapFailed;
+
+    /// <summary>Creates the mode with nothing registered.</summary>
+    /// <param name="walker">What reads the guest's tables.</param>
+    /// <param name="notifier">What carries out the mappings.</param>
+    /// <param name="budget">How many mappings there may be; null when there is no limit.</param>
+    /// <param name="options">Options; null for the defaults.</param>
+    public FallbackRefresh(TWalker walker, IDmaNotifier notifier, DmaBudget? budget = null, FallbackOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(notifier);
+        _walker = walker;
+        _notifier = notifier;
+        _budget = budget;
+        _options = options ?? new FallbackOptions();
+    }
+
+    /// <inheritdoc/>
+    public string Name => "fallback";
+
+    /// <summary>How many pages are mapped.</summary>
+    public int MappedPages
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _cache.Count;
+            }
+        }
+    }
+
+    /// <summary>The mapped pages by I/O address: where each leads, and whether it may be written.</summary>
+    public IReadOnlyList<(ulong Iova, ulong Address, bool CanWrite)> Snapshot()
+    {
+        lock (_gate)
+        {
+            return [.. _cache.Pages.OrderBy(static p => p.Iova)];
+        }
+    }
+
+    /// <inheritdoc/>
+    public Errno Register(IoatRegistration registration)
+    {
+        lock (_gate)
+        {
+            if (_registration is not null)
+            {
+                return Errno.EBUSY;
+            }
+
+            _registration = registration;
+            return Errno.None;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Deregister()
+    {
+        lock (_gate)
+        {
+            if (_registration is not { } registration)
+            {
+                return;
+            }
+
+            _registration = null;
+            _budget?.Return(_cache.Count);
+            _cache.Clear();
+            _notifier.Unmap(0, registration.Aperture.Last + 1);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Deregister();
+
+    /// <inheritdoc/>
+    public RpcitAnswer Refresh(ulong start, ulong length)
+    {
+        lock (_gate)
+        {
+            if (_registration is not { } registration || !registration.Iota.IsTranslating)
+            {
+                return RpcitAnswer.Failed(ZpciErrorEvent.InvalidAddressSpace, start);
+            }
+
+            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out ulong first, out ulong end);
+            if (fault != ZpciErrorEvent.None)
+            {
+                return RpcitAnswer.Failed(fault, start);
+            }
+
+            _mapFailed = false;
+            bool again;
+            int passes = 0;
+            do
+            {
+                fault = Pass(registration.Iota, first, end, out ulong reached, out again);
+                if (fault != ZpciErrorEvent.None)
+                {
+                    return RpcitAnswer.Failed(fault, reached);
+                }
+            }
+            while (again && HasBudget && ++passes < MostPasses);
+
+            return again || _mapFailed || !HasBudget ? RpcitAnswer.Insufficient : RpcitAnswer.Done;
+        }
+    }
+
+    private bool HasBudget => _budget is null || _budget.Available > 0;
+
+    private ZpciErrorEvent Pass(Iota iota, ulong first, ulong end, out ulong reached, out bool again)
+    {
+        again = false;
+        ZpciErrorEvent fault = ZpciErrorEvent.None;
+        ulong at = first;
+        while (at != end)
+        {
+            IoWalk walk = _walker.Walk(iota, at);
+            fault = walk.Fault;
+            if (fault != ZpciErrorEvent.None)
+            {
+                break;
+            }
+
+            ulong length = _options.StopsAtBoundaries ? walk.Length : 1ul << (int)walk.Level;
+            ulong next = length < end - at ? at + length : end;
+            if (walk.IsValid)
+            {
+                FlushUnmaps();
+                again |= !MapPages(walk, at, next);
+            }
+            else
+            {
+                Forget(walk.Level, at, next);
+            }
+
+            at = next;
+        }
+
+        FlushUnmaps();
+        reached = at;
+        return fault;
+    }
+
+    /// <summary>Nothing is there any more. Unmaps are gathered: neighbours go together.</summary>
+    private void Forget(ZpciTableLevel level, ulong first, ulong end)
+    {
+        if (level == ZpciTableLevel.Page || _options.UnmapsInvalidTables)
+        {
+            _unmapStart = _unmapLength == 0 ? first : _unmapStart;
+            _unmapLength += end - first;
+        }
+        else
+        {
+            FlushUnmaps();
+        }
+
+        long dropped = _cache.Drop(first, end);
+        if (dropped != 0)
+        {
+            _budget?.Return(dropped);
+        }
+    }
+
+    /// <summary>Sends the gathered unmaps as the largest blocks that are powers of two and aligned to their size.</summary>
+    private void FlushUnmaps()
+    {
+        while (_unmapLength != 0)
+        {
+            ulong alignment = _unmapStart & (0 - _unmapStart);
+            ulong largest = 1ul << BitOperations.Log2(_unmapLength);
+            ulong size = alignment != 0 && alignment < largest ? alignment : largest;
+            _notifier.Unmap(_unmapStart, size);
+            _unmapStart += size;
+            _unmapLength -= size;
+        }
+    }
+
+    /// <summary>Maps the pages of one entry; the first one that has no room ends it.</summary>
+    private bool MapPages(in IoWalk walk, ulong first, ulong end)
+    {
+        ulong address = walk.Address;
+        for (ulong iova = first; iova != end; iova += ZpciIoTable.PageSize, address += ZpciIoTable.PageSize)
+        {
+            // QEMU looks at its count first, whatever is to be done with the page.
+            if (!_options.KeepsCountExact && !HasBudget)
+            {
+                return false;
+            }
+
+            CachedPage there = _cache.Find(iova, address, walk.CanWrite);
+            if (there == CachedPage.Same)
+            {
+                continue;
+            }
+
+            if (there == CachedPage.None || !_options.KeepsCountExact)
+            {
+                if (_budget?.TryTake() == false)
+                {
+                    return false;
+                }
+            }
+
+            if (there == CachedPage.Other)
+            {
+                _notifier.Unmap(iova, ZpciIoTable.PageSize);
+            }
+
+            if (_notifier.Map(iova, address, ZpciIoTable.PageSize, walk.CanWrite) == Errno.None || !_options.AnswersFailedMaps)
+            {
+                _cache.Put(iova, address, walk.CanWrite);
+                continue;
+            }
+
+            _mapFailed = true;
+            _cache.Drop(iova, iova + ZpciIoTable.PageSize);
+            _budget?.Return(1);
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,13 @@
+using Penstock.S390;
+
+namespace Penstock.Hypervisor;
+
+/// <summary>Reads table entries in guest memory.</summary>
+/// <param name="memory">The memory.</param>
+public readonly struct GuestTableReader(GuestMemory memory) : ITableReader
+{
+    private readonly GuestMemory _memory = memory;
+
+    /// <inheritdoc/>
+    public bool TryRead(ulong address, out ulong entry) => _memory.TryReadEntry(address, out entry);
+}

@@ -1,0 +1,57 @@
+using Penstock.Specs.Zpci;
+
+namespace Penstock.S390;
+
+/// <summary>The I/O addresses that a function may use: what the host's domain offers, or what a guest has registered. One set of rules for both.</summary>
+/// <param name="First">First address (pba), a multiple of a page.</param>
+/// <param name="Last">Last address (pal), the last of a page.</param>
+public readonly record struct DmaAperture(ulong First, ulong Last)
+{
+    /// <summary>The aperture that a guest asks for in a FIB: rounded outwards to whole pages.</summary>
+    /// <param name="fib">The block.</param>
+    /// <returns>The aperture, which may be empty.</returns>
+    public static DmaAperture Of(in ZpciFib fib) =>
+        new(fib.FirstAddress & ~(ZpciIoTable.PageSize - 1), fib.LastAddress | (ZpciIoTable.PageSize - 1));
+
+    /// <summary>Whether there is not one address.</summary>
+    public bool IsEmpty => First > Last;
+
+    /// <summary>Whether another aperture lies in this one.</summary>
+    /// <param name="other">The other one, not empty.</param>
+    /// <returns>Whether it does.</returns>
+    public bool Contains(DmaAperture other) => First <= other.First && other.Last <= Last;
+
+    /// <summary>Whether a stretch lies in the aperture.</summary>
+    /// <param name="iova">Its first address.</param>
+    /// <param name="length">Its length in bytes, at least 1.</param>
+    /// <returns>Whether it does.</returns>
+    public bool Contains(ulong iova, ulong length) => iova >= First && iova <= Last && length != 0 && length - 1 <= Last - iova;
+
+    /// <summary>
+    /// The pages of a refresh that are in the aperture (zPCI architecture, RPCIT): a stretch that wraps or lies outside is refused, one that
+    /// lies across a border is cut.
+    /// </summary>
+    /// <param name="start">First address that is refreshed.</param>
+    /// <param name="length">How many bytes.</param>
+    /// <param name="first">Receives the first page.</param>
+    /// <param name="end">Receives the address behind the last page, which equals <paramref name="first"/> when there is nothing to do.</param>
+    /// <returns>None, or <see cref="ZpciErrorEvent.AddressOutOfRange"/>.</returns>
+    public ZpciErrorEvent Clamp(ulong start, ulong length, out ulong first, out ulong end)
+    {
+        first = end = 0;
+        ulong behind = start + length;
+        if (behind < start || behind < First || start > Last)
+        {
+            return ZpciErrorEvent.AddressOutOfRange;
+        }
+
+        ulong from = Math.Max(start & ~(ZpciIoTable.PageSize - 1), First);
+        if (behind > from)
+        {
+            first = from;
+            end = (Math.Min(behind - 1, Last) | (ZpciIoTable.PageSize - 1)) + 1;
+        }
+
+        return ZpciErrorEvent.None;
+    }
+}
