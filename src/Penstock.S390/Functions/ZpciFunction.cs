@@ -11,6 +11,7 @@ public sealed class ZpciFunction
     private readonly Lock _gate = new();
     private uint _handle;
     private uint _designation;
+    private ZpciBaseInfo _base = new() { EndDma = ulong.MaxValue };
 
     /// <summary>Creates an enabled function.</summary>
     /// <param name="id">Function id, which never changes.</param>
@@ -25,7 +26,18 @@ public sealed class ZpciFunction
     public uint Id { get; }
 
     /// <summary>What the function's query says.</summary>
-    public ZpciBaseInfo Base { get; init; } = new() { EndDma = ulong.MaxValue };
+    public ZpciBaseInfo Base
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _base;
+            }
+        }
+
+        init => _base = value;
+    }
 
     /// <summary>What the query of its group says.</summary>
     public ZpciGroupInfo Group { get; init; } = new() { Flags = ZpciGroupInfo.Refresh };
@@ -60,6 +72,16 @@ public sealed class ZpciFunction
             {
                 return _designation;
             }
+        }
+    }
+
+    /// <summary>Its IOMMU cannot use the whole window of DMA addresses: users are told of an earlier end.</summary>
+    /// <param name="last">Last address of DMA.</param>
+    public void LimitDma(ulong last)
+    {
+        lock (_gate)
+        {
+            _base.EndDma = Math.Min(_base.EndDma, last);
         }
     }
 

@@ -55,13 +55,30 @@ public abstract class IommuDomain : IDisposable
     /// <exception cref="VfioException">EDEADLK: the calling thread is in a scope of the domain.</exception>
     public abstract void Drain();
 
-    /// <summary>A group is about to be attached; what this throws leaves it where it is.</summary>
-    internal virtual void Attaching()
+    /// <summary>
+    /// Whether a group has to be blocked before the platform is told of the domain, see <see cref="Register"/>. Other domains take a group over
+    /// from its old one without a gap.
+    /// </summary>
+    protected internal virtual bool BlocksFirst => false;
+
+    /// <summary>A group is about to be attached; what this throws leaves it where it is. Whoever changes a group's domain holds the lock of what the group is in.</summary>
+    /// <param name="group">The group.</param>
+    protected internal virtual void Attaching(IommuGroup group)
     {
     }
 
-    /// <summary>A group has left.</summary>
-    internal virtual void Detached()
+    /// <summary>
+    /// Tells the platform where a group's functions find the tables, after <see cref="Attaching"/> and only with <see cref="BlocksFirst"/>. What this
+    /// throws leaves the group blocked, and <see cref="Detached"/> is not called for it.
+    /// </summary>
+    /// <param name="group">The group, blocked.</param>
+    protected internal virtual void Register(IommuGroup group)
+    {
+    }
+
+    /// <summary>A group has left; nothing of it is in progress any more.</summary>
+    /// <param name="group">The group.</param>
+    protected internal virtual void Detached(IommuGroup group)
     {
     }
 

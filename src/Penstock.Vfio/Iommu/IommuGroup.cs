@@ -154,7 +154,10 @@ public sealed partial class IommuGroup
     /// Attaches the group to a domain, from blocked or from another domain; when this returns no DMA goes through the old one.
     /// </summary>
     /// <param name="domain">The domain.</param>
-    /// <exception cref="VfioException">EDEADLK: the calling thread is inside a scope of the old one; what the domain's mirror says. Nothing has changed.</exception>
+    /// <exception cref="VfioException">
+    /// EDEADLK: the calling thread is inside a scope of the old one; what the domain's mirror says. Nothing has changed. Domains whose platform
+    /// has to be told leave the group blocked when the platform refuses (<see cref="IommuDomain.BlocksFirst"/>).
+    /// </exception>
     public void Attach(IommuDomain domain)
     {
         ArgumentNullException.ThrowIfNull(domain);
@@ -181,7 +184,19 @@ public sealed partial class IommuGroup
         }
 
         // Without the gate: it may wait for a server. Whoever changes a group's domain holds the lock of what the group is in.
-        domain?.Attaching();
+        domain?.Attaching(this);
+        if (domain is { BlocksFirst: true })
+        {
+            Publish(null, old);
+            old = null;
+            domain.Register(this);
+        }
+
+        Publish(domain, old);
+    }
+
+    private void Publish(IommuDomain? domain, IommuDomain? old)
+    {
         lock (_gate)
         {
             _domain = domain;
@@ -191,7 +206,7 @@ public sealed partial class IommuGroup
         if (old is not null)
         {
             old.Drain();
-            old.Detached();
+            old.Detached(this);
         }
     }
 }

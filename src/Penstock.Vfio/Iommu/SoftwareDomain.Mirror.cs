@@ -3,9 +3,11 @@ namespace Penstock.Vfio;
 /// <content>What follows the mappings outside of this process. It is called without the gate: it may wait for a peer.</content>
 public sealed unsafe partial class SoftwareDomain
 {
-    internal override void Attaching() => _mirror?.Attaching(this);
+    /// <inheritdoc/>
+    protected internal override void Attaching(IommuGroup group) => _mirror?.Attaching(this);
 
-    internal override void Detached() => _mirror?.Detached();
+    /// <inheritdoc/>
+    protected internal override void Detached(IommuGroup group) => _mirror?.Detached();
 
     private void Follow(IDomainMirror mirror, ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
     {

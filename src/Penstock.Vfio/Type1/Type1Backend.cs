@@ -77,8 +77,17 @@ internal sealed partial class Type1Backend : IommuBackend
 
         IovaRange[] ranges = CheckAttach(what, group);
         Type1Domain domain = _domains.Find(d => d.Unit == group.Unit) ?? NewDomain(group.Unit);
+        try
+        {
+            group.Attach(domain.Domain);
+        }
+        catch
+        {
+            Abandon(domain);
+            throw;
+        }
+
         domain.Groups.Add(new Type1Group(group));
-        group.Attach(domain.Domain);
         _ranges = ranges;
         UpdatePageSizes();
     }
@@ -306,16 +315,16 @@ internal sealed partial class Type1Backend : IommuBackend
         _emulatedDomain = null;
     }
 
-    private void DetachReal(Type1Group group)
+    /// <summary>Gives a domain up in which no group is left.</summary>
+    private void Abandon(Type1Domain domain)
     {
-        Type1Domain domain = _domains.Find(d => d.Groups.Contains(group))!;
-        domain.Groups.Remove(group);
-        if (domain.Groups.Count == 0)
+        if (domain.Groups.Count != 0)
         {
-            _domains.Remove(domain);
-            domain.Domain.Dispose();
+            return;
         }
 
+        _domains.Remove(domain);
+        domain.Domain.Dispose();
         if (_domains.Count == 0)
         {
             foreach (Type1Mapping mapping in _mappings.All)
@@ -323,6 +332,13 @@ internal sealed partial class Type1Backend : IommuBackend
                 NoLongerMapped(mapping);
             }
         }
+    }
+
+    private void DetachReal(Type1Group group)
+    {
+        Type1Domain domain = _domains.Find(d => d.Groups.Contains(group))!;
+        domain.Groups.Remove(group);
+        Abandon(domain);
 
         IovaRange[] ranges = [IovaRange.All];
         foreach (Type1Group left in _domains.SelectMany(static d => d.Groups))
