@@ -65,6 +65,11 @@ public sealed partial class FunctionTestBench
         {
             Container.MapDma(iova, size, access, source, 0);
         }
+        catch
+        {
+            memory.Channel?.Withdraw(iova, offset, size);
+            throw;
+        }
         finally
         {
             // The mapping holds it from here on, and with it goes the last reference.
@@ -83,6 +88,7 @@ public sealed partial class FunctionTestBench
     public void Unmap(ulong iova)
     {
         ulong size;
+        TestMemory memory;
         lock (_maps)
         {
             int found = _maps.FindIndex(m => m.Iova == iova);
@@ -91,11 +97,12 @@ public sealed partial class FunctionTestBench
                 throw new TestBenchException($"nothing was mapped at 0x{iova:x}");
             }
 
-            size = _maps[found].Size;
+            (_, size, memory, _) = _maps[found];
             _maps.RemoveAt(found);
         }
 
         Container.UnmapDma(iova, size);
+        memory.Channel?.Remove(iova);
     }
 
     /// <summary>What is mapped now, in the order in which it was mapped.</summary>

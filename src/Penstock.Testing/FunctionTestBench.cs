@@ -18,7 +18,7 @@ namespace Penstock.Testing;
 public sealed partial class FunctionTestBench : IDisposable
 {
     private readonly FunctionTestBenchOptions _options;
-    private readonly VfioPciCoreDevice _device;
+    private readonly Slot _device;
     private readonly int _groupNumber;
     private readonly ConcurrentQueue<string> _log = new();
     private readonly TestRegion?[] _regions = new TestRegion?[VfioRegions.Count];
@@ -39,7 +39,7 @@ public sealed partial class FunctionTestBench : IDisposable
         Host = new VfioHost(new VfioHostOptions { Log = _log.Enqueue, Time = _options.Time });
         IommuGroup group = Host.AddIommuUnit("test bench").CreateGroup();
         _groupNumber = group.Number;
-        _device = new VfioPciCoreDevice(_options.Address, function, group, _log.Enqueue);
+        _device = new Slot(_options.Address, function, group, _log.Enqueue);
         Host.Register(_device, group);
         Open();
     }
@@ -141,6 +141,7 @@ public sealed partial class FunctionTestBench : IDisposable
         _container = null;
         lock (_maps)
         {
+            _maps.ForEach(static m => m.Memory.Channel?.Remove(m.Iova));
             _maps.Clear();
         }
     }
@@ -186,7 +187,7 @@ public sealed partial class FunctionTestBench : IDisposable
         }
     }
 
-    /// <summary>Closes everything, then fails as <see cref="Verify"/> does, and when the host still owns something.</summary>
+    /// <summary>Waits for posted work, closes everything, then fails as <see cref="Verify"/> does, and when the host still owns something.</summary>
     /// <exception cref="TestBenchException">What was found.</exception>
     public void Dispose()
     {
@@ -196,11 +197,16 @@ public sealed partial class FunctionTestBench : IDisposable
         }
 
         _disposed = true;
+        List<string> found = [];
+        TrySettle(found);
         Close();
+
+        // What was kept back until the user had gone.
+        TrySettle(found);
         Host.Unregister(_device);
         _device.Dispose();
         Host.Dispose();
-        List<string> found = [.. Problems()];
+        found.AddRange(Problems());
 
         // Threads that were told to end take a moment.
         if (!SpinWait.SpinUntil(() => Host.Ledger.Total == 0 && !Memories.Any(static m => m.IsInUse), Patience))

@@ -72,9 +72,34 @@ public sealed class TestMessageChannel : IDmaMessageChannel
     {
         lock (_gate)
         {
-            // What was mapped there before has been unmapped, or the map will be refused.
-            _places.RemoveAll(p => p.Iova == iova);
+            // What is mapped there already stays in front: then the map is going to be refused.
             _places.Add((iova, offset, size));
+        }
+    }
+
+    /// <summary>The map was refused: what was there before stays.</summary>
+    internal void Withdraw(ulong iova, ulong offset, ulong size)
+    {
+        lock (_gate)
+        {
+            int last = _places.LastIndexOf((iova, offset, size));
+            if (last >= 0)
+            {
+                _places.RemoveAt(last);
+            }
+        }
+    }
+
+    /// <summary>What was mapped at an address is so no more.</summary>
+    internal void Remove(ulong iova)
+    {
+        lock (_gate)
+        {
+            int first = _places.FindIndex(p => p.Iova == iova);
+            if (first >= 0)
+            {
+                _places.RemoveAt(first);
+            }
         }
     }
 
@@ -91,6 +116,7 @@ public sealed class TestMessageChannel : IDmaMessageChannel
     {
         lock (_gate)
         {
+            // The oldest first, see Place.
             foreach ((ulong start, ulong into, ulong size) in _places)
             {
                 if (iova >= start && iova - start <= size && (ulong)length <= size - (iova - start))

@@ -36,6 +36,12 @@ internal sealed class LyingNvme : IPciFunction
     /// <summary>Changes what Identify answers.</summary>
     public Action<NvmeIdentifyCns, byte[]>? LieAboutItself { get; set; }
 
+    /// <summary>An admin command that is refused; null for none.</summary>
+    public Predicate<NvmeAdminOpcode>? Refuses { get; set; }
+
+    /// <summary>Completion queues that there are, the admin queue's included.</summary>
+    public int CompletionQueues => _completion.Count(static q => q.Entries != 0);
+
     /// <summary>Once it is on it stays ready, whatever is written.</summary>
     public bool StaysReady { get; set; }
 
@@ -114,8 +120,16 @@ internal sealed class LyingNvme : IPciFunction
                 CommandId = command.CommandId,
                 SubmissionQueueId = (ushort)id,
                 SubmissionHead = (ushort)((queue.At + 1) % queue.Entries),
-                Result = id == 0 ? Administer(command) : 0,
             };
+            if (id == 0 && Refuses?.Invoke((NvmeAdminOpcode)command.Opcode) == true)
+            {
+                completion.StatusAndPhase = (ushort)NvmeStatus.InvalidQueueSize << NvmeCompletion.StatusShift;
+            }
+            else if (id == 0)
+            {
+                completion.Result = Administer(command);
+            }
+
             NvmeCompletion? said = id == 0 || Lie is null ? completion : Lie(completion);
             if (said is { } told)
             {
@@ -150,6 +164,12 @@ internal sealed class LyingNvme : IPciFunction
                 return 0;
             case NvmeAdminOpcode.CreateSubmissionQueue:
                 _submission[id] = new Queue(command.Prp1, entries);
+                return 0;
+            case NvmeAdminOpcode.DeleteCompletionQueue:
+                _completion[id] = default;
+                return 0;
+            case NvmeAdminOpcode.DeleteSubmissionQueue:
+                _submission[id] = default;
                 return 0;
             default:
                 return 0;

@@ -90,6 +90,33 @@ public sealed class LyingNvmeTests : IDisposable
     }
 
     [Fact]
+    public void OwnQueue_WhoseSubmissionQueueIsRefused_LeavesNoCompletionQueue()
+    {
+        using var driver = new NvmeDriver(_slot.Device);
+        int before = _controller.CompletionQueues;
+        _controller.Refuses = static opcode => opcode == NvmeAdminOpcode.CreateSubmissionQueue;
+        Assert.Equal(NvmeStatus.InvalidQueueSize, Assert.Throws<NvmeException>(() => driver.CreateQueue(8)).Status);
+        Assert.Equal(before, _controller.CompletionQueues);
+        _controller.Refuses = null;
+        using NvmeQueue queue = driver.CreateQueue(8);
+        Assert.Equal(before + 1, _controller.CompletionQueues);
+        Assert.Equal(0, driver.Resets);
+    }
+
+    [Fact]
+    public void OwnQueue_OfWhichHalfCannotBeTakenBack_IsForgottenByAReset()
+    {
+        using var driver = new NvmeDriver(_slot.Device);
+        int before = _controller.CompletionQueues;
+        _controller.Refuses = static opcode => opcode is NvmeAdminOpcode.CreateSubmissionQueue or NvmeAdminOpcode.DeleteCompletionQueue;
+        Assert.Throws<NvmeException>(() => driver.CreateQueue(8));
+        _controller.Refuses = null;
+        Assert.True(SpinWait.SpinUntil(() => driver.Failure is null || driver.Resets != 0, s_patience));
+        driver.Reset();
+        Assert.Equal(before, _controller.CompletionQueues);
+    }
+
+    [Fact]
     public void RandomCompletions_ThousandsOfThem_NeverDoMoreThanFail()
     {
         var random = new Random(7);

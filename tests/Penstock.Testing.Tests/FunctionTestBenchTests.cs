@@ -70,6 +70,22 @@ public sealed class FunctionTestBenchTests
     }
 
     [Fact]
+    public void Channel_WhoseSecondMapAtOnePlaceIsRefused_KeepsTheFirst()
+    {
+        using var bench = new FunctionTestBench(new ProbeFunction());
+        TestMemory memory = bench.CreateMemory(0x2000, TestMemoryKind.Message);
+        memory.FillRandom(1);
+        byte[] expected = memory.Read(0, 64);
+        bench.Map(Iova, memory, size: 0x1000);
+        Assert.Equal(Errno.EEXIST, Assert.Throws<VfioException>(() => bench.Map(Iova, memory, offset: 0x1000)).Errno);
+        Assert.Equal(Done, Copy(bench, Iova, ProbeFunction.CopyIn));
+        bench.Unmap(Iova);
+        bench.Map(Iova, memory, offset: 0x1000);
+        Assert.Equal(Done, Copy(bench, Iova, ProbeFunction.CopyOut));
+        Assert.Equal(expected, memory.Read(0x1000, 64));
+    }
+
+    [Fact]
     public void Channel_ThatFailsOrActsMeanwhile_IsSeenByTheModel()
     {
         using var bench = new FunctionTestBench(new ProbeFunction());

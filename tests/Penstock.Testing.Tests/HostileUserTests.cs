@@ -45,9 +45,7 @@ public sealed class HostileUserTests
     {
         HostileUserReport report = Attack(static (port, _) => port.Dma.Post(static () => throw new InvalidOperationException("later")));
         Assert.Contains("later", report.Failure, StringComparison.Ordinal);
-
-        // How short it becomes depends on when posted work runs.
-        Assert.NotEmpty(report.Reproduction);
+        Assert.InRange(report.Reproduction.Count, 1, 5);
     }
 
     [Fact]

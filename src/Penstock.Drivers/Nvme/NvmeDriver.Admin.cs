@@ -90,7 +90,7 @@ public sealed unsafe partial class NvmeDriver
             try
             {
                 var ring = new NvmeRing(id, entries, _doorbells, memory.Pointer, memory.Iova);
-                CreatePair(ring, vector: null);
+                CreateOwnPair(ring);
                 var queue = new NvmeQueue(this, ring, memory);
                 _queues.Add(queue);
                 return queue;
@@ -206,29 +206,70 @@ public sealed unsafe partial class NvmeDriver
 
     private void CreatePair(NvmeRing ring, int? vector)
     {
-        uint size = (uint)ring.Id | ((uint)(ring.Entries - 1) << NvmeQueueBits.SizeShift);
+        CreateCompletionQueue(ring, vector);
+        CreateSubmissionQueue(ring);
+    }
+
+    /// <summary>Both queues, or neither: half a pair would keep its number from the next one.</summary>
+    private void CreateOwnPair(NvmeRing ring)
+    {
+        CreateCompletionQueue(ring, vector: null);
+        try
+        {
+            CreateSubmissionQueue(ring);
+        }
+        catch (NvmeException)
+        {
+            try
+            {
+                DeleteCompletionQueue(ring.Id);
+            }
+            catch (Exception e) when (e is NvmeException or VfioException)
+            {
+                // The reset makes the controller forget it.
+                _options.Log?.Invoke($"{Name}: completion queue {ring.Id} could not be deleted: {e.Message}");
+                Fail($"completion queue {ring.Id} could not be deleted");
+            }
+
+            throw;
+        }
+    }
+
+    private void CreateCompletionQueue(NvmeRing ring, int? vector)
+    {
         var completion = new NvmeCommand
         {
             Opcode = (byte)NvmeAdminOpcode.CreateCompletionQueue,
             Prp1 = ring.CompletionIova,
-            Cdw10 = size,
+            Cdw10 = SizeOf(ring),
             Cdw11 = NvmeQueueBits.Contiguous | (vector is { } v ? NvmeQueueBits.InterruptsEnabled | ((uint)v << NvmeQueueBits.VectorShift) : 0),
         };
         RunAdmin(ref completion, default);
+    }
+
+    private void CreateSubmissionQueue(NvmeRing ring)
+    {
         var submission = new NvmeCommand
         {
             Opcode = (byte)NvmeAdminOpcode.CreateSubmissionQueue,
             Prp1 = ring.SubmissionIova,
-            Cdw10 = size,
+            Cdw10 = SizeOf(ring),
             Cdw11 = NvmeQueueBits.Contiguous | ((uint)ring.Id << NvmeQueueBits.CompletionQueueShift),
         };
         RunAdmin(ref submission, default);
     }
 
+    private static uint SizeOf(NvmeRing ring) => (uint)ring.Id | ((uint)(ring.Entries - 1) << NvmeQueueBits.SizeShift);
+
     private void DeletePair(int id)
     {
         var submission = new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.DeleteSubmissionQueue, Cdw10 = (uint)id };
         RunAdmin(ref submission, default);
+        DeleteCompletionQueue(id);
+    }
+
+    private void DeleteCompletionQueue(int id)
+    {
         var completion = new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.DeleteCompletionQueue, Cdw10 = (uint)id };
         RunAdmin(ref completion, default);
     }

@@ -50,6 +50,8 @@ internal sealed class HostileSession : IDisposable
     /// <summary>The end: an honest user comes, and everything is given back.</summary>
     internal void Finish()
     {
+        // What the last steps set going belongs to them, and a fault in it is found whether or not somebody was quick.
+        _bench.Settle();
         DropInterrupts();
         _bench.Mapped.ForEach(Unmap);
         _bench.Close();

@@ -20,7 +20,15 @@ public sealed partial class Strand
     public bool IsWorker => Thread.CurrentThread == _worker;
 
     /// <summary>Whether posted work is running, or is going to without anybody doing anything more.</summary>
-    public bool IsWorking => !_frozen && (_working || (Volatile.Read(ref _queued) != 0 && Volatile.Read(ref _holds) == 0));
+    public bool IsWorking
+    {
+        get
+        {
+            // The queue before the work: what the thread takes in between counts as running before it is no longer queued.
+            bool queued = Volatile.Read(ref _queued) != 0 && Volatile.Read(ref _holds) == 0;
+            return !_frozen && (queued || _working);
+        }
+    }
 
     /// <summary>Binds the thread that runs posted work to a processor, from the next work on.</summary>
     /// <param name="processor">Number of a processor that the process may use, from 0.</param>
@@ -212,8 +220,8 @@ public sealed partial class Strand
                     object work = _queue[_head]!;
                     _queue[_head] = null;
                     _head = (_head + 1) % _queue.Length;
-                    _queued--;
                     _working = true;
+                    Volatile.Write(ref _queued, _queued - 1);
                     return work;
                 }
             }

@@ -81,5 +81,12 @@ internal sealed class NvmeHostQueue
 
     internal NvmeStatus Status(NvmeCommand command) => Run(command).Status & NvmeStatus.CodeMask;
 
-    internal void Ok(NvmeCommand command) => Assert.Equal(NvmeStatus.Success, Run(command).Status);
+    /// <summary>Runs a command so many times, one after the other.</summary>
+    internal void Ok(NvmeCommand command, int times = 1)
+    {
+        for (int i = 0; i < times; i++)
+        {
+            Assert.Equal(NvmeStatus.Success, Run(command).Status);
+        }
+    }
 }

@@ -153,21 +153,16 @@ public sealed class NvmeInterruptTests
     {
         using var rig = new NvmeRig();
         using var pin = EventDescriptor.Create();
-        rig.Arm(VfioIrqs.Intx, 0, pin);
-        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 0);
-        pin.TryDrain(out _);
-        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        pin.TryDrain(out _);
+        NvmeHostQueue queue = PairOnPin(rig, pin);
         queue.Submit(Flush);
         queue.Submit(Flush);
         WaitFor(pin);
-        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
-        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        AwaitUnread(queue);
+        Rearm(rig);
         WaitFor(pin);
-        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+        AwaitUnread(queue);
         queue.CompletionRing.Ring();
-        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        Assert.False(pin.TryDrain(out _));
+        AssertDown(rig, pin);
     }
 
     [Fact]
@@ -175,22 +170,17 @@ public sealed class NvmeInterruptTests
     {
         using var rig = new NvmeRig();
         using var pin = EventDescriptor.Create();
-        rig.Arm(VfioIrqs.Intx, 0, pin);
-        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 0);
-        pin.TryDrain(out _);
-        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        pin.TryDrain(out _);
+        NvmeHostQueue queue = PairOnPin(rig, pin);
         rig.Write32(NvmeRegisters.InterruptMaskSet, 1);
         queue.Submit(Flush);
-        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+        AwaitUnread(queue);
         rig.Admin.Submit(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.KeepAlive });
         rig.Admin.CompletionRing.Take();
         Assert.False(pin.TryDrain(out _));
         rig.Write32(NvmeRegisters.InterruptMaskClear, 1);
         WaitFor(pin);
         queue.CompletionRing.Ring();
-        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
-        Assert.False(pin.TryDrain(out _));
+        AssertDown(rig, pin);
     }
 
     [Fact]
@@ -198,13 +188,34 @@ public sealed class NvmeInterruptTests
     {
         using var rig = new NvmeRig();
         using var pin = EventDescriptor.Create();
-        rig.Arm(VfioIrqs.Intx, 0, pin);
-        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 0);
+        NvmeHostQueue queue = PairOnPin(rig, pin);
         queue.Submit(Flush);
-        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+        AwaitUnread(queue);
         rig.Disable();
         pin.TryDrain(out _);
-        rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+        AssertDown(rig, pin);
+    }
+
+    /// <summary>A queue pair on the interrupt pin, which is armed and down.</summary>
+    private static NvmeHostQueue PairOnPin(NvmeRig rig, EventDescriptor pin)
+    {
+        rig.Arm(VfioIrqs.Intx, 0, pin);
+        NvmeHostQueue queue = rig.Enable().CreatePair(1, vector: 0);
+        pin.TryDrain(out _);
+        Rearm(rig);
+        pin.TryDrain(out _);
+        return queue;
+    }
+
+    private static void Rearm(NvmeRig rig) => rig.Act(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask);
+
+    /// <summary>Takes a completion without telling the disk.</summary>
+    private static void AwaitUnread(NvmeHostQueue queue) =>
+        NvmeRig.WaitUntil(() => queue.CompletionRing.TryTake(out _, ring: false), "nothing comes");
+
+    private static void AssertDown(NvmeRig rig, EventDescriptor pin)
+    {
+        Rearm(rig);
         Assert.False(pin.TryDrain(out _));
     }
 

@@ -16,18 +16,12 @@ public sealed class NvmeShadowDoorbellTests
     {
         using NvmeRig rig = new NvmeRig().Enable();
         NvmeHostQueue queue = rig.CreatePair(2, 16);
-        for (int i = 0; i < 5; i++)
-        {
-            queue.Ok(Flush);
-        }
+        queue.Ok(Flush, times: 5);
 
         var shadow = new NvmeShadow(rig);
         Assert.Equal((5u, 5u), (shadow.Value(4), shadow.Value(5)));
         shadow.Use(queue);
-        for (int i = 0; i < 40; i++)
-        {
-            queue.Ok(Flush);
-        }
+        queue.Ok(Flush, times: 40);
     }
 
     [Fact]
@@ -40,10 +34,7 @@ public sealed class NvmeShadowDoorbellTests
         NvmeHostQueue queue = rig.CreatePair(1, 16);
         Assert.Equal((0u, 0u), (shadow.Value(2), shadow.Value(3)));
         shadow.Use(queue);
-        for (int i = 0; i < 40; i++)
-        {
-            queue.Ok(Flush);
-        }
+        queue.Ok(Flush, times: 40);
     }
 
     [Fact]
@@ -179,10 +170,7 @@ public sealed class NvmeShadowDoorbellTests
             new NvmeShadow(rig).Use(queue);
         }
 
-        for (int i = 0; i < 100; i++)
-        {
-            queue.Ok(Flush);
-        }
+        queue.Ok(Flush, times: 100);
 
         // Whatever it takes to fall asleep: then it stays so.
         NvmeRig.WaitUntil(

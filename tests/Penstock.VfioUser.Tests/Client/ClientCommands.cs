@@ -2,7 +2,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>Every command of a client: how it is called, and a reply that it takes.</summary>
 internal static class ClientCommands

@@ -1,7 +1,7 @@
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>DMA_READ and DMA_WRITE in the client's role: it serves them, beside its own commands.</summary>
 public sealed class ClientDmaAccessTests

@@ -2,7 +2,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>DMA_MAP in the client's role: of the client itself, and of a remote device whose container maps.</summary>
 public sealed class ClientDmaMapTests

@@ -2,7 +2,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>DEVICE_GET_INFO in the client's role.</summary>
 public sealed class ClientGetInfoTests

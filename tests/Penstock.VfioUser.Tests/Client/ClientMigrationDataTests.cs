@@ -1,7 +1,7 @@
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>MIG_DATA_READ and MIG_DATA_WRITE in the client's role.</summary>
 public sealed class ClientMigrationDataTests

@@ -1,7 +1,7 @@
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>GET_PRECOPY_INFO in the client's role.</summary>
 public sealed class ClientPrecopyInfoTests

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>REGION_READ in the client's role.</summary>
 public sealed class ClientRegionReadTests

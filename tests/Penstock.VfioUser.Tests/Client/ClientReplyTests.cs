@@ -2,7 +2,7 @@ using Microsoft.Win32.SafeHandles;
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>What any reply may be, against every command of a client.</summary>
 public sealed class ClientReplyTests

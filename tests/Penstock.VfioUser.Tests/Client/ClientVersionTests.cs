@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>VERSION in the client's role.</summary>
 public sealed class ClientVersionTests

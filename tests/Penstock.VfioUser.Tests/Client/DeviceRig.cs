@@ -5,7 +5,7 @@ using Penstock.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>
 /// A function behind the files that a user holds: in the user's own process and host, or served on a socket and a remote device in the user's host. What a

@@ -1,6 +1,6 @@
 using Penstock.Pci;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>The device is in the user's process.</summary>
 public sealed class LocalDeviceUserTests : DeviceUserTests

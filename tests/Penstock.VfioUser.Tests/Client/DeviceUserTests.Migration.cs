@@ -3,7 +3,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 // Migration and DMA logging.
 public abstract partial class DeviceUserTests

@@ -4,7 +4,7 @@ using Penstock.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>
 /// What a user does with a device. The same bodies run against a device in the user's process and against one that is served on a socket: a
@@ -73,11 +73,7 @@ public abstract partial class DeviceUserTests
     public void Interrupt_ByMsi_SignalsTheEventfd()
     {
         using DeviceRig rig = Open(new EduFunction());
-        rig.Enable();
-        using var e = EventDescriptor.Create(rig.Host.Ledger);
-        rig.Bind(VfioIrqs.Msi, 0, e);
-        rig.Write32(Bar, 0x60, 1);
-        Await(e);
+        using EventDescriptor e = Interrupted(rig, VfioIrqs.Msi);
         Assert.Equal(1u, rig.Read32(Bar, 0x24));
         rig.Write32(Bar, 0x64, 1);
         rig.File.SetIrqs(new VfioIrqRequest { Index = VfioIrqs.Msi, Flags = VfioIrqSetFlags.DataNone | VfioIrqSetFlags.ActionTrigger });
@@ -89,11 +85,7 @@ public abstract partial class DeviceUserTests
     public void Interrupt_ByPin_IsMaskedUntilUnmasked()
     {
         using DeviceRig rig = Open(new EduFunction());
-        rig.Enable();
-        using var e = EventDescriptor.Create(rig.Host.Ledger);
-        rig.Bind(VfioIrqs.Intx, 0, e);
-        rig.Write32(Bar, 0x60, 1);
-        Await(e);
+        using EventDescriptor e = Interrupted(rig, VfioIrqs.Intx);
         Assert.Equal(0u, (uint)e.Drain());
         rig.File.SetIrqs(new VfioIrqRequest { Index = VfioIrqs.Intx, Flags = VfioIrqSetFlags.DataNone | VfioIrqSetFlags.ActionUnmask, Count = 1 });
         Await(e);
@@ -319,6 +311,17 @@ public abstract partial class DeviceUserTests
         Assert.True(Poll.Wait(e.Number(), PollEvents.In, s_patience) != PollEvents.None && e.Drain() != 0, "no interrupt");
 
     private protected static void AssertErrno(Errno errno, Action call) => Assert.Equal(errno, Assert.Throws<VfioException>(call).Errno);
+
+    /// <summary>An eventfd to which the device has just brought an interrupt.</summary>
+    private static EventDescriptor Interrupted(DeviceRig rig, uint index)
+    {
+        rig.Enable();
+        var e = EventDescriptor.Create(rig.Host.Ledger);
+        rig.Bind(index, 0, e);
+        rig.Write32(Bar, 0x60, 1);
+        Await(e);
+        return e;
+    }
 
     private static void Copy(DeviceRig rig, UserMemory memory)
     {

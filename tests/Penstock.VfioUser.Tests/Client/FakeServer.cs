@@ -1,6 +1,6 @@
 using Penstock.Interop;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>
 /// A server of nothing but bytes: it says what the test's script says, on a thread of its own. It shares no protocol code with the client but the one that

@@ -4,24 +4,29 @@ using System.Globalization;
 using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
+using Xunit.Abstractions;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>
 /// Servers that answer with structured nonsense. Whatever comes, the client throws nothing but its own errors, gives back all that it took, keeps
-/// within bounds and touches nothing outside of what it has mapped. How many replies there are can be set by PENSTOCK_HOSTILE_REPLIES.
+/// within bounds and touches nothing outside of what it has mapped. How many replies there are can be set by PENSTOCK_HOSTILE_REPLIES, and which
+/// by PENSTOCK_HOSTILE_SEED.
 /// </summary>
-public sealed class HostileServerTests
+public sealed class HostileServerTests(ITestOutputHelper output)
 {
     private const int UsualReplies = 100_000;
+    private const int UsualSeed = 20261121;
     private const ulong Iova = 0x10_0000;
     private const int MapSize = 0x4000;
 
     [Fact]
     public void RandomReplies_AreErrorsAndNothingWorse()
     {
-        int wanted = int.Parse(Environment.GetEnvironmentVariable("PENSTOCK_HOSTILE_REPLIES") ?? $"{UsualReplies}", CultureInfo.InvariantCulture);
-        var random = new Random(20261121);
+        int wanted = Setting("PENSTOCK_HOSTILE_REPLIES", UsualReplies);
+        int seed = Setting("PENSTOCK_HOSTILE_SEED", UsualSeed);
+        output.WriteLine($"{wanted} replies, seed {seed}");
+        var random = new Random(seed);
         var ledger = new ResourceLedger();
         using MemoryFile file = Handles.Memory(0x4000);
         using var e = EventDescriptor.Create();
@@ -47,9 +52,13 @@ public sealed class HostileServerTests
             }
         }
 
+        using var self = Process.GetCurrentProcess();
+        output.WriteLine($"{replies} replies in {round} sessions; managed memory {(highest - start) >> 20} MiB above the start; peak resident size of the process {self.PeakWorkingSet64 >> 20} MiB; longest call {longest} ms");
         Assert.True(highest - start < 256 << 20, $"{(highest - start) >> 20} MiB more than at the start");
         Assert.True(TimeSpan.FromMilliseconds(longest) < TimeSpan.FromSeconds(30), $"a call took {longest} ms");
     }
+
+    private static int Setting(string name, int usual) => int.Parse(Environment.GetEnvironmentVariable(name) ?? $"{usual}", CultureInfo.InvariantCulture);
 
     private static void Use(UnixSocket socket, Random random, ResourceLedger ledger, ref long longest)
     {

@@ -1,7 +1,7 @@
 using Penstock.Interop;
 using Penstock.Pci;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>A function with more vectors than descriptors go with one message.</summary>
 internal sealed class ManyVectors : IPciFunction

@@ -3,7 +3,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>What only a device behind a socket can meet: servers that are not there, go, or come again.</summary>
 public sealed class RemoteDeviceTests

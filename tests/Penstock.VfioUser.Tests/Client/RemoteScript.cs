@@ -2,7 +2,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>A remote device in a container, and a script for its server.</summary>
 internal sealed class RemoteScript

@@ -3,7 +3,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.VfioUser.Tests;
+namespace Penstock.VfioUser.Tests.Client;
 
 /// <summary>Servers that break no rule of the protocol at once, and would still keep their client waiting, or make it forget.</summary>
 public sealed partial class SlyServerTests
