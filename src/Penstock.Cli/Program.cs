@@ -2,6 +2,7 @@ using System.CommandLine;
 using Penstock.Cli;
 using Penstock.Cli.Bench;
 using Penstock.Cli.Demo;
+using Penstock.Cli.Replay;
 using Penstock.Cli.Serve;
 using Penstock.Devices;
 
@@ -11,4 +12,5 @@ root.Subcommands.Add(DemoCommand.Create(catalog));
 root.Subcommands.Add(ServeCommand.Create(catalog));
 root.Subcommands.Add(DevicesCommand.Create(catalog));
 root.Subcommands.Add(BenchCommand.Create());
+root.Subcommands.Add(ReplayCommand.Create());
 return await CommandLine.RunAsync(root, args);

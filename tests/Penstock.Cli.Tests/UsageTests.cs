@@ -3,8 +3,8 @@ namespace Penstock.Cli.Tests;
 public sealed class UsageTests
 {
     [Theory]
-    [InlineData("", "demo, serve, devices, bench")]
-    [InlineData("bogus", "'bogus'", "demo, serve, devices, bench")]
+    [InlineData("", "demo, serve, devices, bench, replay")]
+    [InlineData("bogus", "'bogus'", "demo, serve, devices, bench, replay")]
     [InlineData("--bogus", "'--bogus'")]
     [InlineData("devices extra", "penstock devices:", "'extra'")]
     [InlineData("demo bogus", "penstock demo:", "'bogus'", "idio16")]
