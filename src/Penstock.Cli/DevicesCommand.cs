@@ -10,8 +10,11 @@ internal static class DevicesCommand
     public static Command Create(DeviceCatalog catalog)
     {
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("devices", "List the devices that can be served.") { json };
-        command.SetAction(parsed => Run(catalog, parsed.GetValue(json)));
+        var zpci = new Option<bool>("--zpci") { Description = "Print what each would say of itself as a function of an s390 machine." };
+        var command = new Command("devices", "List the devices that can be served.") { json, zpci };
+        command.SetAction(parsed => parsed.GetValue(zpci)
+            ? ZpciListing.Print(catalog, new Output(parsed.GetValue(json)))
+            : Run(catalog, parsed.GetValue(json)));
         return command;
     }
 

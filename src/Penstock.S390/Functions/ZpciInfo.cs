@@ -7,11 +7,9 @@ namespace Penstock.S390;
 /// <summary>What users of a zPCI device are told about its function; machines need it, and nobody else does.</summary>
 internal static class ZpciInfo
 {
-    private const uint ErrorLength = 32;
-
     public static IReadOnlyList<VfioInfoCapability> CapabilitiesOf(ZpciFunction function)
     {
-        ZpciBaseInfo basis = function.Base with { Handle = function.Handle, ErrorLength = ErrorLength };
+        ZpciBaseInfo basis = function.Base with { Handle = function.Handle, ErrorLength = ZpciErrorEventBlock.Length };
         ZpciGroupInfo group = function.Group with { Flags = function.Group.Flags | ZpciGroupInfo.Refresh, Reserved = 0 };
         var all = new List<VfioInfoCapability>
         {

@@ -1,5 +1,7 @@
 using Penstock.Interop;
 using Penstock.Pci;
+using Penstock.Specs.Vfio;
+using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
 namespace Penstock.S390;
@@ -10,7 +12,9 @@ namespace Penstock.S390;
 /// </summary>
 public sealed class ZpciVfioPciDevice : VfioPciCoreDevice
 {
+    private readonly ZpciErrorQueue _errors = new();
     private readonly bool _registers;
+    private readonly Action<string>? _log;
     private HookUse<IZpciVmHook>? _use;
 
     /// <summary>Makes a device of a function.</summary>
@@ -33,6 +37,7 @@ public sealed class ZpciVfioPciDevice : VfioPciCoreDevice
     {
         Zpci = zpci;
         _registers = registersWithMachines;
+        _log = log ?? group.Unit.Host.Options.Log;
     }
 
     /// <summary>The zPCI side of the function; null when it has none.</summary>
@@ -41,12 +46,95 @@ public sealed class ZpciVfioPciDevice : VfioPciCoreDevice
     /// <summary>Whether it is registered with a machine.</summary>
     public bool IsRegistered => Volatile.Read(ref _use) is not null;
 
+    /// <summary>
+    /// The platform found the function in error. While a user has the device open the event is kept, the user is told by its error eventfd,
+    /// and recovery is the user's. May be called from any thread.
+    /// </summary>
+    /// <param name="errorEvent">The event, of <see cref="ZpciErrorEventBlock.Length"/> bytes.</param>
+    /// <returns>Whether recovery is the user's; otherwise it is the host's.</returns>
+    public bool ReportError(ReadOnlySpan<byte> errorEvent)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(errorEvent.Length, ZpciErrorEventBlock.Length);
+        if (!_errors.TryStore(errorEvent, out bool warns))
+        {
+            return false;
+        }
+
+        if (warns)
+        {
+            _log?.Invoke($"{Name}: the user takes no error events; further ones are dropped");
+        }
+
+        SignalError();
+        return true;
+    }
+
+    /// <inheritdoc/>
+    protected override void Feature(in VfioFeatureRequest request)
+    {
+        if (request.Feature != VfioFeature.ZpciError)
+        {
+            base.Feature(request);
+            return;
+        }
+
+        if (Zpci is null)
+        {
+            throw new VfioException(Errno.ENODEV, request.What, "the function is no zPCI function");
+        }
+
+        if (!request.Proceed(VfioFeatureFlags.Get, sizeof(ulong)))
+        {
+            return;
+        }
+
+        ulong address = request.Take<ulong>();
+        if (address == 0)
+        {
+            throw new VfioException(Errno.EINVAL, request.What, "there is no buffer for the event");
+        }
+
+        _errors.Take(request.What, request.Memory, address);
+    }
+
     /// <inheritdoc/>
     protected override VfioDeviceInfo GetInfo() =>
         Zpci is { } function ? base.GetInfo() with { Capabilities = ZpciInfo.CapabilitiesOf(function) } : base.GetInfo();
 
     /// <inheritdoc/>
     protected override void EnablePlatform()
+    {
+        if (Zpci is null)
+        {
+            Register();
+            return;
+        }
+
+        _errors.Start();
+        try
+        {
+            Register();
+        }
+        catch
+        {
+            _errors.Stop();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void DisablePlatform()
+    {
+        if (Interlocked.Exchange(ref _use, null) is { } use)
+        {
+            use.Hook.Unregister(this);
+            use.Dispose();
+        }
+
+        _errors.Stop();
+    }
+
+    private void Register()
     {
         if (!_registers)
         {
@@ -77,15 +165,5 @@ public sealed class ZpciVfioPciDevice : VfioPciCoreDevice
         }
 
         Volatile.Write(ref _use, use);
-    }
-
-    /// <inheritdoc/>
-    protected override void DisablePlatform()
-    {
-        if (Interlocked.Exchange(ref _use, null) is { } use)
-        {
-            use.Hook.Unregister(this);
-            use.Dispose();
-        }
     }
 }
