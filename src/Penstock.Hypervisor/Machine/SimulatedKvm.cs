@@ -10,14 +10,19 @@ public sealed class SimulatedKvm
 {
     /// <summary>Creates a hypervisor without machines.</summary>
     /// <param name="host">The host whose devices its machines get.</param>
-    public SimulatedKvm(VfioHost host)
+    /// <param name="s390">What it has on an s390 host; null on any other. It is the caller's to dispose, after the machines.</param>
+    public SimulatedKvm(VfioHost host, S390Hypervisor? s390 = null)
     {
         ArgumentNullException.ThrowIfNull(host);
         Host = host;
+        S390 = s390;
     }
 
     /// <summary>The host whose devices its machines get.</summary>
     public VfioHost Host { get; }
+
+    /// <summary>What it has on an s390 host; null on any other.</summary>
+    public S390Hypervisor? S390 { get; }
 
     /// <summary>Creates a machine.</summary>
     /// <param name="options">What it has; null for everything.</param>

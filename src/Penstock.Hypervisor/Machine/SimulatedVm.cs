@@ -28,6 +28,8 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
         Irqfds = new IrqfdTable(kvm, options, Interrupts);
         IoEventfds = new IoEventfdTable(kvm.Host.Ledger);
         Memory = new GuestMemory();
+        Zpci = new ZpciDevices(options.User);
+        Gisa = kvm.S390?.CreateGisa(Processors);
     }
 
     /// <summary>The hypervisor.</summary>
@@ -36,11 +38,14 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
     /// <summary>What it has.</summary>
     public SimulatedVmOptions Options { get; }
 
-    /// <summary>Its pending adapter interruptions.</summary>
-    public Gisa Gisa { get; } = new();
+    /// <summary>Its pending adapter interruptions; null unless the host is an s390.</summary>
+    public Gisa? Gisa { get; }
+
+    /// <summary>Its processors, as far as adapter interruptions care.</summary>
+    public GuestProcessors Processors { get; } = new();
 
     /// <summary>Its zPCI functions.</summary>
-    public ZpciDevices Zpci { get; } = new();
+    public ZpciDevices Zpci { get; }
 
     /// <inheritdoc/>
     public GuestMemory Memory { get; }
@@ -162,6 +167,11 @@ public sealed partial class SimulatedVm : IHypervisorVm, IDisposable
             }
 
             vfio?.Dispose();
+            if (Gisa is not null)
+            {
+                Kvm.S390!.Destroy(Gisa);
+            }
+
             IoEventfds.Clear();
             Memory.Clear();
             _destroyed = true;

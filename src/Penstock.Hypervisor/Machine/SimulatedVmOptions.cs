@@ -1,3 +1,5 @@
+using Penstock.Vfio;
+
 namespace Penstock.Hypervisor;
 
 /// <summary>What a simulated machine has.</summary>
@@ -12,8 +14,6 @@ public sealed class SimulatedVmOptions
     /// <summary>Interrupts cannot come straight from their source; the machine refuses to be joined with any.</summary>
     public bool RefusesBypass { get; init; }
 
-    /// <summary>
-    /// By which firmware knows the machine when it serves the guest's zPCI instructions itself (GISA designation); 0 when it serves none.
-    /// </summary>
-    public uint ZpciDesignation { get; init; }
+    /// <summary>Who runs it, and pays for what of its memory is pinned; null for this process.</summary>
+    public Caller? User { get; init; }
 }

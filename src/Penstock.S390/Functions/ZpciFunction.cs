@@ -6,7 +6,7 @@ namespace Penstock.S390;
 /// The zPCI side of a function (zPCI architecture, function handle): its handle, which changes each time it is enabled, and the machine whose
 /// interrupts firmware may deliver by itself. All members may be called from any thread.
 /// </summary>
-public sealed class ZpciFunction
+public sealed partial class ZpciFunction
 {
     private readonly Lock _gate = new();
     private uint _handle;
@@ -82,30 +82,6 @@ public sealed class ZpciFunction
         lock (_gate)
         {
             _base.EndDma = Math.Min(_base.EndDma, last);
-        }
-    }
-
-    /// <summary>Disables it; without effect when it is.</summary>
-    public void Disable()
-    {
-        lock (_gate)
-        {
-            _handle &= ~ZpciHandle.Enabled;
-            _designation = 0;
-        }
-    }
-
-    /// <summary>Enables it under a new handle.</summary>
-    /// <param name="designation">The machine that firmware serves; 0 for none.</param>
-    /// <returns>The handle.</returns>
-    public uint Enable(uint designation)
-    {
-        lock (_gate)
-        {
-            uint instance = (_handle & ZpciHandle.InstanceMask) + ZpciHandle.InstanceStep;
-            _handle = ZpciHandle.Enabled | (instance & ZpciHandle.InstanceMask) | (_handle & ZpciHandle.IndexMask);
-            _designation = designation;
-            return _handle;
         }
     }
 }

@@ -3,16 +3,13 @@ using Penstock.Vfio;
 
 namespace Penstock.S390;
 
-/// <summary>The firmware's side of a function that is modelled in this process: it keeps the registration and counts refreshes.</summary>
+/// <summary>The firmware's side of a function that is modelled in this process: the function itself keeps the registration, this counts refreshes.</summary>
 /// <param name="function">The function.</param>
 /// <param name="refreshesOnMap">See <see cref="IZpciHostFunction.RefreshesOnMap"/>.</param>
 public sealed class ZpciHostFunction(ZpciFunction function, bool refreshesOnMap = false) : IZpciHostFunction
 {
     private const byte InternalSharedMemory = 5;
 
-    private readonly Lock _gate = new();
-    private bool _registered;
-    private ulong _iota;
     private long _refreshes;
 
     /// <summary>The function.</summary>
@@ -31,16 +28,7 @@ public sealed class ZpciHostFunction(ZpciFunction function, bool refreshesOnMap 
     public bool IsInternalSharedMemory => function.Base.FunctionType == InternalSharedMemory;
 
     /// <summary>The designation that is registered; null when DMA is blocked, 0 for no translation.</summary>
-    public ulong? Iota
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _registered ? _iota : null;
-            }
-        }
-    }
+    public ulong? Iota => function.Iota;
 
     /// <summary>Refreshes so far.</summary>
     public long Refreshes => Interlocked.Read(ref _refreshes);
@@ -49,38 +37,10 @@ public sealed class ZpciHostFunction(ZpciFunction function, bool refreshesOnMap 
     public void LimitDma(ulong last) => function.LimitDma(last);
 
     /// <inheritdoc/>
-    public ZpciAnswer RegisterIoat(ulong first, ulong last, ulong iota)
-    {
-        lock (_gate)
-        {
-            if (!function.IsEnabled)
-            {
-                return new ZpciAnswer(ZpciConditionCode.InvalidHandle);
-            }
-
-            if (_registered)
-            {
-                return new ZpciAnswer(ZpciConditionCode.Error, ZpciStatus.SequenceError);
-            }
-
-            _registered = true;
-            _iota = iota;
-            return ZpciAnswer.Done;
-        }
-    }
+    public ZpciAnswer RegisterIoat(ulong first, ulong last, ulong iota) => function.RegisterIoat(first, last, iota);
 
     /// <inheritdoc/>
-    public ZpciAnswer DeregisterIoat()
-    {
-        lock (_gate)
-        {
-            bool was = _registered;
-            _registered = false;
-            return !function.IsEnabled ? new ZpciAnswer(ZpciConditionCode.InvalidHandle)
-                : was ? ZpciAnswer.Done
-                : new ZpciAnswer(ZpciConditionCode.Error, ZpciStatus.SequenceError);
-        }
-    }
+    public ZpciAnswer DeregisterIoat() => function.DeregisterIoat();
 
     /// <inheritdoc/>
     public ZpciAnswer Refresh(ulong start, ulong length)

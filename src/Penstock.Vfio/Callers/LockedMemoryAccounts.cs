@@ -52,6 +52,23 @@ internal sealed class LockedMemoryAccounts
         }
     }
 
+    /// <summary>As <see cref="Charge"/>, without a throw and, for an account that has something already, without an allocation.</summary>
+    /// <returns>Whether it was charged.</returns>
+    internal bool TryCharge(LockedMemoryAccount account, ulong pages, ulong limitInBytes)
+    {
+        lock (_gate)
+        {
+            UInt128 charged = _pages.GetValueOrDefault(account);
+            if (limitInBytes != ulong.MaxValue && charged + pages > limitInBytes / PageSize)
+            {
+                return false;
+            }
+
+            _pages[account] = charged + pages;
+            return true;
+        }
+    }
+
     internal void Uncharge(LockedMemoryAccount account, ulong pages)
     {
         lock (_gate)
