@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Penstock.Interop;
 using Penstock.S390;
 using Penstock.Specs.Zpci;
@@ -10,6 +11,7 @@ namespace Penstock.Hypervisor;
 /// vector sets its bit in the guest's vector, and the guest is interrupted when its summary bit was clear. Firmware does that by itself,
 /// or leaves it to the host. The guest's memory is pinned for as long. Delivering may happen on any thread, and waits for nobody.
 /// </summary>
+[SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "Disable ends it, and may fail.")]
 public sealed class AdapterInterrupts
 {
     private const int BitsOfDoubleword = 64;

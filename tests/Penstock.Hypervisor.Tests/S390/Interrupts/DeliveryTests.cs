@@ -155,7 +155,7 @@ public sealed class DeliveryTests : IDisposable
     public void Signal_WhileRegisteredTakenBackAndClosed_NothingStaysAndNothingIsLost(bool byFirmware)
     {
         const int Threads = 3;
-        const int Rounds = 200;
+        const int Rounds = 60;
         using var rig = new S390Rig();
         rig.Firmware.CanReachGuests = byFirmware;
         ZpciVfioPciDevice device = rig.AddFunction();
