@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
+using Penstock.S390;
 using Penstock.Specs.Kvm;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
@@ -14,15 +15,21 @@ internal sealed class HypervisorRig : IDisposable
     private static readonly Caller s_user = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
 
     private readonly List<string> _log = [];
+    private readonly S390Hypervisor? _s390;
 
-    public HypervisorRig(SimulatedVmOptions? options = null)
+    public HypervisorRig(SimulatedVmOptions? options = null, bool s390 = false)
     {
         Host = new VfioHost(new VfioHostOptions { Log = line => { lock (_log) { _log.Add(line); } } });
-        Kvm = new SimulatedKvm(Host);
+        Firmware = s390 ? new ZpciFirmware(ledger: Host.Ledger) : null;
+        _s390 = Firmware is null ? null : new S390Hypervisor(Firmware);
+        Kvm = new SimulatedKvm(Host, _s390);
         Vm = Kvm.CreateVm(options, files: Files);
     }
 
     public VfioHost Host { get; }
+
+    /// <summary>The firmware of a host that is an s390.</summary>
+    public ZpciFirmware? Firmware { get; }
 
     public SimulatedKvm Kvm { get; }
 
@@ -131,6 +138,8 @@ internal sealed class HypervisorRig : IDisposable
         Assert.True(Vm.IsDestroyed);
         Assert.Equal(0, Vm.NonCoherentDma);
         Assert.Equal(0, Host.IrqBypass.Consumers);
+        _s390?.Dispose();
+        Firmware?.Dispose();
         Assert.True(SpinWait.SpinUntil(() => Host.Ledger.Total == 0, Patience), Host.Ledger.ToString());
         Host.Dispose();
     }

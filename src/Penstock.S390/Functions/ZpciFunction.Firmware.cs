@@ -16,8 +16,11 @@ public sealed partial class ZpciFunction
     private ZpciFib? _hostInterrupts;
     private (ulong First, ulong Last, ulong Iota)? _translation;
 
-    /// <summary>The firmware that serves it; null when nothing of that is modelled, so that it has no interrupts of zPCI and can be nobody's but the host's.</summary>
-    public ZpciFirmware? Firmware { get; init; }
+    /// <summary>
+    /// The firmware that serves it; null when nothing of that is modelled, so that it has no interrupts of zPCI and can be nobody's but the host's.
+    /// Set it before the function is used.
+    /// </summary>
+    public ZpciFirmware? Firmware { get; set; }
 
     /// <summary>Whether interrupts are registered.</summary>
     public bool HasInterrupts => Volatile.Read(ref _interrupts) is not null;

@@ -31,7 +31,7 @@ public sealed partial class ZpciBus : IDisposable
         Options = options ?? new ZpciBusOptions();
         Events = new ZpciEventQueue(Options.MaximumEvents);
         _groups = new ZpciGuestGroups(Options.DesignationTypes);
-        _inject = Options.Inject ?? (subclass => machine.Gisa.Post(subclass, byHost: true));
+        _inject = Options.Inject ?? machine.Processors.Inject;
     }
 
     /// <summary>The guest's machine.</summary>

@@ -93,6 +93,6 @@ public sealed class ZpciProcessor(ZpciBus bus)
         return function is { State: ZpciFunctionState.Enabled or ZpciFunctionState.Blocked } found
             && found.Device.Tie is { } tie
             && tie.Function.Handle == register.Handle
-            && tie.Function.Designation == bus.Machine.Options.ZpciDesignation;
+            && tie.Function.Designation == bus.Machine.Gisa?.Designation;
     }
 }

@@ -13,6 +13,7 @@ public sealed class GuestProcessors
     private int _running;
     private int _blocks;
     private int _kicked;
+    private int _injected;
 
     internal GuestProcessors()
     {
@@ -46,12 +47,21 @@ public sealed class GuestProcessors
 
         Volatile.Write(ref _kicked, 0);
         _gisa?.Guest.Enter();
-        return _gisa?.Take() ?? 0;
+        return Take();
     }
 
     /// <summary>While it runs, a processor is interrupted.</summary>
     /// <returns>As for <see cref="Enter"/>.</returns>
-    public byte Take() => _gisa?.Take() ?? 0;
+    public byte Take() => (byte)(Interlocked.Exchange(ref _injected, 0) | (_gisa?.Take() ?? 0));
+
+    /// <summary>The VMM injects an adapter interruption by itself, past the interruption state area; an idle processor is woken.</summary>
+    /// <param name="subclass">The interruption subclass.</param>
+    public void Inject(int subclass)
+    {
+        byte mask = GisaArea.MaskOf(subclass);
+        Interlocked.Or(ref _injected, mask);
+        TryKick(mask);
+    }
 
     /// <summary>A processor stops running the guest.</summary>
     public void Leave()

@@ -27,7 +27,7 @@ internal sealed class ZpciGuestRig : IDisposable
 
     public ZpciGuestRig(uint designation = 0, byte designationTypes = ZpciDtsm.RegionThirdOnly, bool suppression = true, int maximumEvents = 1024)
     {
-        Machine = new HypervisorRig(new SimulatedVmOptions { ZpciDesignation = designation });
+        Machine = new HypervisorRig(s390: designation != 0);
         _hook = Machine.Host.Slot<IZpciVmHook>().Install(new ZpciAssociation());
         Memory = ProcessMemory.Allocate(MemorySize, Machine.Host.Ledger);
         Machine.Vm.Memory.Add(new GuestMemorySlot(0, 0, MemorySize, Memory));
@@ -84,8 +84,10 @@ internal sealed class ZpciGuestRig : IDisposable
         IommuGroup group = host.AddIommuUnit($"unit {number}").CreateGroup();
         string name = $"{number:x4}:00:00.0";
         hardware ??= new FakeFunction();
+        zpci ??= ZpciFunctions.Create((uint)number, (ushort)number, "TEST");
+        zpci.Firmware = Machine.Firmware;
         VfioPciCoreDevice device = isZpci
-            ? new ZpciVfioPciDevice(name, hardware, group, zpci ?? ZpciFunctions.Create((uint)number, (ushort)number, "TEST"))
+            ? new ZpciVfioPciDevice(name, hardware, group, zpci)
             : new VfioPciCoreDevice(name, hardware, group);
         host.Register(device, group);
         _devices.Add(device);
