@@ -9,6 +9,7 @@ public sealed unsafe partial class ZpciDomain
 {
     private const int Lent = -1;
     private const int Gone = -2;
+    private const int Deciding = -3;
 
     // Users' calls in progress, or one of the above.
     private int _uses;
@@ -24,7 +25,7 @@ public sealed unsafe partial class ZpciDomain
     public ZpciLoan Lend(object to)
     {
         ArgumentNullException.ThrowIfNull(to);
-        if (!TryLeaveUsers(Lent))
+        if (!TryLeaveUsers(Deciding))
         {
             throw new VfioException(Errno.EBUSY, $"lending tables to {to}", "they are lent already, or gone");
         }
@@ -37,6 +38,7 @@ public sealed unsafe partial class ZpciDomain
 
         var loan = new ZpciLoan(this, to);
         Volatile.Write(ref _loan, loan);
+        Volatile.Write(ref _uses, Lent);
         return loan;
     }
 
@@ -88,8 +90,16 @@ public sealed unsafe partial class ZpciDomain
     private Use EnterAsUser<T>(T what)
     {
         int uses = Volatile.Read(ref _uses);
+        var spin = default(SpinWait);
         while (true)
         {
+            if (uses == Deciding)
+            {
+                spin.SpinOnce();
+                uses = Volatile.Read(ref _uses);
+                continue;
+            }
+
             if (uses < 0)
             {
                 throw uses == Lent
@@ -115,7 +125,7 @@ public sealed unsafe partial class ZpciDomain
         int uses;
         while ((uses = Interlocked.CompareExchange(ref _uses, state, 0)) != 0)
         {
-            if (uses < 0)
+            if (uses is Lent or Gone)
             {
                 return false;
             }

@@ -107,6 +107,31 @@ public sealed unsafe partial class ZpciDomain
         Leave(bank, pages - moved);
     }
 
+    /// <summary>
+    /// Takes one whole mapping out of the tables, for who has made it himself and tells functions and waits later: it may still be in use.
+    /// </summary>
+    /// <returns>What <see cref="Release"/> needs once nothing uses it any more.</returns>
+    /// <exception cref="VfioException">EINVAL: it is not exactly one mapping; EDEADLK: the calling thread is inside a scope.</exception>
+    internal RealBank TakeOut(ulong iova, ulong size)
+    {
+        ThrowIfEntered("unmapping");
+        var range = new IovaRange(iova, iova + (size - 1));
+        using Use use = EnterAsUser(range);
+        ulong entry = _tables.Entry(iova);
+        if ((entry & ZpciIoTable.PageInvalid) != 0 || _real.Find(entry) is not { } bank || bank.Range != range)
+        {
+            throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it is not exactly one mapping");
+        }
+
+        var nothing = default(Ignored);
+        _tables.Clear(range, ref nothing);
+        Interlocked.Add(ref _unmappedPages, (long)(size / ZpciIoTable.PageSize));
+        return bank;
+    }
+
+    /// <summary>Gives the memory of mappings back that were taken out, after a wait.</summary>
+    internal void Release(RealBank bank) => _real.Remove(bank);
+
     private void Check(RangeToMap what, DmaAccess access, UserMemory memory, ulong memoryOffset)
     {
         if (access == DmaAccess.None || (access & ~DmaAccess.ReadWrite) != 0)
@@ -114,7 +139,7 @@ public sealed unsafe partial class ZpciDomain
             throw new VfioException(Errno.EINVAL, what.ToString(), "a mapping needs an access right");
         }
 
-        Errno errno = _check.Judge(what.Iova, what.Size, memoryOffset);
+        Errno errno = _aperture.Judge(what.Iova, what.Size, memoryOffset);
         if (errno != Errno.None)
         {
             throw new VfioException(errno, what.ToString(), errno == Errno.EOVERFLOW

@@ -8,7 +8,8 @@ namespace Penstock.S390;
 /// <summary>
 /// A translation of an s390 host (zPCI, I/O address translation): DMA goes through real region, segment and page tables. Pages of 4 KiB only; a
 /// mapping that does not let devices write has the protect bit, and there is none that only lets them write. Maps and unmaps run beside each other
-/// without a lock around the tables. When <see cref="Unmap"/> returns nothing uses what was removed.
+/// without a lock around the tables. When <see cref="Unmap"/> returns nothing uses what was removed; who would rather wait less often has a <see cref="ZpciDmaSpace"/> of
+/// his own, which users of VFIO never see.
 /// </summary>
 public sealed unsafe partial class ZpciDomain : TranslatingDomain
 {
@@ -18,7 +19,7 @@ public sealed unsafe partial class ZpciDomain : TranslatingDomain
     private readonly HostIoTables _tables;
     private readonly RealAddresses _real = new();
     private readonly ZpciDomainSetup _setup;
-    private readonly ApertureCheck _check;
+    private readonly DmaAperture _aperture;
 
     /// <summary>Makes an empty domain.</summary>
     /// <param name="setup">How.</param>
@@ -28,7 +29,7 @@ public sealed unsafe partial class ZpciDomain : TranslatingDomain
         ArgumentNullException.ThrowIfNull(setup);
         _setup = setup;
         _tables = new HostIoTables(setup.Type, setup.TableMemory, setup.Ledger);
-        _check = new ApertureCheck(_tables.Aperture);
+        _aperture = new DmaAperture(_tables.Aperture.First, _tables.Aperture.Last);
     }
 
     /// <inheritdoc/>

@@ -11,6 +11,7 @@ namespace Penstock.S390;
 /// </summary>
 public sealed class ZpciIommu
 {
+    private readonly VfioHost _host;
     private readonly ConcurrentDictionary<IommuGroup, IZpciHostFunction> _functions = new();
     private readonly ZpciIommuOptions _options;
     private readonly ZpciDomainSetup _setup;
@@ -22,6 +23,7 @@ public sealed class ZpciIommu
     public ZpciIommu(VfioHost host, string name, ZpciIommuOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(host);
+        _host = host;
         _options = options ?? new ZpciIommuOptions();
         _setup = new ZpciDomainSetup
         {
@@ -117,6 +119,19 @@ public sealed class ZpciIommu
     public ZpciIdentityDomain CreateIdentityDomain(UserMemory memory) => _options.RelaxedTranslation
         ? new ZpciIdentityDomain(memory, FunctionOf)
         : throw new VfioException(Errno.EOPNOTSUPP, "making a domain without translation", "the functions have no relaxed translation");
+
+    /// <summary>Attaches a function to an address space for a driver of this process, as the host's own DMA API does; users cannot have it meanwhile.</summary>
+    /// <param name="group">The function's group.</param>
+    /// <param name="options">Settings; null for the defaults.</param>
+    /// <returns>The address space; disposing it detaches the function.</returns>
+    /// <exception cref="VfioException">EBUSY: a user owns the group's DMA; EINVAL: no function of this IOMMU; EIO: firmware refuses; ENOMEM.</exception>
+    public ZpciDmaSpace OpenDmaSpace(IommuGroup group, ZpciDmaOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(group);
+        IZpciHostFunction function = FunctionOf(group)
+            ?? throw new VfioException(Errno.EINVAL, $"DMA of {group}", "it has no function of this IOMMU");
+        return new ZpciDmaSpace(this, group, function, options ?? new ZpciDmaOptions(), _host.Options.Time);
+    }
 
     /// <summary>Gives a function the translation of its group again, after it was disabled and enabled.</summary>
     /// <param name="group">Its group.</param>

@@ -1,3 +1,4 @@
+using Penstock.Interop;
 using Penstock.Specs.Zpci;
 
 namespace Penstock.S390;
@@ -53,5 +54,20 @@ public readonly record struct DmaAperture(ulong First, ulong Last)
         }
 
         return ZpciErrorEvent.None;
+    }
+
+    /// <summary>Judges a stretch whose translation is to be changed, by a host's user or for a guest.</summary>
+    /// <param name="iova">Its first address.</param>
+    /// <param name="length">Its length in bytes.</param>
+    /// <param name="target">Where it is to lead; 0 when nowhere.</param>
+    /// <returns>None; EINVAL: empty, not in whole pages, target not at a page, or not all of it in the aperture; EOVERFLOW: it ends past 2^64.</returns>
+    public Errno Judge(ulong iova, ulong length, ulong target = 0)
+    {
+        if (length == 0 || ((iova | length | target) & (ZpciIoTable.PageSize - 1)) != 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        return length - 1 > ulong.MaxValue - iova ? Errno.EOVERFLOW : Contains(iova, length) ? Errno.None : Errno.EINVAL;
     }
 }

@@ -1,0 +1,115 @@
+using Penstock.Interop;
+using Penstock.Specs.Zpci;
+using Penstock.Vfio;
+
+namespace Penstock.S390.Tests.Iommu;
+
+public sealed class ZpciRefreshTests
+{
+    private const ulong Page = DomainRig.Page;
+    private const ulong Start = DomainRig.Start;
+    private static readonly (ulong Start, ulong Length) Everything = (Start, 0x1ff_ffff_ffff - Start + 1);
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    [Trait("Row", "S3-1")]
+    public void Map_RefreshesOnlyFunctionsThatWantIt(bool wants)
+    {
+        using var rig = new DomainRig(new FakeHostFunction { RefreshesOnMap = wants });
+        rig.Map(Start, 2);
+        (ulong, ulong)[] expected = [(Start, 2 * Page)];
+        Assert.Equal(wants ? expected : expected[..0], rig.Function.Refreshes);
+        rig.Unmap(Start, 2);
+        Assert.Equal(wants ? 2 : 1, rig.Function.Refreshes.Count);
+        Assert.Equal(new ZpciDomainCounters(2, 2, 0, wants ? 1 : 0, 1), rig.Domain.Counters);
+    }
+
+    [Theory]
+    [InlineData(ZpciStatus.InsufficientResources)]
+    [InlineData(ZpciStatus.Aborted)]
+    [Trait("Row", "S3-12")]
+    public void Map_HypervisorIsShortOfMemory_RefreshOfEverythingDecides(ZpciStatus status)
+    {
+        bool helps = true;
+        using var rig = new DomainRig(new FakeHostFunction
+        {
+            RefreshesOnMap = true,
+            OnRefresh = (start, length) => (start, length) == Everything && helps ? ZpciAnswer.Done : FakeHostFunction.Error(status),
+        });
+        rig.Map(Start, 1);
+        Assert.Equal([(Start, Page), Everything], rig.Function.Refreshes);
+        helps = false;
+        Assert.Equal(Errno.ENOMEM, rig.TryMap(Start + Page, 1));
+        Assert.True(DomainRig.IsInvalid(rig.Domain.Entry(Start + Page)));
+        Assert.Equal(1, rig.Domain.Count);
+        Assert.Equal((2, 2), ((int)rig.Domain.Counters.GlobalRefreshes, (int)rig.Domain.Counters.SyncMapRefreshes));
+    }
+
+    [Fact]
+    public void Map_SeveralFunctions_LastAnswerCounts()
+    {
+        using var rig = new DomainRig(new FakeHostFunction { RefreshesOnMap = true });
+        var second = new FakeHostFunction("second") { RefreshesOnMap = true };
+        IommuGroup group = rig.Iommu.AddFunction(second);
+        group.Attach(rig.Domain);
+        rig.Function.OnRefresh = static (_, _) => new ZpciAnswer(ZpciConditionCode.InvalidHandle);
+        rig.Map(Start, 1);
+        Assert.Single(second.Refreshes);
+        second.OnRefresh = static (_, _) => new ZpciAnswer(ZpciConditionCode.InvalidHandle);
+        Assert.Equal(Errno.EIO, rig.TryMap(Start + Page, 1));
+        Assert.Equal(1, rig.Domain.Count);
+        group.Detach();
+    }
+
+    [Fact]
+    public void Unmap_RangeWithManyMappings_OneRefreshForEachFunctionWhateverItAnswers()
+    {
+        using var rig = new DomainRig();
+        var second = new FakeHostFunction("second");
+        IommuGroup group = rig.Iommu.AddFunction(second);
+        group.Attach(rig.Domain);
+        rig.Function.OnRefresh = static (_, _) => FakeHostFunction.Error(ZpciStatus.FunctionInError);
+        rig.Map(Start + Page, 2);
+        rig.Map(Start + (8 * Page), 1);
+        Assert.Equal(3 * Page, rig.Unmap(Start, 20));
+        Assert.Equal((Start + Page, 8 * Page), Assert.Single(rig.Function.Refreshes));
+        Assert.Equal((Start + Page, 8 * Page), Assert.Single(second.Refreshes));
+        Assert.Equal(2, rig.Domain.Counters.SyncRefreshes);
+        Assert.Equal(0ul, rig.Unmap(Start, 20));
+        Assert.Single(second.Refreshes);
+        group.Detach();
+    }
+
+    [Fact]
+    public void Unmap_RefreshComesBeforeMemoryIsGivenBack()
+    {
+        using var rig = new DomainRig();
+        rig.Map(Start, 1);
+        int mapped = -1;
+        rig.Function.OnRefresh = (_, _) =>
+        {
+            mapped = rig.Domain.Count;
+            return ZpciAnswer.Done;
+        };
+        rig.Unmap(Start, 1);
+        Assert.Equal((1, 0), (mapped, rig.Domain.Count));
+    }
+
+    [Fact]
+    public void HostFunction_Disabled_AnswersInvalidHandle()
+    {
+        var zpci = new ZpciFunction(1, 1);
+        var function = new ZpciHostFunction(zpci);
+        Assert.Equal(ZpciAnswer.Done, function.RegisterIoat(0, 1, 0x804));
+        Assert.Equal(FakeHostFunction.Error(ZpciStatus.SequenceError), function.RegisterIoat(0, 1, 0x804));
+        Assert.Equal(0x804ul, function.Iota);
+        Assert.Equal(ZpciAnswer.Done, function.Refresh(0, 4096));
+        zpci.Disable();
+        Assert.Equal(Errno.EIO, function.Refresh(0, 4096).RefreshError);
+        Assert.Equal(ZpciConditionCode.InvalidHandle, function.DeregisterIoat().Condition);
+        Assert.Null(function.Iota);
+        Assert.True(function.RegisterIoat(0, 1, 0).IsRegistered);
+        Assert.Equal(2, function.Refreshes);
+    }
+}
