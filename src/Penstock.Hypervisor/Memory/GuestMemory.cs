@@ -11,6 +11,7 @@ public sealed class GuestMemory
 
     private readonly Lock _gate = new();
     private volatile GuestMemorySlot[] _slots = [];
+    private volatile IGuestMemoryWatcher[] _watchers = [];
     private bool _closed;
 
     internal GuestMemory()
@@ -59,6 +60,7 @@ public sealed class GuestMemory
             _slots = [.. _slots.Append(slot).OrderBy(static s => s.Address)];
         }
 
+        TellWatchers();
         Changed?.Invoke();
     }
 
@@ -75,6 +77,7 @@ public sealed class GuestMemory
             _slots = [.. _slots.Where(s => s != gone)];
         }
 
+        TellWatchers();
         gone.Memory.Release();
         Changed?.Invoke();
     }
@@ -182,6 +185,34 @@ public sealed class GuestMemory
         return false;
     }
 
+    /// <summary>Calls a watcher after each change from now on, outside of any lock of this object, and once now.</summary>
+    internal void Watch(IGuestMemoryWatcher watcher)
+    {
+        lock (_gate)
+        {
+            _watchers = [.. _watchers, watcher];
+        }
+
+        watcher.SlotsChanged();
+    }
+
+    internal void Unwatch(IGuestMemoryWatcher watcher)
+    {
+        lock (_gate)
+        {
+            _watchers = [.. _watchers.Where(w => w != watcher)];
+        }
+    }
+
+    /// <summary>Looks at the slots while none can go, so that their memory can be held.</summary>
+    internal void Look(Action<ReadOnlySpan<GuestMemorySlot>> look)
+    {
+        lock (_gate)
+        {
+            look(_slots);
+        }
+    }
+
     /// <summary>Whether an address is in a slot.</summary>
     internal bool Has(ulong address) => Array.Exists(_slots, s => s.Address <= address && address <= s.Last);
 
@@ -195,7 +226,16 @@ public sealed class GuestMemory
             _slots = [];
         }
 
+        TellWatchers();
         Array.ForEach(gone, static s => s.Memory.Release());
+    }
+
+    private void TellWatchers()
+    {
+        foreach (IGuestMemoryWatcher watcher in _watchers)
+        {
+            watcher.SlotsChanged();
+        }
     }
 
     private PinnedGuestMemory? PartAt(ulong address, ulong length, bool write)

@@ -62,6 +62,9 @@ public sealed partial class DmaPort
         }
     }
 
+    /// <summary>How often the group's domain was switched: a port that leads where it did before may have led elsewhere in between.</summary>
+    private int Switches => (_group ?? _device?.Group)?.Switches ?? 0;
+
     /// <summary>
     /// Copies out of the user's memory. When the memory is reached by messages this blocks; work on the strand gives the strand free meanwhile.
     /// </summary>
@@ -206,13 +209,14 @@ public sealed partial class DmaPort
                 return Errno.ECANCELED;
             }
 
+            int switches = Switches;
             Errno errno = Find(out TranslatingDomain? domain);
             int copied;
             bool same;
             if (errno == Errno.None)
             {
                 errno = domain!.Copy(iova, data, access, transfer, out copied);
-                same = LeadsTo(domain);
+                same = LeadsTo(domain) && switches == Switches;
             }
             else if (errno == Errno.EFAULT && Access is { } through)
             {
@@ -241,6 +245,7 @@ public sealed partial class DmaPort
             return new(Errno.ECANCELED);
         }
 
+        int switches = Switches;
         Errno errno = Find(out TranslatingDomain? domain);
         IommufdAccess? through = errno == Errno.EFAULT ? Access : null;
         if (errno != Errno.None && through is null)
@@ -248,16 +253,23 @@ public sealed partial class DmaPort
             return errno == Errno.EBUSY ? CopyLater(transfer, iova, data, access, cancellation) : new(errno);
         }
 
-        return CopyAsync(transfer, domain, through, iova, data, access, cancellation);
+        return CopyAsync(transfer, switches, domain, through, iova, data, access, cancellation);
     }
 
     private async ValueTask<Errno> CopyAsync(
-        DmaTransfer transfer, TranslatingDomain? domain, IommufdAccess? through, ulong iova, Memory<byte> data, DmaAccess access, CancellationToken cancellation)
+        DmaTransfer transfer,
+        int switches,
+        TranslatingDomain? domain,
+        IommufdAccess? through,
+        ulong iova,
+        Memory<byte> data,
+        DmaAccess access,
+        CancellationToken cancellation)
     {
         (Errno errno, int copied) = domain is not null
             ? await domain.CopyAsync(iova, data, access, transfer, cancellation).ConfigureAwait(false)
             : await through!.CopyDmaAsync(iova, data, access, transfer, cancellation).ConfigureAwait(false);
-        if (errno != Errno.EFAULT || (!transfer.IsCanceled && (domain is not null ? LeadsTo(domain) : LeadsTo(through!))))
+        if (errno != Errno.EFAULT || (!transfer.IsCanceled && (domain is not null ? LeadsTo(domain) && switches == Switches : LeadsTo(through!))))
         {
             return errno;
         }

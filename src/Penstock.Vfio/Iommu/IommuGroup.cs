@@ -13,6 +13,7 @@ public sealed partial class IommuGroup
     private volatile TranslatingDomain? _translating;
     private volatile GroupState? _vfio;
     private volatile IommufdAccess? _access;
+    private volatile int _switches;
     private object? _owner;
     private int _ownerCount;
     private int _foreignDrivers;
@@ -46,6 +47,9 @@ public sealed partial class IommuGroup
 
     /// <summary>The same, if it translates in this process.</summary>
     internal TranslatingDomain? Translating => _translating;
+
+    /// <summary>How often another translation was put in force.</summary>
+    internal int Switches => _switches;
 
     /// <summary>How many bound drivers use the host's own DMA API; while there is one, nobody can claim the group.</summary>
     public int ForeignDrivers
@@ -161,11 +165,11 @@ public sealed partial class IommuGroup
     public void Attach(IommuDomain domain)
     {
         ArgumentNullException.ThrowIfNull(domain);
-        Switch(domain);
+        SwitchOwn(domain);
     }
 
     /// <summary>Blocks the group's DMA; when this returns none is in progress.</summary>
-    public void Detach() => Switch(null);
+    public void Detach() => SwitchOwn(null);
 
     /// <inheritdoc/>
     public override string ToString() => $"IOMMU group {Number}";
@@ -201,6 +205,7 @@ public sealed partial class IommuGroup
         {
             _domain = domain;
             _translating = domain as TranslatingDomain;
+            _switches++;
         }
 
         if (old is not null)

@@ -11,10 +11,21 @@ public abstract partial class TranslatingDomain : IommuDomain
     /// <summary>The published table; 0 when disposed, or when the domain has no table of its own and walks.</summary>
     private protected nint _table;
 
+    /// <summary>Creates a domain with scopes of its own.</summary>
+    protected TranslatingDomain() => Slots = new ScopeSlots();
+
+    /// <summary>Creates a domain whose results are addresses in another one. Both have the same scopes, so what leaves that one is out of use here, too.</summary>
+    /// <param name="below">The other domain, which stays as long as this one.</param>
+    protected TranslatingDomain(TranslatingDomain below)
+    {
+        ArgumentNullException.ThrowIfNull(below);
+        Slots = below.Slots;
+    }
+
     /// <inheritdoc/>
     public override bool IsEnteredByCaller => Slots.IsInside();
 
-    internal ScopeSlots Slots { get; } = new();
+    internal ScopeSlots Slots { get; }
 
     /// <summary>Only valid inside a scope that was entered before it was read.</summary>
     internal nint Table => Volatile.Read(ref _table);
@@ -70,6 +81,43 @@ public abstract partial class TranslatingDomain : IommuDomain
     {
         target = default;
         return Errno.EFAULT;
+    }
+
+    /// <summary>Translates an address of the domain below, inside a scope; both have the same. As <see cref="Translate"/>.</summary>
+    /// <param name="below">The domain that this one was created on.</param>
+    /// <param name="address">The address there.</param>
+    /// <param name="access">What will be done.</param>
+    /// <param name="target">Where it leads, and for how long.</param>
+    /// <returns>None; EFAULT: not mapped, or the domain is gone; EPERM: mapped, but not for this access.</returns>
+    protected static unsafe Errno TranslateBelow(TranslatingDomain below, ulong address, DmaAccess access, out DmaTarget target)
+    {
+        ArgumentNullException.ThrowIfNull(below);
+        nint table = below.Table;
+        if (table == 0)
+        {
+            return below.Translate(address, access, out target);
+        }
+
+        target = default;
+
+        // SAFETY: the table stays allocated while the scope lasts.
+        TableEntry* entry = TranslationTable.Find((byte*)table, address);
+        ulong offset = address - entry->Start;
+        ulong mapped = Volatile.Read(ref entry->Length);
+        if (offset >= mapped)
+        {
+            return Errno.EFAULT;
+        }
+
+        if ((entry->Flags & (int)access) != (int)access)
+        {
+            return Errno.EPERM;
+        }
+
+        UserMemory memory = below.MemoryAt(entry->Memory);
+        ulong start = (entry->Flags & TableEntry.Direct) != 0 ? entry->Target - (ulong)memory.DirectAddress : entry->Target;
+        target = new DmaTarget(memory, start + offset, mapped - offset);
+        return Errno.None;
     }
 
     /// <summary>
