@@ -17,7 +17,7 @@ public sealed unsafe partial class ZpciDomain
     public IReadOnlyList<IZpciHostFunction> Functions => Volatile.Read(ref _functions);
 
     /// <inheritdoc/>
-    protected override bool BlocksFirst => true;
+    protected override bool BlocksFirst(IommuGroup group) => FunctionsOf(group).Count != 0;
 
     /// <summary>Tells every function that anything may have changed.</summary>
     public void RefreshAll()

@@ -35,7 +35,7 @@ public sealed class ZpciIdentityDomain : TranslatingDomain
     public override int Count => 0;
 
     /// <inheritdoc/>
-    protected override bool BlocksFirst => true;
+    protected override bool BlocksFirst(IommuGroup group) => true;
 
     /// <inheritdoc/>
     public override void Map(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset) =>

@@ -59,7 +59,9 @@ public abstract class IommuDomain : IDisposable
     /// Whether a group has to be blocked before the platform is told of the domain, see <see cref="Register"/>. Other domains take a group over
     /// from its old one without a gap.
     /// </summary>
-    protected internal virtual bool BlocksFirst => false;
+    /// <param name="group">The group.</param>
+    /// <returns>Whether it has.</returns>
+    protected internal virtual bool BlocksFirst(IommuGroup group) => false;
 
     /// <summary>A group is about to be attached; what this throws leaves it where it is. Whoever changes a group's domain holds the lock of what the group is in.</summary>
     /// <param name="group">The group.</param>

@@ -189,7 +189,7 @@ public sealed partial class IommuGroup
 
         // Without the gate: it may wait for a server. Whoever changes a group's domain holds the lock of what the group is in.
         domain?.Attaching(this);
-        if (domain is { BlocksFirst: true })
+        if (domain is not null && domain.BlocksFirst(this))
         {
             Publish(null, old);
             old = null;

@@ -130,6 +130,9 @@ public sealed class GuestPins : IDisposable, IGuestMemoryWatcher
         Sweep();
     }
 
+    /// <summary>Called with the lock held when a slot is given back: no page of it is pinned any more.</summary>
+    internal Action<PinnedSlot>? Freed { get; set; }
+
     /// <summary>Adds a reader of found memory; what it may still use does not go before <see cref="IGuestReader.WaitForScopes"/> has returned.</summary>
     internal void Add(IGuestReader reader)
     {
@@ -413,6 +416,7 @@ public sealed class GuestPins : IDisposable, IGuestMemoryWatcher
     private void Free(PinnedSlot slot)
     {
         _slots[slot.Id] = null;
+        Freed?.Invoke(slot);
         slot.Free();
     }
 }
