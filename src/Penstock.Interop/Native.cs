@@ -60,6 +60,8 @@ internal static unsafe partial class Native
     internal const int LOCK_EX = 2;
     internal const int LOCK_NB = 4;
     internal const int LOCK_UN = 8;
+    internal const int FUTEX_WAIT = 0;
+    internal const int FUTEX_WAKE = 1;
     internal const int FALLOC_FL_KEEP_SIZE = 1;
     internal const int FALLOC_FL_PUNCH_HOLE = 2;
     internal const int FALLOC_FL_ZERO_RANGE = 0x10;
@@ -149,6 +151,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int flock(int fd, int operation);
+
+    [LibraryImport("libc", SetLastError = true, EntryPoint = "syscall")]
+    internal static partial nint syscall_futex(nint number, uint* word, int operation, uint value, long* time, uint* second, uint third);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int fsync(int fd);

@@ -8,7 +8,10 @@ public sealed partial class SourceRuleTests
     private const int LongestFile = 400;
 
     /// <summary>Files that may be longer, each with its reason.</summary>
-    private static readonly Dictionary<string, string> Longer = [];
+    private static readonly Dictionary<string, string> Longer = new()
+    {
+        ["src/Penstock.Hypervisor/Tap/penstock-tap.c"] = "one file, so that a plugin is one call of the compiler; a test of its own bounds it",
+    };
 
     /// <summary>Files with unsafe code that need no SAFETY line, each with its reason.</summary>
     private static readonly Dictionary<string, string> Declarations = new()

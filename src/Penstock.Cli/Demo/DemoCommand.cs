@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Penstock.Devices;
+using Penstock.Hypervisor;
 using Penstock.Lab;
 
 namespace Penstock.Cli.Demo;
@@ -16,6 +17,13 @@ internal static class DemoCommand
         ["ppc64le"] = GuestArchitecture.Ppc64le,
     };
 
+    private static readonly Dictionary<string, RpcitPath> Paths = new()
+    {
+        ["fallback"] = RpcitPath.Fallback,
+        ["shadow"] = RpcitPath.Shadow,
+        ["nested"] = RpcitPath.Nested,
+    };
+
     public static Command Create(DeviceCatalog catalog)
     {
         var device = new Argument<string>("DEVICE")
@@ -29,8 +37,13 @@ internal static class DemoCommand
             Description = "Show it in an unmodified Linux VM of this architecture: x86_64, for nvme also s390x and ppc64le.",
         };
         var verbose = new Option<bool>("--console") { Description = "With --guest: show the guest's whole console." };
+        var rpcit = new Option<string?>("--rpcit")
+        {
+            HelpName = "PATH",
+            Description = "With --guest s390x: who follows the guest's I/O tables: fallback (QEMU, page by page), shadow or nested (Penstock, through a plugin in QEMU).",
+        };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("demo", "Serve a device and show it at work, without a VM or in one.") { device, guest, verbose, json };
+        var command = new Command("demo", "Serve a device and show it at work, without a VM or in one.") { device, guest, rpcit, verbose, json };
         command.SetAction((parsed, cancellation) =>
         {
             string name = parsed.GetValue(device)!;
@@ -40,9 +53,10 @@ internal static class DemoCommand
                 throw new UsageException("--console shows a guest's console and there is no guest; add --guest x86_64, or leave it out");
             }
 
+            RpcitPath? path = ParsePath(parsed.GetValue(rpcit), parsed.GetValue(guest));
             var report = new DemoReport(new Output(parsed.GetValue(json)));
             return parsed.GetValue(guest) is string architecture
-                ? demo.InGuest(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, demo), cancellation)
+                ? demo.InGuest(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, demo), path, cancellation)
                 : demo.WithoutVm(report).RunAsync(cancellation);
         });
         return command;
@@ -58,6 +72,21 @@ internal static class DemoCommand
 
         return DeviceDemo.All.FirstOrDefault(d => d.Device == name)
             ?? throw new UsageException($"'{name}' has no demonstration; choose {names}, or use 'penstock serve {name}'");
+    }
+
+    private static RpcitPath? ParsePath(string? text, string? guest)
+    {
+        if (text is null)
+        {
+            return null;
+        }
+
+        RpcitPath path = Paths.TryGetValue(text, out RpcitPath known)
+            ? known
+            : throw new UsageException($"there is no way of RPCIT '{text}'; choose {string.Join(", ", Paths.Keys)}");
+        return guest is not null && Names.GetValueOrDefault(guest, GuestArchitecture.X86_64) == GuestArchitecture.S390x
+            ? path
+            : throw new UsageException("--rpcit is about an instruction of s390x guests; add --guest s390x, or leave it out");
     }
 
     private static GuestArchitecture ParseArchitecture(string text, DeviceDemo demo)

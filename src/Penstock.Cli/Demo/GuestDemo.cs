@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Penstock.Hypervisor;
 using Penstock.Lab;
 using Penstock.Pci;
 using Penstock.VfioUser;
@@ -29,11 +30,12 @@ internal abstract class GuestDemo(DemoReport report, bool console)
     /// <summary>The server, from the guest's start on.</summary>
     protected PciFunctionServer Server => _server!;
 
-    public async Task<int> RunAsync(GuestArchitecture architecture, CancellationToken cancellation)
+    /// <summary>Runs it; with a path the guest's RPCIT is tapped, which only s390x guests have.</summary>
+    public async Task<int> RunAsync(GuestArchitecture architecture, RpcitPath? rpcit, CancellationToken cancellation)
     {
         try
         {
-            return await report.RunAsync(() => DemonstrateAsync(architecture, cancellation));
+            return await report.RunAsync(() => DemonstrateAsync(architecture, rpcit, cancellation));
         }
         finally
         {
@@ -88,7 +90,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         }
     }
 
-    private async Task DemonstrateAsync(GuestArchitecture architecture, CancellationToken cancellation)
+    private async Task DemonstrateAsync(GuestArchitecture architecture, RpcitPath? rpcit, CancellationToken cancellation)
     {
         report.Title($"Penstock demo: {Title} in an unmodified Linux VM ({architecture.ToString().ToLowerInvariant()}).");
         VmLab lab = await PrepareAsync(architecture, cancellation);
@@ -97,7 +99,13 @@ internal abstract class GuestDemo(DemoReport report, bool console)
 
         using var folder = new TemporaryFolder();
         var options = new VfioUserServerOptions { Log = report.Output.Note };
-        using var server = PciFunctionServer.Serve(Device, folder.File($"{Name}.sock"), options);
+        string socket = folder.File($"{Name}.sock");
+        GuestConfiguration configuration = Configure(architecture, lspci);
+        using DemoTap? tap = rpcit is RpcitPath path
+            ? await DemoTap.ServeAsync(path, Device, socket, configuration.MemoryMegabytes, report.Output, cancellation)
+            : null;
+        using PciFunctionServer? untapped = tap is null ? PciFunctionServer.Serve(Device, socket, options) : null;
+        PciFunctionServer server = tap?.Server ?? untapped!;
         _server = server;
 
         // QEMU 11.1 aborts with only one vfio-user device on a ppc64 host bridge.
@@ -106,7 +114,6 @@ internal abstract class GuestDemo(DemoReport report, bool console)
             : null;
         report.Output.Note("booting the guest (emulated, some seconds)");
         long start = Stopwatch.GetTimestamp();
-        GuestConfiguration configuration = Configure(architecture, lspci);
         configuration = configuration with
         {
             Devices = [.. configuration.Devices, .. Plug(architecture, server, second)],
@@ -114,6 +121,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
             Packages = lspci ? [Pciutils] : [],
             ConsoleSink = ShowConsole,
         };
+        configuration = tap?.Join(configuration) ?? configuration;
         await using Guest guest = await Guest.StartAsync(lab, configuration, cancellation);
         await WaitAsync(guest, "bound", cancellation);
         report.Done("boot", $"{BoundDriver} is bound, {Seconds(start)} after the start of QEMU");
@@ -124,6 +132,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         }
 
         await DriveAsync(guest, cancellation);
+        tap?.Verify(report);
         GuestResult result = await guest.WaitForExitAsync(cancellation);
         DemoReport.Verify(result.ExitStatus == 0, $"the guest's script ended with status {result.ExitStatus?.ToString(CultureInfo.InvariantCulture) ?? "none"}");
         DemoReport.Verify(WaitForEnd(server) && (second is null || WaitForEnd(second)), "the server did not notice that QEMU has gone");
@@ -164,7 +173,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         const string First = "device";
         if (architecture == GuestArchitecture.S390x)
         {
-            yield return QemuDevice.Zpci(1, 1, First);
+            yield return QemuDevice.Zpci(1, DemoTap.FunctionId, First);
         }
 
         yield return QemuDevice.VfioUser(server.Path, First);

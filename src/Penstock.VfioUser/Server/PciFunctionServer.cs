@@ -36,15 +36,17 @@ public sealed class PciFunctionServer : IDisposable
     /// <param name="function">The function; it can be plugged in once.</param>
     /// <param name="path">Path of the socket, at most 107 bytes.</param>
     /// <param name="options">How clients are treated.</param>
+    /// <param name="prepare">Called with the host before anything is on it: to add kinds of IOMMU backends, say.</param>
     /// <returns>The running server.</returns>
     /// <exception cref="SystemCallException">The path cannot be listened on.</exception>
-    public static PciFunctionServer Serve(IPciFunction function, string path, VfioUserServerOptions? options = null)
+    public static PciFunctionServer Serve(IPciFunction function, string path, VfioUserServerOptions? options = null, Action<VfioHost>? prepare = null)
     {
         options ??= new VfioUserServerOptions();
         var host = new VfioHost(new VfioHostOptions { Log = options.Log });
         VfioPciCoreDevice? device = null;
         try
         {
+            prepare?.Invoke(host);
             IommuGroup group = host.AddIommuUnit("software").CreateGroup();
             device = new VfioPciCoreDevice(SlotName, function, group, options.Log);
             host.Register(device, group);

@@ -1,4 +1,5 @@
 using Penstock.Interop;
+using Penstock.Specs.Vfio;
 
 namespace Penstock.VfioUser;
 
@@ -7,6 +8,9 @@ public sealed class VfioUserServerOptions
 {
     /// <summary>Serve one client, then end.</summary>
     public bool Once { get; init; }
+
+    /// <summary>The kind of I/O address space that a client's mappings fill.</summary>
+    public VfioIommuType IommuType { get; init; } = VfioIommuType.Type1V2;
 
     /// <summary>Never touch a client's memory directly: copy through its descriptor, so that a file that shrinks is an error and not the end.</summary>
     public bool Guard { get; init; }

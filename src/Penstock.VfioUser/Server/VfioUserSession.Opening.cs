@@ -40,7 +40,7 @@ internal sealed unsafe partial class VfioUserSession
         _group = _endpoint.Host.OpenGroup(_endpoint.GroupNumber, caller);
         _container = _endpoint.Host.OpenContainer(caller);
         _group.SetContainer(_container);
-        _container.SetIommu(Specs.Vfio.VfioIommuType.Type1V2);
+        _container.SetIommu(_options.IommuType);
         _file = _group.OpenDevice(_endpoint.DeviceName);
         if (_options.Processor is int processor)
         {

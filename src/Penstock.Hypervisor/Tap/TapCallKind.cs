@@ -1,0 +1,17 @@
+namespace Penstock.Hypervisor;
+
+/// <summary>What the plugin tells.</summary>
+internal enum TapCallKind : uint
+{
+    /// <summary>RPCIT of a function that is taken over, before QEMU sees it.</summary>
+    RpcitAsked = 1,
+
+    /// <summary>RPCIT that QEMU has done.</summary>
+    RpcitDone = 2,
+
+    /// <summary>MPCIFC that QEMU has done.</summary>
+    MpcifcDone = 3,
+
+    /// <summary>CLP that QEMU has done.</summary>
+    ClpDone = 4,
+}

@@ -1,0 +1,28 @@
+using Penstock.Interop;
+
+namespace Penstock.Hypervisor;
+
+/// <summary>What a tap does.</summary>
+public sealed class TapSessionOptions
+{
+    /// <summary>The function identifier (FID) of the device on QEMU's command line; all other functions are left alone.</summary>
+    public required uint FunctionId { get; init; }
+
+    /// <summary>Who answers RPCIT at first; <see cref="TapSession.SwitchTo"/> changes it.</summary>
+    public RpcitPath Path { get; init; }
+
+    /// <summary>What follows the guest's tables; null for a tap that only listens.</summary>
+    internal ITapTarget? Target { get; init; }
+
+    /// <summary>Writes down every call of the function; RPCITs are told one by one then, also on the nested path. Null for none.</summary>
+    public TapRecorder? Recorder { get; init; }
+
+    private readonly Action<string>? _log;
+
+    /// <summary>One line for people, for each thing that happens.</summary>
+    public Action<string>? Log
+    {
+        get => _log;
+        init => _log = LogSink.Contain(value);
+    }
+}

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * penstock-tap: a QEMU plugin that hands an s390x guest's PCI instructions to Penstock before QEMU acts on them.
+ *
+ *   -plugin penstock-tap.so,channel=FILE
+ *
+ * FILE is shared memory that Penstock has made; TapLayout.cs is its other description and has to agree with this one.
+ * RPCIT of a function that Penstock has taken over is answered here: from what Penstock says (mode ASK), or at once with a line in a
+ * ring that Penstock reads before its next translation (mode RING). All else goes on to QEMU, and what came of MPCIFC and CLP is told.
+ * A guest never waits for long: when Penstock is gone, its functions go back to QEMU by the way that Linux has for a host without
+ * resources.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- what QEMU offers to plugins of version 7, as far as it is used here ---- */
+
+typedef struct { uint8_t *data; unsigned len; } GByteArray;
+typedef struct { char *data; unsigned len; } GArray;
+typedef struct { void *handle; const char *name; const char *feature; uint64_t flag; } Register;
+typedef struct { const char *target_name; } Info;
+enum { NO_REGISTERS = 0, READS_REGISTERS = 1, WRITES_REGISTERS_AND_PC = 3 };
+
+extern GByteArray *g_byte_array_new(void);
+extern GByteArray *g_byte_array_set_size(GByteArray *array, unsigned length);
+extern GByteArray *g_byte_array_append(GByteArray *array, const uint8_t *data, unsigned length);
+extern GArray *qemu_plugin_get_registers(void);
+extern int qemu_plugin_read_register(void *handle, GByteArray *to);
+extern int qemu_plugin_write_register(void *handle, GByteArray *from);
+extern bool qemu_plugin_read_memory_vaddr(uint64_t address, GByteArray *to, size_t length);
+extern void qemu_plugin_set_pc(uint64_t address) __attribute__((noreturn));
+extern size_t qemu_plugin_tb_n_insns(const void *tb);
+extern void *qemu_plugin_tb_get_insn(const void *tb, size_t index);
+extern size_t qemu_plugin_insn_data(const void *insn, void *to, size_t length);
+extern uint64_t qemu_plugin_insn_vaddr(const void *insn);
+extern void qemu_plugin_register_vcpu_init_cb(uint64_t id, void (*cb)(unsigned, void *), void *data);
+extern void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*cb)(void *, void *), void *data);
+extern void qemu_plugin_register_vcpu_insn_exec_cb(void *insn, void (*cb)(unsigned, void *), int flags, void *data);
+
+__attribute__((visibility("default"))) int qemu_plugin_version = 7;
+
+/* ---- the shared memory ---- */
+
+#define MAGIC 0x504154534e455031ull
+enum { VERSION = 1, FUNCTIONS = 16, RING = 1024, SLOTS = 64, SLOT_DATA = 16256 };
+enum { THROUGH = 0, ASK = 1, BY_RING = 2 };                                        /* mode of a function */
+enum { IDLE = 0, ASKED = 1, TAKEN = 2, ANSWERED = 3, ABANDONED = 4 };              /* state of a slot */
+enum { RPCIT_ASKED = 1, RPCIT_DONE = 2, MPCIFC_DONE = 3, CLP_DONE = 4 };           /* what a slot tells */
+enum { GO_ON = 0, GO_ON_AND_TELL = 1, IS_ANSWERED = 2 };                           /* what Penstock says */
+enum { TELL_RPCIT = 1 };                                                           /* flags */
+
+typedef struct { uint32_t handle, mode; uint64_t first, last, answered; } Function;
+typedef struct { uint64_t start, length; uint32_t handle, sequence; uint64_t unused; } Line;
+typedef struct {
+    uint32_t state, sleeping, kind, vcpu;
+    uint64_t r1, start, length, r1_after;
+    uint32_t cc, data_length, action, answer_cc;
+    uint64_t answer_r1;
+    uint8_t unused[56], data[SLOT_DATA];
+} Slot;
+typedef struct {
+    uint64_t magic; uint32_t version, slots; uint64_t size; uint32_t owner, flags;
+    uint64_t heartbeat; uint32_t bell, server_sleeps, attached, given_up; uint8_t unused0[72];
+    uint32_t head; uint8_t unused1[60];
+    uint32_t drained, drain_sleepers; uint8_t unused2[56];
+    uint32_t busy; uint8_t unused3[60];
+    Function functions[FUNCTIONS];
+    uint8_t unused4[4096 - 320 - FUNCTIONS * 32];
+    Line ring[RING];
+    Slot slot[SLOTS];
+} Channel;
+#define AT(type, field, place) _Static_assert(offsetof(type, field) == (place), #field)
+AT(Channel, heartbeat, 32); AT(Channel, given_up, 52); AT(Channel, head, 128); AT(Channel, drained, 192); AT(Channel, busy, 256);
+AT(Channel, functions, 320); AT(Channel, ring, 4096); AT(Channel, slot, 36864); AT(Function, answered, 24); AT(Line, sequence, 20);
+AT(Slot, r1, 16); AT(Slot, cc, 48); AT(Slot, answer_r1, 64); AT(Slot, data, 128);
+_Static_assert(sizeof(Slot) == 16384 && sizeof(Channel) == 36864 + SLOTS * 16384, "size");
+
+/* How long a guest waits: polling, then asleep in pieces; and how old the heartbeat of a Penstock may be that still has its lock. */
+#define POLLS 4000
+#define NAP 20000000ull
+#define WAIT_LIMIT 15000000000ull
+#define STALE 10000000000ull
+#define LOOK_AGAIN 1000000000ull
+
+/* ---- instructions and processors ---- */
+
+typedef struct Insn {
+    struct Insn *next_in_bucket;
+    uint64_t address, after;
+    uint8_t bytes[6], kind, first, second, index;
+    int32_t displacement;
+} Insn;
+
+/* What QEMU does now. An interrupt may come before the next instruction, and its handler may do an RPCIT: that has a place of its own. */
+typedef struct { const Insn *insn; uint64_t stack, r1, start, length; } Pending;
+typedef struct {
+    void *r[16], *pswm;
+    GByteArray *bytes, *memory;
+    Pending rpcit, block;
+    uint64_t address;
+    uint32_t data_length;
+    uint8_t *data;
+} Vcpu;
+
+enum { BUCKETS = 4096, MOST_INSNS = 65536 };
+static Channel *channel;
+static int channel_file;
+static Vcpu vcpus[SLOTS];
+static Insn *insns[BUCKETS];
+static unsigned insn_count;
+static uint64_t after_bits[BUCKETS / 64];
+static pthread_mutex_t tables = PTHREAD_MUTEX_INITIALIZER, ring_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool gone, given_back[FUNCTIONS];
+
+#define load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#if defined(__x86_64__)
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE() __sync_synchronize()
+#endif
+#define swap_if(p, old, new) __sync_bool_compare_and_swap(p, old, new)
+
+static uint64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static void wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE, 1 << 30, NULL, NULL, 0); }
+
+static void nap(uint32_t *word, uint32_t value)
+{
+    struct timespec t = { 0, NAP };
+    syscall(SYS_futex, word, FUTEX_WAIT, value, &t, NULL, 0);
+}
+
+/* Penstock holds a lock of the file as long as it lives; one that lives and has not moved for long is as good as gone. */
+static bool is_gone(bool look)
+{
+    if (load(&gone)) return true;
+    uint64_t beat = load(&channel->heartbeat), t = now();
+    bool old = t > beat && t - beat > LOOK_AGAIN;
+    if (load(&channel->owner) == 0 || (t > beat && t - beat > STALE)
+        || ((look || old) && flock(channel_file, LOCK_SH | LOCK_NB) == 0)) {
+        store(&channel->given_up, 1);
+        store(&gone, true);
+    }
+    return load(&gone);
+}
+
+static uint64_t read_register(Vcpu *c, void *handle)
+{
+    uint64_t value = 0;
+    g_byte_array_set_size(c->bytes, 0);
+    qemu_plugin_read_register(handle, c->bytes);
+    for (int i = 0; i < 8 && c->bytes->len == 8; i++)
+        value = value << 8 | c->bytes->data[i];
+    return value;
+}
+
+static void write_register(Vcpu *c, void *handle, uint64_t value)
+{
+    uint8_t b[8];
+    for (int i = 0; i < 8; i++)
+        b[i] = (uint8_t)(value >> (56 - 8 * i));
+    g_byte_array_set_size(c->bytes, 0);
+    g_byte_array_append(c->bytes, b, 8);
+    qemu_plugin_write_register(handle, c->bytes);
+}
+
+static uint32_t read_memory(Vcpu *c, uint64_t address, uint8_t *to, uint32_t length)
+{
+    g_byte_array_set_size(c->memory, 0);
+    if (length == 0 || !qemu_plugin_read_memory_vaddr(address, c->memory, length) || c->memory->len < length)
+        return 0;
+    memcpy(to, c->memory->data, length);
+    return length;
+}
+
+static void ring_bell(void)
+{
+    __atomic_fetch_add(&channel->bell, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&channel->server_sleeps, __ATOMIC_SEQ_CST)) wake(&channel->bell);
+}
+
+/* Polls, then sleeps, until the word is WANTED, or has passed it if it counts. False: Penstock is gone, or as good as gone. */
+static bool wait_until(uint32_t *word, uint32_t *sleepers, bool counts, uint32_t wanted)
+{
+    uint64_t begun = 0;
+    bool there;
+    for (int polls = 0;; polls++) {
+        uint32_t seen = load(word);
+        there = counts ? (int32_t)(seen - wanted) > 0 : seen == wanted;
+        if (there) break;
+        if (polls < POLLS) {
+            PAUSE();
+        } else if (begun == 0) {
+            begun = now();
+            __atomic_fetch_add(sleepers, 1, __ATOMIC_SEQ_CST);
+        } else {
+            nap(word, seen);
+            if (is_gone(true) || now() - begun > WAIT_LIMIT) break;
+        }
+    }
+    if (begun != 0) __atomic_fetch_sub(sleepers, 1, __ATOMIC_SEQ_CST);
+    return there;
+}
+
+static void give_up(void)
+{
+    store(&channel->given_up, 1);
+    store(&gone, true);
+    ring_bell();
+}
+
+/* Gives the slot to Penstock and waits until it is answered. False: Penstock did not, and the instruction goes on. */
+static bool hand_over(Slot *s, unsigned vcpu, uint32_t kind)
+{
+    if (is_gone(false)) return false;
+    s->kind = kind, s->vcpu = vcpu;
+    __atomic_store_n(&s->state, ASKED, __ATOMIC_SEQ_CST);
+    ring_bell();
+    if (!wait_until(&s->state, &s->sleeping, false, ANSWERED)
+        && (swap_if(&s->state, ASKED, ABANDONED) || swap_if(&s->state, TAKEN, ABANDONED))) {
+        give_up();
+        return false;
+    }
+    store(&s->state, IDLE);
+    return true;
+}
+
+/* ---- RPCIT ---- */
+
+static void answer(Vcpu *c, const Insn *insn, uint32_t cc, uint64_t r1, bool r1_changes) __attribute__((noreturn));
+static void answer(Vcpu *c, const Insn *insn, uint32_t cc, uint64_t r1, bool r1_changes)
+{
+    if (r1_changes) write_register(c, c->r[insn->first], r1);
+    uint64_t mask = read_register(c, c->pswm);
+    write_register(c, c->pswm, (mask & ~(0x30ull << 40)) | (uint64_t)(cc & 3) << 44);
+    qemu_plugin_set_pc(insn->after);
+}
+
+/* Writes the range into the ring and waits until nothing uses what stood there before: not at all while the device is idle. */
+static bool by_ring(uint32_t handle, uint64_t start, uint64_t length)
+{
+    pthread_mutex_lock(&ring_lock);
+    uint32_t head = channel->head;
+    if (head - load(&channel->drained) >= RING) {
+        pthread_mutex_unlock(&ring_lock);
+        return false;
+    }
+    Line *line = &channel->ring[head % RING];
+    *line = (Line){ .start = start, .length = length, .handle = handle, .sequence = head };
+    __atomic_store_n(&channel->head, head + 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&ring_lock);
+    if (!__atomic_load_n(&channel->busy, __ATOMIC_SEQ_CST)) return true;
+    ring_bell();
+    if (!wait_until(&channel->drained, &channel->drain_sleepers, true, head)) {
+        give_up();
+        return false;
+    }
+    return true;
+}
+
+static void before_rpcit(Vcpu *c, unsigned vcpu, const Insn *insn)
+{
+    uint64_t r1 = read_register(c, c->r[insn->first]), mask = read_register(c, c->pswm);
+    if ((mask & 0x0001000000000000ull) != 0 || (insn->second & 1) != 0) {
+        return; /* a program's own fault: problem state, odd register */
+    }
+    uint64_t start = read_register(c, c->r[insn->second]), length = read_register(c, c->r[insn->second + 1]);
+    uint32_t handle = (uint32_t)(r1 >> 32);
+    bool tell = (load(&channel->flags) & TELL_RPCIT) != 0;
+    Function *f = NULL;
+    for (int i = 0; i < FUNCTIONS && f == NULL; i++) {
+        if (load(&channel->functions[i].mode) != THROUGH && channel->functions[i].handle == handle)
+            f = &channel->functions[i];
+    }
+    Slot *s = &channel->slot[vcpu];
+    s->r1 = r1, s->start = start, s->length = length;
+    if (f != NULL) {
+        uint64_t last = start + length - 1;
+        bool plain = length != 0 && last >= start && ((start | length) & 0xfff) == 0 && start >= f->first && last <= f->last;
+        if (load(&f->mode) == BY_RING && plain && !tell && !is_gone(false) && by_ring(handle, start, length)) {
+            __atomic_fetch_add(&f->answered, 1, __ATOMIC_RELAXED);
+            answer(c, insn, 0, r1, false);
+        }
+        if (hand_over(s, vcpu, RPCIT_ASKED)) {
+            if (load(&s->action) == IS_ANSWERED)
+                answer(c, insn, s->answer_cc, s->answer_r1, s->answer_r1 != r1);
+            tell = s->action == GO_ON_AND_TELL;
+        } else if (!given_back[f - channel->functions]) {
+            /* QEMU knows nothing of this function's pages: Linux tells it all of them when it is refused one. */
+            if (!plain || start > f->first || last < f->last)
+                answer(c, insn, 1, (r1 & ~0xff000000ull) | 16u << 24, true);
+            given_back[f - channel->functions] = true;
+            tell = false;
+        }
+    }
+    if (tell) c->rpcit = (Pending){ insn, read_register(c, c->r[15]), r1, start, length };
+}
+
+/* ---- MPCIFC and CLP: QEMU acts, and what came of it is told ---- */
+
+static void before_block(Vcpu *c, const Insn *insn)
+{
+    c->data_length = 0;
+    if (insn->kind == MPCIFC_DONE) {
+        c->address = (uint64_t)(int64_t)insn->displacement + (insn->second ? read_register(c, c->r[insn->second]) : 0)
+            + (insn->index ? read_register(c, c->r[insn->index]) : 0);
+        c->data_length = read_memory(c, c->address, c->data, 80);
+    } else {
+        c->address = read_register(c, c->r[insn->second]);
+        if (read_memory(c, c->address, c->data, 4) == 4) {
+            uint32_t length = (uint32_t)c->data[0] << 8 | c->data[1];
+            c->data_length = length >= 4 && length <= 8184 ? read_memory(c, c->address, c->data, length) : 0;
+        }
+    }
+    if (c->data_length != 0)
+        c->block = (Pending){ insn, read_register(c, c->r[15]), read_register(c, c->r[insn->first]), c->data_length, 0 };
+}
+
+static void on_after(unsigned vcpu, void *data)
+{
+    Vcpu *c = vcpu < SLOTS && vcpus[vcpu].bytes != NULL ? &vcpus[vcpu] : NULL;
+    if (c == NULL || (c->rpcit.insn == NULL && c->block.insn == NULL)) return;
+    uint64_t after = *(uint64_t *)data, stack = read_register(c, c->r[15]);
+    Pending *p = c->block.insn != NULL && c->block.insn->after == after && c->block.stack == stack ? &c->block : &c->rpcit;
+    const Insn *insn = p->insn;
+    if (insn == NULL || insn->after != after || p->stack != stack) return;
+    p->insn = NULL;
+    Slot *s = &channel->slot[vcpu];
+    s->r1 = p->r1, s->start = p->start, s->length = p->length;
+    s->data_length = insn->kind == RPCIT_DONE ? 0 : c->data_length;
+    memcpy(s->data, c->data, s->data_length);
+    if (insn->kind == CLP_DONE) {
+        /* The response follows the request; its first two bytes are its length. */
+        uint8_t *response = s->data + s->data_length;
+        if (read_memory(c, c->address + s->data_length, response, 4) == 4) {
+            uint32_t length = (uint32_t)response[0] << 8 | response[1];
+            if (length >= 4 && length <= 8176 && s->data_length + length <= 8192)
+                s->data_length += read_memory(c, c->address + s->data_length, response, length);
+        }
+    }
+    s->cc = (uint32_t)(read_register(c, c->pswm) >> 44) & 3;
+    s->r1_after = read_register(c, c->r[insn->first]);
+    hand_over(s, vcpu, insn->kind);
+}
+
+static void on_insn(unsigned vcpu, void *data)
+{
+    const Insn *insn = data;
+    if (vcpu >= SLOTS || vcpus[vcpu].bytes == NULL) return;
+    Vcpu *c = &vcpus[vcpu];
+    if (insn->kind == RPCIT_DONE) {
+        before_rpcit(c, vcpu, insn);
+    } else {
+        before_block(c, insn);
+    }
+}
+
+/* ---- translation ---- */
+
+static unsigned bucket(uint64_t address) { return (unsigned)((address >> 1) * 0x9e3779b97f4a7c15ull >> 52) % BUCKETS; }
+
+static bool decode(const uint8_t *b, size_t length, Insn *insn)
+{
+    if (length == 4 && b[0] == 0xb9 && (b[1] == 0xd3 || b[1] == 0xa0)) {
+        insn->kind = b[1] == 0xd3 ? RPCIT_DONE : CLP_DONE;
+        insn->second = b[3] & 15;
+        insn->first = insn->kind == CLP_DONE ? insn->second : b[3] >> 4;
+        return true;
+    }
+    if (length == 6 && b[0] == 0xe3 && b[5] == 0xd0) {
+        insn->kind = MPCIFC_DONE;
+        insn->first = b[1] >> 4;
+        insn->index = b[1] & 15;
+        insn->second = b[2] >> 4;
+        insn->displacement = (int32_t)(int8_t)b[4] * 4096 + ((b[2] & 15) << 8 | b[3]);
+        return true;
+    }
+    return false;
+}
+
+/* One record for each instruction and place, however often it is translated. */
+static Insn *remember(uint64_t address, const uint8_t *bytes, size_t length)
+{
+    Insn found = { .address = address, .after = address + length };
+    if (!decode(bytes, length, &found)) return NULL;
+    Insn **list = &insns[bucket(address)];
+    for (Insn *i = *list; i != NULL; i = i->next_in_bucket) {
+        if (i->address == address && memcmp(i->bytes, bytes, length) == 0 && i->after == found.after)
+            return i;
+    }
+    Insn *kept = insn_count < MOST_INSNS ? malloc(sizeof found) : NULL;
+    if (kept != NULL) {
+        insn_count++;
+        memcpy(found.bytes, bytes, length);
+        found.next_in_bucket = *list;
+        *kept = found;
+        *list = kept;
+        unsigned after = bucket(found.after);
+        after_bits[after / 64] |= 1ull << after % 64;
+    }
+    return kept;
+}
+
+/* The instruction that one of ours ends before, or null. */
+static uint64_t *ends_before(uint64_t address)
+{
+    unsigned b = bucket(address);
+    if ((after_bits[b / 64] >> b % 64 & 1) == 0) return NULL;
+    for (int length = 4; length <= 6; length += 2) {
+        for (Insn *i = insns[bucket(address - length)]; i != NULL; i = i->next_in_bucket)
+            if (i->after == address) return &i->after;
+    }
+    return NULL;
+}
+
+static void on_translation(void *tb, void *data)
+{
+    (void)data;
+    pthread_mutex_lock(&tables);
+    for (size_t n = qemu_plugin_tb_n_insns(tb), i = 0; i < n; i++) {
+        void *insn = qemu_plugin_tb_get_insn(tb, i);
+        uint64_t address = qemu_plugin_insn_vaddr(insn);
+        uint64_t *after = ends_before(address);
+        if (after != NULL) qemu_plugin_register_vcpu_insn_exec_cb(insn, on_after, READS_REGISTERS, after);
+        uint8_t bytes[8];
+        size_t length = qemu_plugin_insn_data(insn, bytes, sizeof bytes);
+        Insn *known = remember(address, bytes, length);
+        if (known != NULL)
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, WRITES_REGISTERS_AND_PC, known);
+    }
+    pthread_mutex_unlock(&tables);
+}
+
+static void on_vcpu(unsigned vcpu, void *data)
+{
+    (void)data;
+    GArray *all = qemu_plugin_get_registers();
+    if (vcpu >= SLOTS || all == NULL) return;
+    Vcpu *c = &vcpus[vcpu];
+    const Register *registers = (const Register *)(void *)all->data;
+    for (unsigned i = 0; i < all->len; i++) {
+        const char *name = registers[i].name;
+        if (name[0] == 'r' && name[1] >= '0' && name[1] <= '9' && atoi(name + 1) < 16) {
+            c->r[atoi(name + 1)] = registers[i].handle;
+        } else if (strcmp(name, "pswm") == 0) {
+            c->pswm = registers[i].handle;
+        }
+    }
+    c->memory = g_byte_array_new();
+    c->data = malloc(8192);
+    c->bytes = c->pswm != NULL && c->r[15] != NULL && c->data != NULL ? g_byte_array_new() : NULL;
+}
+
+static int refuse(const char *what, const char *name) { return fprintf(stderr, "penstock-tap: %s%s\n", what, name), 1; }
+
+__attribute__((visibility("default"))) int qemu_plugin_install(uint64_t id, const Info *info, int argc, char **argv);
+int qemu_plugin_install(uint64_t id, const Info *info, int argc, char **argv)
+{
+    const char *path = NULL;
+    for (int i = 0; i < argc; i++)
+        if (strncmp(argv[i], "channel=", 8) == 0) path = argv[i] + 8;
+    if (path == NULL) return refuse("give channel=FILE, the file that Penstock has named", "");
+    if (strcmp(info->target_name, "s390x") != 0)
+        return refuse("only s390x guests have the instructions that it looks for, not ", info->target_name);
+    struct stat facts;
+    channel_file = open(path, O_RDWR | O_CLOEXEC);
+    if (channel_file < 0 || fstat(channel_file, &facts) != 0 || facts.st_size < (off_t)sizeof(Channel))
+        return refuse("not a channel of Penstock's, or one of another version: ", path);
+    channel = mmap(NULL, sizeof(Channel), PROT_READ | PROT_WRITE, MAP_SHARED, channel_file, 0);
+    if (channel == MAP_FAILED || channel->magic != MAGIC || channel->version != VERSION || channel->size != sizeof(Channel))
+        return refuse("not a channel of Penstock's, or one of another version: ", path);
+    if (!swap_if(&channel->attached, 0, 1)) return refuse("another QEMU uses this channel: ", path);
+    qemu_plugin_register_vcpu_init_cb(id, on_vcpu, NULL);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
+    return 0;
+}
