@@ -47,7 +47,7 @@ public readonly record struct DmaAperture(ulong First, ulong Last)
         }
 
         ulong from = Math.Max(start & ~(ZpciIoTable.PageSize - 1), First);
-        if (behind > from)
+        if (length != 0 && behind > from)
         {
             first = from;
             end = (Math.Min(behind - 1, Last) | (ZpciIoTable.PageSize - 1)) + 1;

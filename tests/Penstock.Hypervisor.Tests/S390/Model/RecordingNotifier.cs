@@ -32,6 +32,12 @@ internal sealed class RecordingNotifier : IDmaNotifier
     public void Unmap(ulong iova, ulong length)
     {
         Messages.Add($"U {iova:x} {length:x}");
+        if (length == 0x1000)
+        {
+            _mapped.Remove(iova);
+            return;
+        }
+
         foreach (ulong gone in _mapped.Keys.Where(k => k - iova < length).ToList())
         {
             _mapped.Remove(gone);

@@ -238,7 +238,7 @@ public sealed class FallbackRefreshTests : IDisposable
     {
         using Fallback mode = Registered();
         var random = new Random(11);
-        for (int step = 0; step < 400; step++)
+        for (int step = 0; step < 250; step++)
         {
             ulong iova = First + ((ulong)random.Next(0, 4 * 256) * Page);
             int pages = random.Next(1, 40);
