@@ -26,6 +26,6 @@ public static class ZpciFunctions
             MaximumStore = ZpciLimits.MaximumStore,
             MaximumInterpretedStore = ZpciLimits.MaximumStore,
         },
-        Util = util is null ? default : Ebcdic.Encode(util, ZpciUtilString.Count),
+        Util = util is null ? default : Ebcdic.Encode(util, ZpciDescription.Count),
     };
 }

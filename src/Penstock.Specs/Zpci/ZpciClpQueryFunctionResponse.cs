@@ -63,7 +63,7 @@ public struct ZpciClpQueryFunctionResponse
     public uint UserId { get; set; }
 
     /// <summary>A text about the function, in EBCDIC.</summary>
-    public ZpciUtilString Util { get; set; }
+    public ZpciDescription Util { get; set; }
 
     /// <summary>Which of <see cref="Mio"/> are valid: 6 bits, that of BAR 0 highest of eight.</summary>
     public byte MioValid { get; set; }
@@ -116,7 +116,7 @@ public struct ZpciClpQueryFunctionResponse
             RequesterId = BinaryPrimitives.ReadUInt16BigEndian(source[80..]),
             TargetId = BinaryPrimitives.ReadUInt16BigEndian(source[86..]),
             UserId = BinaryPrimitives.ReadUInt32BigEndian(source[124..]),
-            Util = ZpciUtilString.Read(source[128..]),
+            Util = ZpciDescription.Read(source[128..]),
             MioValid = source[256],
             Mio = ZpciMioAddresses.Read(source[264..]),
         };

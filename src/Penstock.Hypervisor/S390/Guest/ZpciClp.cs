@@ -161,8 +161,8 @@ internal readonly ref struct ZpciClp(ZpciBus bus)
             found.Path = info.Path.Length == sizeof(uint) ? BinaryPrimitives.ReadUInt32BigEndian(info.Path.Span) : 0;
             if (info.Util.Length != 0)
             {
-                ZpciUtilString util = default;
-                info.Util.Span[..Math.Min(info.Util.Length, ZpciUtilString.Count)].CopyTo(util);
+                ZpciDescription util = default;
+                info.Util.Span[..Math.Min(info.Util.Length, ZpciDescription.Count)].CopyTo(util);
                 found.Util = util;
                 found.Flags = ZpciClpQueryFunctionResponse.UtilValid;
             }

@@ -4,16 +4,16 @@ namespace Penstock.Specs.Zpci;
 
 /// <summary>A text about a function, in EBCDIC.</summary>
 [InlineArray(Count)]
-public struct ZpciUtilString
+public struct ZpciDescription
 {
     /// <summary>How many there are.</summary>
     public const int Count = 64;
 
     private byte _first;
 
-    internal static ZpciUtilString Read(ReadOnlySpan<byte> source)
+    internal static ZpciDescription Read(ReadOnlySpan<byte> source)
     {
-        ZpciUtilString value = default;
+        ZpciDescription value = default;
         source[..Count].CopyTo(value);
         return value;
     }
