@@ -67,8 +67,10 @@ public sealed class ProjectGraphTests
     [InlineData("Vfio")]
     [InlineData("Pci")]
     [InlineData("VfioUser")]
+    [InlineData("S390")]
     [Trait("Row", "K11")]
     [Trait("Row", "S0-4")]
+    [Trait("Row", "S2-3")]
     public void Core_AllThatItReferences_KnowsNoHypervisor(string project)
     {
         string[] reached = [.. Closure($"src/Penstock.{project}/Penstock.{project}.csproj")];

@@ -10,7 +10,7 @@ namespace Penstock.S390;
 /// A PCI function of an s390 machine. Opened by the user of a virtual machine, it is registered with the hypervisor part for as long as it
 /// is open; opened by anybody else it works without one.
 /// </summary>
-public sealed class ZpciVfioPciDevice : VfioPciCoreDevice
+public class ZpciVfioPciDevice : VfioPciCoreDevice
 {
     private readonly ZpciErrorQueue _errors = new();
     private readonly bool _registers;

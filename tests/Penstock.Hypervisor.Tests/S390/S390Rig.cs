@@ -1,4 +1,5 @@
 using Penstock.Interop;
+using Penstock.Pci;
 using Penstock.S390;
 using Penstock.Specs.Kvm;
 using Penstock.Specs.Zpci;
@@ -19,14 +20,13 @@ internal sealed class S390Rig : IDisposable
 
     private readonly List<(ZpciVfioPciDevice Device, VfioGroup Group)> _devices = [];
     private readonly List<(SimulatedVm Vm, ProcessMemory Memory)> _machines = [];
-    private readonly HookRegistration<IZpciVmHook> _installed;
 
     public S390Rig(ZpciMachine? machine = null, int functions = 512, SimulatedVmOptions? options = null, TimeProvider? time = null)
     {
         Firmware = new ZpciFirmware(machine, Host.Ledger);
         S390 = new S390Hypervisor(Firmware, new S390HypervisorOptions { Functions = functions, Time = time ?? Time });
         Kvm = new SimulatedKvm(Host, S390);
-        _installed = Host.Slot<IZpciVmHook>().Install(Association);
+        Installed = Host.Slot<IZpciVmHook>().Install(Association);
         Vm = AddVm(options);
     }
 
@@ -43,6 +43,8 @@ internal sealed class S390Rig : IDisposable
     public ZpciAssociation Association { get; } = new();
 
     public SimulatedVm Vm { get; }
+
+    public HookRegistration<IZpciVmHook> Installed { get; }
 
     public Gisa Gisa => Vm.Gisa!;
 
@@ -78,11 +80,16 @@ internal sealed class S390Rig : IDisposable
     public ProcessMemory MemoryOf(SimulatedVm vm) => _machines.Find(m => m.Vm == vm).Memory;
 
     /// <summary>A function in a group of its own, in a container with a backend.</summary>
-    public ZpciVfioPciDevice AddFunction(ushort index = 5, bool hasFirmware = true, FakeFunction? hardware = null)
+    public ZpciVfioPciDevice AddFunction(
+        ushort index = 5,
+        bool hasFirmware = true,
+        FakeFunction? hardware = null,
+        Func<string, IPciFunction, IommuGroup, ZpciFunction, ZpciVfioPciDevice>? make = null)
     {
         var function = new ZpciFunction(0x20u + index, index) { Firmware = hasFirmware ? Firmware : null };
         IommuGroup group = Host.AddIommuUnit($"unit {index}").CreateGroup();
-        var device = new ZpciVfioPciDevice($"{index:x4}:00:00.0", hardware ?? new FakeFunction(), group, function);
+        make ??= static (name, hardware, group, zpci) => new ZpciVfioPciDevice(name, hardware, group, zpci);
+        ZpciVfioPciDevice device = make($"{index:x4}:00:00.0", hardware ?? new FakeFunction(), group, function);
         Host.Register(device, group);
         VfioGroup file = Host.OpenGroup(group.Number, s_user);
         using VfioContainer container = Host.OpenContainer(s_user);
@@ -126,6 +133,9 @@ internal sealed class S390Rig : IDisposable
 
     public byte Byte(ulong address) => Guest.Span(address, 1)[0];
 
+    /// <summary>The hypervisor's half is taken away from the host.</summary>
+    public void Unload() => Installed.Dispose();
+
     public void Dispose()
     {
         RefuseNothing();
@@ -136,7 +146,7 @@ internal sealed class S390Rig : IDisposable
             device.Dispose();
         }
 
-        _installed.Dispose();
+        Installed.Dispose();
         foreach ((SimulatedVm vm, ProcessMemory memory) in _machines)
         {
             vm.Dispose();

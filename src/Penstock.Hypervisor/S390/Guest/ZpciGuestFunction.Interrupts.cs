@@ -24,13 +24,15 @@ public sealed partial class ZpciGuestFunction
     /// <param name="data">What it writes.</param>
     internal void Message(uint data)
     {
-        if (State != ZpciFunctionState.Enabled
-            || Volatile.Read(ref _indicators) is not { } indicators
-            || indicators.Deliver((int)(data & ZpciLimits.MsiVectorMask)) != Interop.Errno.None)
+        if (State != ZpciFunctionState.Enabled || !Deliver((int)(data & ZpciLimits.MsiVectorMask)))
         {
             Interlocked.Increment(ref _lost);
         }
     }
+
+    private bool Deliver(int vector) => Volatile.Read(ref _isForwarded)
+        ? _device.Tie?.Function.Signal(vector) ?? false
+        : Volatile.Read(ref _indicators)?.Deliver(vector) == Interop.Errno.None;
 
     private ZpciResult RegisterInterrupts(ulong register, in ZpciFib fib)
     {
