@@ -41,6 +41,14 @@ public sealed class UsageTests
     [InlineData("bench messages --client /bin/true --floor /does/not/exist", "--floor", "'/does/not/exist'")]
     [InlineData("bench messages --client /bin/true --rounds 0", "--rounds", "'0'")]
     [InlineData("bench messages --client /bin/true --operations x", "--operations", "'x'")]
+    [InlineData("replay", "penstock replay:", "zpci")]
+    [InlineData("replay zpci", "'penstock replay zpci --help'")]
+    [InlineData("replay zpci /does/not/exist.json", "'/does/not/exist.json'", "LABEL.tables.gz")]
+    [InlineData("replay zpci /does/not/exist.calls.txt.gz", "'/does/not/exist.calls.txt.gz'", "LABEL.calls.txt")]
+    [InlineData("replay zpci /etc/passwd", "'/etc/passwd'", "LABEL.json")]
+    [InlineData("replay zpci a.json --at probe", "'a.json'", "--at")]
+    [InlineData("replay zpci a.txt --function zz", "--function 'zz'")]
+    [InlineData("replay zpci a.txt --limit 0", "--limit '0'")]
     public async Task CommandLine_Wrong_OneLineAndStatus2(string arguments, params string[] texts)
     {
         using var folder = new TemporaryFolder();
@@ -57,6 +65,7 @@ public sealed class UsageTests
     [InlineData("serve --help", "idio16")]
     [InlineData("serve idio16 --help", "--socket <PATH>")]
     [InlineData("bench messages --help", "--rounds <N>")]
+    [InlineData("replay zpci --help", "LABEL.tables.gz")]
     public async Task Help_IsOnStandardOutput_Status0(string arguments, string text)
     {
         ToolResult result = await ToolProcess.RunAsync(arguments.Split(' '));

@@ -15,6 +15,7 @@ internal sealed class CallsReplay(string path, ReplayOptions options, ReplayOutp
     private readonly TableRuns _runs = new();
     private readonly Dictionary<uint, ReplayedFunction> _functions = [];
     private readonly DmaBudget? _budget = options.Limit is int limit ? new DmaBudget(limit) : null;
+    private readonly SortedSet<uint> _indexes = [];
     private readonly List<string> _marks = [];
     private RecordedCall? _call;
     private int _unanswered;
@@ -46,7 +47,7 @@ internal sealed class CallsReplay(string path, ReplayOptions options, ReplayOutp
             throw new ReplayFailure($"'{path}' has no calls; record a guest's MPCIFC, RPCIT and CLP into it");
         }
 
-        if (options.Index is uint index && !_functions.ContainsKey(index))
+        if (options.Index is uint index && !_indexes.Contains(index))
         {
             throw new UsageException($"no call in '{path}' is for the function {index:x}; {KnownFunctions()}");
         }
@@ -76,7 +77,7 @@ internal sealed class CallsReplay(string path, ReplayOptions options, ReplayOutp
     }
 
     private string KnownFunctions() =>
-        _functions.Count == 0 ? "it has calls for none" : $"it has calls for {string.Join(", ", _functions.Keys.Select(static i => $"{i:x}"))}";
+        _indexes.Count == 0 ? "it has calls for none" : $"it has calls for {string.Join(", ", _indexes.Select(static i => $"{i:x}"))}";
 
     private bool Take(RecordedLines lines, ReadOnlySpan<byte> line)
     {
@@ -154,7 +155,13 @@ internal sealed class CallsReplay(string path, ReplayOptions options, ReplayOutp
         _call = null;
         _unanswered += answered ? 0 : 1;
         uint index = call.Handle & ZpciHandle.IndexMask;
-        if (call.Kind == RecordedCallKind.OtherClp || (options.Index is uint wanted && wanted != index))
+        if (call.Kind == RecordedCallKind.OtherClp)
+        {
+            return;
+        }
+
+        _indexes.Add(index);
+        if (options.Index is uint wanted && wanted != index)
         {
             return;
         }
