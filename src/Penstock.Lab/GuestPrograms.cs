@@ -27,7 +27,7 @@ public static class GuestPrograms
     /// <summary>
     /// <c>/bin/nvme-disk COMMAND SERIAL [NUMBER]</c>, a shell script that works an NVMe disk, found by its serial number, after
     /// <c>modprobe nvme</c>: <c>wait</c>, <c>format</c>, <c>fill</c> (files and their checksums), <c>verify</c>, <c>rebind</c>, <c>reload</c> (the
-    /// driver's module), <c>reset</c> (the controller, while files are written), <c>load</c>, <c>trim</c>, <c>counts</c> (I/Os and interrupts),
+    /// driver's module), <c>reset</c> (the controller, while files are written), <c>load</c>, <c>direct</c> (4 KiB reads a second), <c>trim</c>, <c>counts</c> (I/Os and interrupts),
     /// <c>errors</c> (in the kernel's log). Its head says what each does. Exit status 0 done, 1 failed with the reason on standard error.
     /// </summary>
     /// <returns>The file; it suits every architecture.</returns>

@@ -27,6 +27,9 @@ internal abstract class GuestDemo(DemoReport report, bool console)
 
     protected DemoReport Report => report;
 
+    /// <summary>Whether the guest's RPCIT is tapped.</summary>
+    protected bool IsTapped { get; private set; }
+
     /// <summary>The server, from the guest's start on.</summary>
     protected PciFunctionServer Server => _server!;
 
@@ -100,6 +103,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         using var folder = new TemporaryFolder();
         var options = new VfioUserServerOptions { Log = report.Output.Note };
         string socket = folder.File($"{Name}.sock");
+        IsTapped = rpcit is not null;
         GuestConfiguration configuration = Configure(architecture, lspci);
         using DemoTap? tap = rpcit is RpcitPath path
             ? await DemoTap.ServeAsync(path, Device, socket, configuration.MemoryMegabytes, report.Output, cancellation)

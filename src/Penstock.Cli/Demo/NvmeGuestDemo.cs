@@ -33,7 +33,7 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
     protected override GuestConfiguration Configure(GuestArchitecture architecture, bool lspci) => new()
     {
         Files = [GuestPrograms.NvmeDisk()],
-        Script = NvmeGuestScript.Text(Disk, lspci, architecture == GuestArchitecture.Ppc64le),
+        Script = NvmeGuestScript.Text(Disk, lspci, architecture == GuestArchitecture.Ppc64le, IsTapped),
     };
 
     protected override async Task DriveAsync(Guest guest, CancellationToken cancellation)
@@ -48,6 +48,12 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
         long[] counts = [.. (await StepAsync(guest, "counted", cancellation)).Split(' ').Select(count => long.Parse(count, CultureInfo.InvariantCulture))];
         DemoReport.Verify(counts[1] > 0 && counts[1] < counts[0], $"{counts[0]} I/Os, but {counts[1]} interrupts");
         Report.Done("interrupts", $"{counts[1]} for {counts[0]} I/Os, as the guest's kernel counts both");
+
+        if (IsTapped)
+        {
+            string rate = await StepAsync(guest, "direct", cancellation);
+            Report.Done("direct", $"{rate} reads of 4 KiB a second, one after the other, past the guest's page cache");
+        }
 
         await StepAsync(guest, "rebound", cancellation);
         await VerifyAsync(guest, files, cancellation);

@@ -11,9 +11,13 @@ internal static class NvmeGuestScript
     public const int Mebibytes = 64;
     public const int SecondMebibytes = 16;
     public const int Resets = 3;
+    public const int TimedReads = 4000;
 
-    /// <summary>The script; with <paramref name="lspci"/> for a guest that has Debian's pciutils, with <paramref name="second"/> for one with two disks.</summary>
-    public static string Text(NvmeFunction disk, bool lspci, bool second) => string.Create(CultureInfo.InvariantCulture, $$"""
+    /// <summary>
+    /// The script; with <paramref name="lspci"/> for a guest that has Debian's pciutils, with <paramref name="second"/> for one with two disks, with
+    /// <paramref name="timed"/> it times small reads.
+    /// </summary>
+    public static string Text(NvmeFunction disk, bool lspci, bool second, bool timed) => string.Create(CultureInfo.InvariantCulture, $$"""
         {{GuestScript.Find($"{disk.Description.VendorId:x4}", $"{disk.Description.DeviceId:x4}")}}
         step() {
           word=$1
@@ -33,6 +37,7 @@ internal static class NvmeGuestScript
         step filled fill {{Serial}} {{Mebibytes}}
         step loaded load {{Serial}} {{Mebibytes}}
         step counted counts {{Serial}}
+        {{(timed ? $"step direct direct {Serial} {TimedReads}" : "")}}
         step rebound rebind {{Serial}}
         step verified verify {{Serial}}
         step reset reset {{Serial}} {{Resets}}

@@ -6,104 +6,103 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor;
 
 /// <summary>
-/// Switches a group between what its user has mapped and a domain that walks the guest's tables at each access. The user's mappings stay as they are meanwhile.
+/// Lends a group of devices to the guest's own tables: by a shadow of them, or by walking them. What the group's user maps meanwhile goes on into his own
+/// domain, unseen. For one thread, but for what is only read.
 /// </summary>
 internal sealed class GroupTables : ITapTarget, IDisposable
 {
     private IommuGroup? _group;
-    private TappedVm? _vm;
-    private IommuDomain? _book;
-    private GuestTablesDomain? _lent;
+    private GuestMemory? _memory;
+    private VfioHost? _host;
+    private GroupLending? _lending;
+    private ZpciDomain? _shadowTables;
+    private volatile INestedTranslation? _mode;
+    private long _walksBefore;
+
+    /// <summary>Accesses of the device that had to walk the guest's tables, so far. Any thread.</summary>
+    public long Walks => Volatile.Read(ref _walksBefore) + ((_mode as WalkedRefresh)?.Walks ?? 0);
+
+    /// <summary>Pages of the guest that are pinned for the device now. Any thread.</summary>
+    public long PinnedPages => _mode?.PinnedPages ?? 0;
 
     /// <summary>Says whose tables lead where.</summary>
-    public void Join(IommuGroup group, TappedVm vm)
+    public void Join(VfioHost host, IommuGroup group, GuestMemory memory)
     {
+        _host = host;
         _group = group;
-        _vm = vm;
+        _memory = memory;
     }
 
     public string? Lend(RpcitPath path, IoatRegistration registration, TapChannel channel)
     {
-        if (_group?.Domain is not { } book)
+        TakeBack();
+        string? why;
+        try
         {
-            return "nobody uses the device";
+            INestedTranslation mode = Create(path, channel);
+            _mode = mode;
+            why = Fill(mode, registration);
+            if (why is null)
+            {
+                _lending = _group!.Lend(mode.Domain);
+                return null;
+            }
+        }
+        catch (VfioException refused)
+        {
+            why = refused.Message;
         }
 
-        if (!registration.Iota.HasTable)
-        {
-            return "the guest has registered no tables";
-        }
-
-        var domain = new GuestTablesDomain(_vm!.Memory.Slots[0].Memory, registration, path == RpcitPath.Nested ? channel : null);
-        _group.Attach(domain);
-        _book = book;
-        _lent = domain;
-        return null;
+        TakeBack();
+        return why;
     }
 
     public void TakeBack()
     {
-        // The user may be gone, and another one there.
-        if (_lent is { } lent && _group!.Domain == lent)
+        // Also when its user has gone: the lending has ended then.
+        _lending?.TakeBack();
+        _lending = null;
+        if (_mode is { } mode)
         {
-            _group.Attach(_book!);
+            Volatile.Write(ref _walksBefore, Walks);
+            _mode = null;
+            mode.Dispose();
         }
 
-        _lent = null;
-        _book = null;
+        _shadowTables?.Dispose();
+        _shadowTables = null;
     }
 
-    public RpcitAnswer Refresh(ulong start, ulong length)
-    {
-        _lent?.Drain();
-        return RpcitAnswer.Done;
-    }
+    public RpcitAnswer Refresh(ulong start, ulong length) => _mode?.Refresh(start, length) ?? RpcitAnswer.Failed(ZpciErrorEvent.InvalidAddressSpace, start);
 
-    public void DrainRing() => _lent?.Drain();
+    public void DrainRing(uint from, uint until) => (_mode as WalkedRefresh)?.DrainOuter(from, until);
 
     public void Dispose() => TakeBack();
 
-    /// <summary>Nothing is kept of the tables, so nothing is ever stale but what an access in progress has found.</summary>
-    private sealed class GuestTablesDomain(UserMemory ram, IoatRegistration registration, TapChannel? ring) : TranslatingDomain
+    /// <summary>The guest's memory is this process's own, shared rather than locked.</summary>
+    private INestedTranslation Create(RpcitPath path, TapChannel channel)
     {
-        public override IovaRange Aperture => new(registration.Aperture.First, registration.Aperture.Last);
-
-        public override ulong PageSizes => ZpciIoTable.PageSize;
-
-        public override int Count => 0;
-
-        public override void Map(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset) => throw Lent("mapping");
-
-        public override ulong Unmap(IovaRange range) => throw Lent("unmapping");
-
-        protected override Errno Translate(ulong iova, DmaAccess access, out DmaTarget target)
+        var payer = new LockedPages(_host!, Caller.ForPeer(CurrentProcess.UserId, Environment.ProcessId));
+        if (path == RpcitPath.Nested)
         {
-            target = default;
-            if (!registration.Aperture.Contains(iova, 1))
-            {
-                return Errno.EFAULT;
-            }
-
-            ring?.MarkBusy();
-            IoWalk walk = IoTableWalk.Walk(new FlatTableReader(ram.DirectAddress, ram.Length), registration.Iota, iova);
-            if (walk.Fault != ZpciErrorEvent.None || !walk.IsValid || walk.Address >= ram.Length)
-            {
-                return Errno.EFAULT;
-            }
-
-            if (!walk.CanWrite && (access & DmaAccess.Write) != 0)
-            {
-                return Errno.EPERM;
-            }
-
-            target = new DmaTarget(ram, walk.Address, Math.Min(walk.Length, ram.Length - walk.Address));
-            return Errno.None;
+            return new WalkedRefresh(_memory!, payer, channel);
         }
 
-        protected override void Dispose(bool disposing)
+        _shadowTables = new ZpciDomain(new ZpciDomainSetup { Ledger = _host!.Ledger });
+        return new ShadowRefresh(_memory!, payer, _shadowTables);
+    }
+
+    /// <summary>A guest may have mapped pages already: they are all there when the group is lent.</summary>
+    private static string? Fill(INestedTranslation mode, IoatRegistration registration)
+    {
+        Errno errno = mode.Register(registration);
+        if (errno != Errno.None)
         {
+            return $"its tables cannot be followed: {errno}";
         }
 
-        private static VfioException Lent(string what) => new(Errno.EBUSY, what, "the guest's own tables are the translation");
+        DmaAperture aperture = registration.Aperture;
+        RpcitAnswer answer = mode.Refresh(aperture.First, aperture.Last - aperture.First + 1);
+        return answer == RpcitAnswer.Done ? null : $"what they hold now cannot be taken over: {(answer.Event != ZpciErrorEvent.None ? answer.Event.ToString() : answer.Status.ToString())}";
     }
 }

@@ -20,5 +20,7 @@ internal interface ITapTarget
     RpcitAnswer Refresh(ulong start, ulong length);
 
     /// <summary>Lines of the ring are to take effect now: nothing that was translated before is in use when this returns.</summary>
-    void DrainRing();
+    /// <param name="from">Number of the first one.</param>
+    /// <param name="until">Number behind the last one.</param>
+    void DrainRing(uint from, uint until);
 }

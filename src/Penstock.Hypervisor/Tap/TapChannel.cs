@@ -8,7 +8,7 @@ namespace Penstock.Hypervisor;
 /// This side's end of the memory that is shared with the plugin. Everything that the other side writes there is copied before it is looked at, and
 /// nothing of it is an address or an index here. One thread serves; the ring may be read by any.
 /// </summary>
-internal sealed unsafe class TapChannel : IDisposable
+internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
 {
     private readonly MemoryFile _file;
     private readonly MemoryMapping _mapping;

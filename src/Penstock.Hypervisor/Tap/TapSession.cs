@@ -187,7 +187,7 @@ public sealed class TapSession : IDisposable
     {
         uint head = _channel.Head;
         _channel.ClearBusy();
-        _options.Target?.DrainRing();
+        _options.Target?.DrainRing(_channel.Drained, head);
         _channel.SetDrained(head);
     }
 

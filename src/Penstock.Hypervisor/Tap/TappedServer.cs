@@ -35,6 +35,12 @@ public sealed class TappedServer : IDisposable
     /// <summary>What QEMU has mapped by messages.</summary>
     public TapTraffic Traffic { get; }
 
+    /// <summary>Accesses of the device that had to walk the guest's tables on the nested path; others found what an earlier one had found.</summary>
+    public long Walks => _tables.Walks;
+
+    /// <summary>Pages of the guest that are pinned for the device now.</summary>
+    public long PinnedPages => _tables.PinnedPages;
+
     /// <summary>Serves a function and starts to listen to the tap. Start QEMU afterwards.</summary>
     /// <param name="function">The function; it can be plugged in once.</param>
     /// <param name="path">Path of the vfio-user socket.</param>
@@ -59,7 +65,7 @@ public sealed class TappedServer : IDisposable
             };
             server = PciFunctionServer.Serve(function, path, serving);
             vm = TappedVm.Create(server.Host, options.RamSize);
-            tables.Join(server.Host.Groups.First(group => !group.IsEmulated), vm);
+            tables.Join(server.Host, server.Host.Groups.First(group => !group.IsEmulated), vm.Memory);
             tap = new TapSession(new TapSessionOptions
             {
                 FunctionId = options.FunctionId,

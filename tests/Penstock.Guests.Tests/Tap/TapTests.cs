@@ -84,6 +84,9 @@ public sealed class TapTests(GuestLab lab)
 
                 bench.Served.Tap.SwitchTo(path);
                 await bench.WaitForPathAsync(path);
+
+                // One that QEMU has in hand may still come.
+                await shell.RunAsync("sleep 1");
                 maps = bench.Served.Traffic.Maps;
                 await shell.RunAsync("sleep 1");
                 Assert.Equal(maps, bench.Served.Traffic.Maps);

@@ -17,7 +17,7 @@ public sealed class TapSessionTests : IDisposable
     private const uint Done = 2;
     private const string Lent = "lend Shadow 10804 100000000 11fffffff";
 
-    private readonly FakeTarget _target = new();
+    private readonly FakeTapTarget _target = new();
     private TapSession? _tap;
     private FakePlugin? _plugin;
 
@@ -142,7 +142,7 @@ public sealed class TapSessionTests : IDisposable
 
         Plugin.WriteLine(Handle, First, Page);
         Assert.True(SpinWait.SpinUntil(() => Plugin.Drained == 1, TimeSpan.FromSeconds(30)));
-        Assert.Contains("drain", _target.Calls);
+        Assert.Contains("drain 0 1", _target.Calls);
     }
 
     /// <summary>The guest is refused until it refreshes everything; the device follows its tables until QEMU has told all pages.</summary>

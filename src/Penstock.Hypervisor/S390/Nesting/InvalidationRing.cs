@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
+using Penstock.Specs.Zpci;
 
 namespace Penstock.Hypervisor;
 
@@ -12,6 +13,8 @@ internal sealed unsafe class InvalidationRing : IDisposable
     /// <summary>Ranges that it holds.</summary>
     internal const int Capacity = 256;
 
+    private const int PageShift = (int)ZpciTableLevel.Page;
+
     private readonly ResourceLedger _ledger;
     private Range* _ranges;
     private long _head;
@@ -21,6 +24,7 @@ internal sealed unsafe class InvalidationRing : IDisposable
     private long _overflows;
     private int _overflowed;
     private int _draining;
+    private uint _outerDrained;
 
     internal InvalidationRing(ResourceLedger ledger)
     {
@@ -29,11 +33,23 @@ internal sealed unsafe class InvalidationRing : IDisposable
         ledger.Acquired(ResourceKind.NativeBlock);
     }
 
+    /// <summary>Ranges from outside, which are drained with these; null when there are none.</summary>
+    internal IOuterInvalidations? Outer
+    {
+        get;
+        init
+        {
+            field = value;
+            _outerDrained = value?.Head ?? 0;
+        }
+    }
+
     /// <summary>Changes with each append.</summary>
-    internal long Generation => Volatile.Read(ref _generation);
+    internal long Generation => Volatile.Read(ref _generation) + (Outer?.Head ?? 0);
 
     /// <summary>Whether something has been appended and not been forgotten yet.</summary>
-    internal bool IsPending => Volatile.Read(ref _generation) != Volatile.Read(ref _drained);
+    internal bool IsPending =>
+        Volatile.Read(ref _generation) != Volatile.Read(ref _drained) || (Outer is { } outer && outer.Head != Volatile.Read(ref _outerDrained));
 
     /// <summary>How often everything had to be forgotten.</summary>
     internal long Overflows => Volatile.Read(ref _overflows);
@@ -89,10 +105,34 @@ internal sealed unsafe class InvalidationRing : IDisposable
             }
         }
 
+        DrainOuter(kept);
         Volatile.Write(ref _head, tail);
         Volatile.Write(ref _drained, generation);
         Volatile.Write(ref _draining, 0);
         return true;
+    }
+
+    private void DrainOuter(Iotlb kept)
+    {
+        if (Outer is not { } outer)
+        {
+            return;
+        }
+
+        uint head = outer.Head;
+        for (uint at = _outerDrained; at != head; at++)
+        {
+            if (outer.TryReadLine(at, out ulong start, out ulong length) && length != 0 && length - 1 <= ulong.MaxValue - start)
+            {
+                kept.Drop(start >> PageShift, (start + (length - 1)) >> PageShift);
+            }
+            else
+            {
+                kept.Drop(0, ulong.MaxValue);
+            }
+        }
+
+        Volatile.Write(ref _outerDrained, head);
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -19,6 +19,7 @@ internal sealed class WalkedDomain : TranslatingDomain, IGuestReader
     private readonly Iotlb _kept;
     private readonly InvalidationRing _ring;
     private readonly TouchedPages _touched;
+    private readonly IOuterInvalidations? _outer;
     private ulong _iota;
     private ulong _first;
     private ulong _last;
@@ -27,10 +28,11 @@ internal sealed class WalkedDomain : TranslatingDomain, IGuestReader
     private bool _disposed;
 
     /// <summary>Creates it over a guest's slots.</summary>
-    internal WalkedDomain(GuestPins pins, ResourceLedger ledger)
+    internal WalkedDomain(GuestPins pins, ResourceLedger ledger, IOuterInvalidations? outer = null)
     {
         _space = new PinnedSpace(pins);
-        (_kept, _ring, _touched) = (new Iotlb(ledger), new InvalidationRing(ledger), new TouchedPages(ledger));
+        _outer = outer;
+        (_kept, _ring, _touched) = (new Iotlb(ledger), new InvalidationRing(ledger) { Outer = outer }, new TouchedPages(ledger));
     }
 
     /// <summary>Creates it on a page table that maps the guest's memory.</summary>
@@ -103,6 +105,33 @@ internal sealed class WalkedDomain : TranslatingDomain, IGuestReader
         }
     }
 
+    /// <summary>Lines from outside take effect: when it returns nothing is reached any more that the tables do not say. One thread at a time.</summary>
+    internal void DrainOuter(uint from, uint until)
+    {
+        lock (_gate)
+        {
+            var spin = default(SpinWait);
+            while (!_ring.TryDrain(_kept))
+            {
+                spin.SpinOnce();
+            }
+
+            bool touched = false;
+            for (uint at = from; at != until; at++)
+            {
+                touched |= !_outer!.TryReadLine(at, out ulong start, out ulong length) || length == 0
+                    ? _touched.Take(0, ulong.MaxValue >> PageShift)
+                    : _touched.Take(start >> PageShift, (start + (length - 1)) >> PageShift);
+            }
+
+            if (touched)
+            {
+                _waits++;
+                WaitForScopes();
+            }
+        }
+    }
+
     protected override Errno Translate(ulong iova, DmaAccess access, out DmaTarget target)
     {
         target = default;
@@ -113,6 +142,7 @@ internal sealed class WalkedDomain : TranslatingDomain, IGuestReader
 
         ulong page = iova >> PageShift;
         _touched.Mark(page);
+        _outer?.MarkBusy();
 
         // After the mark: what is appended from now on has somebody who waits for this scope.
         bool keeps = !_ring.IsPending || _ring.TryDrain(_kept);

@@ -24,10 +24,16 @@ public sealed class WalkedRefresh : INestedTranslation
     /// <param name="memory">The guest's memory.</param>
     /// <param name="payer">Who pays for pinned pages; becomes this object's.</param>
     public WalkedRefresh(GuestMemory memory, LockedPages payer)
+        : this(memory, payer, null)
+    {
+    }
+
+    /// <summary>As the other one, with ranges that somebody outside of this process appends.</summary>
+    internal WalkedRefresh(GuestMemory memory, LockedPages payer, IOuterInvalidations? outer)
     {
         ArgumentNullException.ThrowIfNull(payer);
         _pins = new GuestPins(memory, payer);
-        _domain = new WalkedDomain(_pins, payer.Ledger);
+        _domain = new WalkedDomain(_pins, payer.Ledger, outer);
         _pins.Add(_domain);
     }
 
@@ -59,6 +65,9 @@ public sealed class WalkedRefresh : INestedTranslation
 
     /// <summary>How often invalidations came faster than they were drained, so that everything was dropped.</summary>
     public long Overflows => _domain.Overflows;
+
+    /// <summary>Lines from outside take effect.</summary>
+    internal void DrainOuter(uint from, uint until) => _domain.DrainOuter(from, until);
 
     /// <inheritdoc/>
     public override string ToString() => Name;

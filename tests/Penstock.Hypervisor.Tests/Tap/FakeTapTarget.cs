@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace Penstock.Hypervisor.Tests;
 
 /// <summary>Writes down what a tap asks for.</summary>
-internal sealed class FakeTarget : ITapTarget
+internal sealed class FakeTapTarget : ITapTarget
 {
     public ConcurrentQueue<string> Calls { get; } = new();
 
@@ -27,5 +27,5 @@ internal sealed class FakeTarget : ITapTarget
         return Answer;
     }
 
-    public void DrainRing() => Calls.Enqueue("drain");
+    public void DrainRing(uint from, uint until) => Calls.Enqueue($"drain {from} {until}");
 }
