@@ -41,7 +41,13 @@ public sealed partial class ZpciGuestFunction
             return ZpciResult.Failed(register, ZpciStatus.SequenceError);
         }
 
+        // The hypervisor's call has no place for an offset into the vector: better none than the wrong bits.
         var word = new ZpciInterruptWord(fib.InterruptWord);
+        if (IsInterpreted && word.VectorOffset != 0)
+        {
+            return ZpciResult.Failed(register, ZpciStatus.ResourceNotAvailable);
+        }
+
         try
         {
             if (IsInterpreted)
