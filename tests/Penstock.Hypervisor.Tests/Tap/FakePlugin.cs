@@ -1,7 +1,7 @@
 using Penstock.Interop;
 using Penstock.Specs.Zpci;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>The plugin's side of a channel, on the test's own thread.</summary>
 internal sealed unsafe class FakePlugin : IDisposable

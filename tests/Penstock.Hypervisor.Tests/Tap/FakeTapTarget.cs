@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>Writes down what a tap asks for.</summary>
 internal sealed class FakeTapTarget : ITapTarget

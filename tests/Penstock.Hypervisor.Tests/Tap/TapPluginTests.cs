@@ -1,4 +1,4 @@
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>The plugin's source, and QEMU's arguments for it.</summary>
 public sealed class TapPluginTests

@@ -1,6 +1,6 @@
 using Penstock.Specs.Zpci;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>What a tap makes of a guest's calls; the plugin is the test.</summary>
 public sealed class TapSessionTests : IDisposable

@@ -3,7 +3,7 @@ using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 using Xunit.Abstractions;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>Random guests on all modes side by side: whatever they do with their tables, they see the same answers, and their devices the same memory.</summary>
 public sealed class DifferentialTests(ITestOutputHelper output)

@@ -1,7 +1,7 @@
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>A VMM whose map calls go into an ordinary domain, as those of a container do.</summary>
 internal sealed class DomainNotifier(GuestMemory memory, TranslatingDomain domain) : IDmaNotifier

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>Host tables as a dictionary, which says what is done with them.</summary>
 internal sealed class FakeTarget : TranslatingDomain, IShadowTarget

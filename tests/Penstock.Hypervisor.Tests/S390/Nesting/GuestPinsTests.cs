@@ -1,7 +1,7 @@
 using Penstock.Interop;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 public sealed class GuestPinsTests : IDisposable
 {

@@ -4,7 +4,7 @@ using Penstock.S390;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>A guest that has its I/O tables in its own memory: 32 MiB in two slots with a hole between, and a third that cannot be written.</summary>
 internal sealed class GuestTables

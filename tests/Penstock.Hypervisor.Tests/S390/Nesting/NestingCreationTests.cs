@@ -5,7 +5,7 @@ using Penstock.Specs.Vfio;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 public sealed class NestingCreationTests : IDisposable
 {

@@ -2,7 +2,7 @@ using Penstock.Interop;
 using Penstock.S390;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>Devices, guests and users at once.</summary>
 public sealed class NestingRaceTests : IDisposable

@@ -2,7 +2,7 @@ using Penstock.Interop;
 using Penstock.S390;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>A machine with tables in its memory, and modes over them. In the end nothing may be pinned or charged.</summary>
 internal sealed class NestingRig : IDisposable

@@ -1,7 +1,7 @@
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>
 /// A guest that changes its tables at random, says so late or never, and has them wrong now and then. It uses two regions, a few segments of each, and

@@ -3,7 +3,7 @@ using Penstock.S390;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 public sealed class ShadowRefreshTests : IDisposable
 {
