@@ -257,9 +257,17 @@ public sealed class Gisa
             return;
         }
 
-        if (_processors.TryKick(pending))
+        try
         {
-            Interlocked.Increment(ref _kicks);
+            if (_processors.TryKick(pending))
+            {
+                Interlocked.Increment(ref _kicks);
+            }
+        }
+        catch (Exception e)
+        {
+            // It is the machine's user's code, and this is a timer's thread.
+            _owner.Warn($"waking a processor failed: {e}");
         }
 
         _timer.Change(_again, Timeout.InfiniteTimeSpan);
