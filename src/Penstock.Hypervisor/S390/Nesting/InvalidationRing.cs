@@ -29,6 +29,7 @@ internal sealed unsafe class InvalidationRing : IDisposable
     internal InvalidationRing(ResourceLedger ledger)
     {
         _ledger = ledger;
+        // SAFETY: freed by Dispose, once; indices are taken modulo the capacity.
         _ranges = (Range*)NativeMemory.AllocZeroed(Capacity, (nuint)sizeof(Range));
         ledger.Acquired(ResourceKind.NativeBlock);
     }

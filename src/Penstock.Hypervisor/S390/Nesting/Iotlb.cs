@@ -18,6 +18,7 @@ internal sealed unsafe class Iotlb : IDisposable
     internal Iotlb(ResourceLedger ledger)
     {
         _ledger = ledger;
+        // SAFETY: freed by Dispose, once; indices are masked.
         _places = (Place*)NativeMemory.AllocZeroed(Places, (nuint)sizeof(Place));
         ledger.Acquired(ResourceKind.NativeBlock);
     }

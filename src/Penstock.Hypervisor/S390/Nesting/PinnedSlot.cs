@@ -26,6 +26,7 @@ internal sealed unsafe class PinnedSlot
         _ledger = ledger;
 
         // Zeroes that nobody has touched take no memory: only where something was pinned there is a page of counts.
+        // SAFETY: freed by Free, once; indices are pages of the slot, which only GuestPages of this slot have.
         _counts = (uint*)NativeMemory.AllocZeroed((nuint)Pages, sizeof(uint));
         ledger.Acquired(ResourceKind.NativeBlock);
         Memory.Hold();

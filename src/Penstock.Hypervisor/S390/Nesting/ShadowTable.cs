@@ -103,6 +103,7 @@ internal sealed unsafe class ShadowTable : IDisposable
 
     private void* Allocate(nuint size)
     {
+        // SAFETY: freed by Dispose, once, after the last use; indices into what is made here are masked.
         void* memory = NativeMemory.AllocZeroed(size);
         _ledger.Acquired(ResourceKind.NativeBlock);
         return memory;

@@ -9,7 +9,7 @@ namespace Penstock.Hypervisor;
 /// Brings a shadow up to date for a range, in passes as the VMM's own path makes them: what does not fit the first time may fit when later entries have given
 /// something back. One thread at a time; allocates no managed memory.
 /// </summary>
-internal sealed unsafe class ShadowUpdate : IDisposable
+internal sealed unsafe partial class ShadowUpdate : IDisposable
 {
     // A guest that changes its tables all the time must not keep a processor here.
     private const int MostPasses = 16;
@@ -51,6 +51,8 @@ internal sealed unsafe class ShadowUpdate : IDisposable
         _budget = budget;
         _reader = new SpaceTableReader(new PinnedSpace(pins));
         _table = new ShadowTable(ledger, tableLimit);
+
+        // SAFETY: freed by Dispose, once; the count never exceeds the room.
         _dropped = (ulong*)NativeMemory.Alloc(MostDropped, sizeof(ulong));
     }
 
@@ -189,91 +191,6 @@ internal sealed unsafe class ShadowUpdate : IDisposable
         }
     }
 
-    private void Page(ulong iova, ulong address, bool writable)
-    {
-        PinnedSlot? slot = _pins.Find(address);
-        bool mayWrite = writable && slot is not { IsReadOnly: true };
-        ulong wanted = slot is null
-            ? 0
-            : new GuestPage(slot.Id, (address - slot.First) / ZpciIoTable.PageSize).Word | ShadowTable.Present | (mayWrite ? ShadowTable.Writable : 0);
-        ulong there = _leaf == null ? 0 : _leaf->Entry(iova);
-        if (there == wanted && there != 0)
-        {
-            return;
-        }
-
-        if (there == 0 && _budget?.TryTake() == false)
-        {
-            (_again, _skipsFrame) = (true, true);
-            return;
-        }
-
-        if (slot is not null && (there & ~ShadowTable.Writable) == (wanted & ~ShadowTable.Writable))
-        {
-            Protect(iova, slot, wanted);
-            return;
-        }
-
-        if (there != 0)
-        {
-            // Another page takes its place in the budget.
-            TakeOut(iova, ref _leaf->Entry(iova), returns: false);
-        }
-
-        if (slot is null)
-        {
-            // The guest maps what is no memory: no device can reach it.
-            _budget?.Return(1);
-            _failed = true;
-        }
-        else if (!TryPutIn(iova, slot, wanted))
-        {
-            _budget?.Return(1);
-            (_again, _starved) = (true, true);
-        }
-    }
-
-    /// <summary>The same page, but what may be done with it is different.</summary>
-    private void Protect(ulong iova, PinnedSlot slot, ulong wanted)
-    {
-        MarkChanged();
-        ref ulong entry = ref _leaf->Entry(iova);
-        if (_target.TrySet(iova & ZpciIoTable.PageFrame, slot, GuestPage.Of(wanted).Page, (wanted & ShadowTable.Writable) != 0))
-        {
-            entry = wanted;
-        }
-        else
-        {
-            TakeOut(iova, ref entry, returns: true);
-            (_again, _starved) = (true, true);
-        }
-    }
-
-    private bool TryPutIn(ulong iova, PinnedSlot slot, ulong wanted)
-    {
-        if (_leaf == null && (_leaf = _table.MakeLeaf(iova)) == null)
-        {
-            return false;
-        }
-
-        GuestPage page = GuestPage.Of(wanted);
-        if (!TryPinTables() || !TryPin(page))
-        {
-            return false;
-        }
-
-        if (!_target.TrySet(iova & ZpciIoTable.PageFrame, slot, page.Page, (wanted & ShadowTable.Writable) != 0))
-        {
-            _pins.Unpin(page);
-            return false;
-        }
-
-        _leaf->Entry(iova) = wanted;
-        _leaf->Live++;
-        _entries++;
-        return true;
-    }
-
     private void Nothing(ZpciTableLevel level, ulong first, ulong last)
     {
         if (level == ZpciTableLevel.Page)
@@ -344,81 +261,6 @@ internal sealed unsafe class ShadowUpdate : IDisposable
 
             at = segmentLast + 1;
         }
-    }
-
-    /// <summary>An entry is emptied; its pin goes when nobody can use the page any more.</summary>
-    private void TakeOut(ulong iova, ref ulong entry, bool returns)
-    {
-        MarkChanged();
-        _target.Clear(iova & ZpciIoTable.PageFrame);
-        if (_droppedCount == MostDropped)
-        {
-            Flush();
-        }
-
-        _dropped[_droppedCount++] = entry;
-        entry = 0;
-        _leaf->Live--;
-        _entries--;
-        if (returns)
-        {
-            _budget?.Return(1);
-        }
-    }
-
-    private void Flush()
-    {
-        if (_changed)
-        {
-            _changed = false;
-            _target.Refresh(_first, _last);
-        }
-
-        _flushed |= _droppedCount != 0;
-        while (_droppedCount != 0)
-        {
-            _pins.Unpin(GuestPage.Of(_dropped[--_droppedCount]));
-        }
-    }
-
-    private bool TryPinTables()
-    {
-        if (_segmentTable != 0 && _region->Table.Origin != _segmentTable && !TryPinTable(ref _region->Table, _segmentTable, RootPages))
-        {
-            return false;
-        }
-
-        return _pageTable == 0 || _leaf->Table.Origin == _pageTable || TryPinTable(ref _leaf->Table, _pageTable, 1);
-    }
-
-    private bool TryPinTable(ref ShadowTable.TablePins table, ulong origin, int pages)
-    {
-        Errno errno = table.Pin(_pins, origin, pages, write: false);
-        if (errno == Errno.ENOMEM && _droppedCount != 0)
-        {
-            Flush();
-            errno = table.Pin(_pins, origin, pages, write: false);
-        }
-
-        return errno != Errno.ENOMEM;
-    }
-
-    private bool TryPin(GuestPage page)
-    {
-        Errno errno = _pins.Pin(page);
-        if (errno == Errno.ENOMEM && _droppedCount != 0)
-        {
-            Flush();
-            errno = _pins.Pin(page);
-        }
-
-        return errno == Errno.None;
-    }
-
-    private void MarkChanged()
-    {
-        Changed++;
-        _changed = true;
     }
 
     private readonly struct Visitor(ShadowUpdate shadow) : IRangeVisitor
