@@ -49,7 +49,7 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         using var rig = new NestingRig();
         var guest = new RandomGuest(rig, seed);
         FallbackRefresh<TableWalker<GuestTableReader>> fallback = rig.Fallback(out TranslatingDomain mapped, new DmaBudget(limit));
-        ShadowRefresh shadow = rig.Shadow(out FakeTarget target, options: new ShadowOptions { Budget = new DmaBudget(limit) });
+        ShadowRefresh shadow = rig.Shadow(out FakeHostTables target, options: new ShadowOptions { Budget = new DmaBudget(limit) });
         guest.Run(StepsWithLimits, [fallback, shadow], [mapped, target], follows: null);
         Assert.True(guest.Insufficient > 50);
         fallback.Deregister();
@@ -66,7 +66,7 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         output.WriteLine($"seed {seed}, {StepsWithLimits} steps, {limit} pages");
         using var rig = new NestingRig();
         var guest = new RandomGuest(rig, seed);
-        ShadowRefresh shadow = rig.Shadow(out FakeTarget target, (ulong)limit);
+        ShadowRefresh shadow = rig.Shadow(out FakeHostTables target, (ulong)limit);
         guest.Run(StepsWithLimits, [shadow], [target], follows: null, () =>
         {
             Assert.InRange(shadow.PinnedPages, 4, limit);

@@ -39,7 +39,7 @@ public sealed class NegotiatedRefreshTests : IDisposable
     [Trait("Row", "S3-13")]
     public void Register_OfWhatThePreferredModeCannotFollow_IsTheVmms()
     {
-        using var modes = new NegotiatedRefresh(_rig.Fallback(out TranslatingDomain _)) { Preferred = _rig.Shadow(out FakeTarget _) };
+        using var modes = new NegotiatedRefresh(_rig.Fallback(out TranslatingDomain _)) { Preferred = _rig.Shadow(out FakeHostTables _) };
         ulong above = _rig.Tables.NewTable();
         _rig.Tables.Write(above, _rig.Tables.Root | ZpciIoTable.TypeRegionSecond | ZpciIoTable.LengthMask);
 

@@ -57,11 +57,11 @@ public sealed class NestingCreationTests : IDisposable
         file.Bind(context);
         Ioas ioas = MapGuest(context);
         HwPagetable parent = context.AllocateHwPagetable(new HwPagetableRequest { DeviceId = file.Binding!.Id, ParentId = ioas.Id, Flags = IommuHwptAllocFlags.NestParent });
-        _rig.Tables.Map(Iova, GuestTables.SecondAddress);
+        _rig.Tables.Map(Iova, NestingTables.SecondAddress);
         file.Attach(context.AllocateHwPagetable(Request(file, parent, NestingMode.Walked)).Id);
         Assert.NotNull(NestingRig.Seen((TranslatingDomain)group.Domain!, Iova));
 
-        ioas.Unmap(GuestTables.SecondAddress, GuestTables.SecondLength);
+        ioas.Unmap(NestingTables.SecondAddress, NestingTables.SecondLength);
 
         Assert.Null(NestingRig.Seen((TranslatingDomain)group.Domain!, Iova));
     }

@@ -8,7 +8,7 @@ namespace Penstock.Hypervisor.Tests.S390.Nesting;
 internal sealed class NestingRig : IDisposable
 {
     public const ulong Page = 4096;
-    public const ulong Iova = GuestTables.FirstIova;
+    public const ulong Iova = NestingTables.FirstIova;
 
     private readonly List<IDisposable> _owned = [];
     private readonly List<LockedPages> _payers = [];
@@ -16,20 +16,20 @@ internal sealed class NestingRig : IDisposable
     public NestingRig()
     {
         Rig = new HypervisorRig();
-        Tables = new GuestTables(Rig, Rig.Vm.Memory);
+        Tables = new NestingTables(Rig, Rig.Vm.Memory);
     }
 
     public HypervisorRig Rig { get; }
 
     public GuestMemory Memory => Rig.Vm.Memory;
 
-    public GuestTables Tables { get; }
+    public NestingTables Tables { get; }
 
     public static Caller User(ulong limitPages = ulong.MaxValue / Page) => new(1000, RawIo: false, LockMemory: false, limitPages * Page);
 
-    public ShadowRefresh Shadow(out FakeTarget target, ulong limitPages = ulong.MaxValue / Page, ShadowOptions? options = null)
+    public ShadowRefresh Shadow(out FakeHostTables target, ulong limitPages = ulong.MaxValue / Page, ShadowOptions? options = null)
     {
-        var made = new FakeTarget();
+        var made = new FakeHostTables();
         target = made;
         return Own(new ShadowRefresh(Memory, Payer(limitPages), _ => made, options));
     }
@@ -42,6 +42,8 @@ internal sealed class NestingRig : IDisposable
     }
 
     public WalkedRefresh Walked(ulong limitPages = ulong.MaxValue / Page) => Own(new WalkedRefresh(Memory, Payer(limitPages)));
+
+    public INestedTranslation Mode(NestingMode mode) => mode == NestingMode.Walked ? Walked() : Shadow(out ZpciDomain _);
 
     public FallbackRefresh<TableWalker<GuestTableReader>> Fallback(out TranslatingDomain domain, DmaBudget? budget = null)
     {

@@ -14,7 +14,7 @@ internal sealed class RandomGuest
     private const int Segments = 4;
 
     private readonly NestingRig _rig;
-    private readonly GuestTables _tables;
+    private readonly NestingTables _tables;
     private readonly Random _random;
     private readonly ulong[] _segmentTables = new ulong[SegmentTables];
     private readonly ulong[] _pageTables = new ulong[PageTables];
@@ -100,7 +100,7 @@ internal sealed class RandomGuest
     private void CompareAll(IRefreshMode[] modes, TranslatingDomain[] kept, TranslatingDomain? follows)
     {
         Mend();
-        Refresh(modes, GuestTables.FirstIova, 4ul << 30);
+        Refresh(modes, NestingTables.FirstIova, 4ul << 30);
         TranslatingDomain[] all = follows is null ? kept : [.. kept, follows];
         for (int region = 0; region < 2; region++)
         {
@@ -145,7 +145,7 @@ internal sealed class RandomGuest
             case < 4:
                 ulong pages = _pageTables[_random.Next(PageTables)];
                 ulong frame = (ulong)_random.Next(1, 68) << 20;
-                _tables.Write(GuestTables.EntryIn(_segmentTables[_random.Next(SegmentTables)], AnyIova(), ZpciTableLevel.Segment), _random.Next(60) switch
+                _tables.Write(NestingTables.EntryIn(_segmentTables[_random.Next(SegmentTables)], AnyIova(), ZpciTableLevel.Segment), _random.Next(60) switch
                 {
                     0 => 0,
                     1 => pages | ZpciIoTable.TypeRegionThird,
@@ -186,7 +186,7 @@ internal sealed class RandomGuest
 
             for (int segment = 0; segment < Segments; segment++)
             {
-                ulong at = GuestTables.EntryIn(table, IovaOf(0, segment, 0), ZpciTableLevel.Segment);
+                ulong at = NestingTables.EntryIn(table, IovaOf(0, segment, 0), ZpciTableLevel.Segment);
                 ulong entry = _tables.Read(at);
                 if (entry == 0 || (entry & ZpciIoTable.TypeMask) != 0)
                 {
@@ -209,16 +209,16 @@ internal sealed class RandomGuest
     }
 
     private static ulong IovaOf(int region, int segment, ulong page) =>
-        GuestTables.FirstIova + ((ulong)region << 31) + ((ulong)segment << 20) + (page << 12);
+        NestingTables.FirstIova + ((ulong)region << 31) + ((ulong)segment << 20) + (page << 12);
 
     private ulong AnyIova() => IovaOf(_random.Next(2), _random.Next(Segments), (ulong)_random.Next(256));
 
     // Mostly memory, sometimes such that cannot be written, rarely none.
     private ulong AnyPage() => _random.Next(50) switch
     {
-        0 => GuestTables.FirstLength + (20ul << 20),
-        < 8 => GuestTables.ReadOnlyAddress + ((ulong)_random.Next(64) << 12),
-        < 20 => GuestTables.SecondAddress + ((ulong)_random.Next(64) << 12),
+        0 => NestingTables.FirstLength + (20ul << 20),
+        < 8 => NestingTables.ReadOnlyAddress + ((ulong)_random.Next(64) << 12),
+        < 20 => NestingTables.SecondAddress + ((ulong)_random.Next(64) << 12),
         _ => (8ul << 20) + ((ulong)_random.Next(64) << 12),
     };
 }

@@ -16,7 +16,7 @@ public sealed class ShadowRefreshTests : IDisposable
 
     private readonly NestingRig _rig = new();
 
-    private GuestTables Tables => _rig.Tables;
+    private NestingTables Tables => _rig.Tables;
 
     public void Dispose() => _rig.Dispose();
 
@@ -25,7 +25,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-5")]
     public void Refresh_PinsEachTableOnceAndEachPageOncePerEntry()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         Assert.Equal(4, shadow.Pins);
         Tables.Map(Iova, Data);
         Tables.Map(Iova + Page, Data + Page);
@@ -44,7 +44,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-3")]
     public void Refresh_OfWhatIsThere_ChangesNothingAndRefreshesNobody()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         Tables.Map(Iova, Data);
         shadow.Refresh(Iova, Page);
         long pins = shadow.Pins;
@@ -59,7 +59,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-5")]
     public void Refresh_OfNewEntries_NeedsNoHostRefreshAndOfChangedOnesOneForTheRange()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         Tables.Map(Iova, Data);
         Tables.Map(Iova + Page, Data + Page);
         shadow.Refresh(Iova, 2 * Page);
@@ -78,7 +78,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-5")]
     public void Refresh_ProtectBits_AreThoseOfEveryLevel()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         Tables.Map(Iova, Data, writable: false);
         Tables.Map(Iova + Page, Data);
         shadow.Refresh(Iova, 2 * Page);
@@ -97,13 +97,13 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-4")]
     public void Refresh_AfterATableWasRepointed_PinsTheNewOneInsteadOfTheOld()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         Tables.Map(Iova, Data);
         shadow.Refresh(Iova, Page);
         Tables.NewTable();
         ulong other = Tables.NewPageTable();
         Tables.Write(other, Data + Page);
-        ulong segment = GuestTables.EntryIn(Tables.Read(Tables.RegionEntry(Iova)) & ZpciIoTable.RegionOrigin, Iova, ZpciTableLevel.Segment);
+        ulong segment = NestingTables.EntryIn(Tables.Read(Tables.RegionEntry(Iova)) & ZpciIoTable.RegionOrigin, Iova, ZpciTableLevel.Segment);
 
         Tables.Write(segment, other);
         Assert.Equal(RpcitAnswer.Done, shadow.Refresh(Iova, Page));
@@ -116,7 +116,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-3")]
     public void Refresh_MissingTables_AreSkippedAndTheRestIsDone()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         ulong far = Iova + (1ul << 31) + (3 * ZpciIoTable.SegmentSize);
         Tables.Map(far, Data);
 
@@ -132,9 +132,9 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-3")]
     public void Refresh_OfALargeFrame_PinsItsPages()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         Tables.PageEntry(Iova);
-        ulong segment = GuestTables.EntryIn(Tables.Read(Tables.RegionEntry(Iova)) & ZpciIoTable.RegionOrigin, Iova, ZpciTableLevel.Segment);
+        ulong segment = NestingTables.EntryIn(Tables.Read(Tables.RegionEntry(Iova)) & ZpciIoTable.RegionOrigin, Iova, ZpciTableLevel.Segment);
         Tables.Write(segment, Data | ZpciIoTable.LargeFrame);
 
         Assert.Equal(RpcitAnswer.Done, shadow.Refresh(Iova + (16 * Page), 100 * Page));
@@ -146,7 +146,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-4")]
     public void Refresh_OverTheLimitOfLockedMemory_IsStatus16AndKeepsNothingOfWhatFailed()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target, (ulong)TablePages + 4);
+        ShadowRefresh shadow = Registered(out FakeHostTables target, (ulong)TablePages + 4);
         for (ulong i = 0; i < 5; i++)
         {
             Tables.Map(Iova + (i * Page), Data + (i * Page));
@@ -164,7 +164,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Fact]
     public void Refresh_WithoutMemoryForHostTables_IsStatus16AndPinsNoMore()
     {
-        ShadowRefresh shadow = Registered(out FakeTarget target);
+        ShadowRefresh shadow = Registered(out FakeHostTables target);
         target.Room = 2;
         for (ulong i = 0; i < 4; i++)
         {
@@ -178,17 +178,17 @@ public sealed class ShadowRefreshTests : IDisposable
     [Fact]
     public void Register_WhatItCannotFollow_IsRefusedAndLeavesNothing()
     {
-        ShadowRefresh shadow = _rig.Shadow(out FakeTarget _, limitPages: 3);
+        ShadowRefresh shadow = _rig.Shadow(out FakeHostTables _, limitPages: 3);
         var aperture = new DmaAperture(Iova, Iova + (1ul << 30) - 1);
 
         Assert.Equal(Errno.EOPNOTSUPP, shadow.Register(new IoatRegistration(default, aperture)));
         Assert.Equal(Errno.EOPNOTSUPP, shadow.Register(new IoatRegistration(Iota.Of(Tables.Root, ZpciDesignationType.RegionSecond), aperture)));
-        Assert.Equal(Errno.EFAULT, shadow.Register(new IoatRegistration(Iota.Of(GuestTables.ReadOnlyAddress, ZpciDesignationType.RegionThird), aperture)));
+        Assert.Equal(Errno.EFAULT, shadow.Register(new IoatRegistration(Iota.Of(NestingTables.ReadOnlyAddress, ZpciDesignationType.RegionThird), aperture)));
         Assert.Equal(Errno.ENOMEM, shadow.Register(Tables.Registration()));
         Assert.Equal((0, 0), (shadow.Pins, shadow.PinnedPages));
         Assert.Equal(ZpciErrorEvent.InvalidAddressSpace, shadow.Refresh(Iova, Page).Event);
 
-        ShadowRefresh other = Registered(out FakeTarget _);
+        ShadowRefresh other = Registered(out FakeHostTables _);
         Assert.Equal(Errno.EBUSY, other.Register(Tables.Registration()));
     }
 
@@ -223,8 +223,8 @@ public sealed class ShadowRefreshTests : IDisposable
     {
         ShadowRefresh shadow = _rig.Shadow(out ZpciDomain domain);
         Assert.Equal(Errno.None, shadow.Register(Tables.Registration()));
-        Tables.Map(Iova, GuestTables.SecondAddress);
-        Tables.Write(GuestTables.SecondAddress, 0x1234);
+        Tables.Map(Iova, NestingTables.SecondAddress);
+        Tables.Write(NestingTables.SecondAddress, 0x1234);
         Assert.Equal(RpcitAnswer.Done, shadow.Refresh(Iova, Page));
         UserMemory memory = _rig.Memory.Slots.Single(s => s.Number == 2).Memory;
 
@@ -269,7 +269,7 @@ public sealed class ShadowRefreshTests : IDisposable
         return System.Buffers.Binary.BinaryPrimitives.ReadUInt64BigEndian(bytes);
     }
 
-    private ShadowRefresh Registered(out FakeTarget target, ulong limitPages = 1_000_000)
+    private ShadowRefresh Registered(out FakeHostTables target, ulong limitPages = 1_000_000)
     {
         ShadowRefresh shadow = _rig.Shadow(out target, limitPages);
         Assert.Equal(Errno.None, shadow.Register(Tables.Registration()));

@@ -10,11 +10,11 @@ public sealed class WalkedRefreshTests : IDisposable
     private const ulong Page = NestingRig.Page;
     private const ulong Iova = NestingRig.Iova;
     private const ulong Data = 8ul << 20;
-    private const long AllPages = (long)((GuestTables.FirstLength + GuestTables.SecondLength + GuestTables.ReadOnlyLength) / Page);
+    private const long AllPages = (long)((NestingTables.FirstLength + NestingTables.SecondLength + NestingTables.ReadOnlyLength) / Page);
 
     private readonly NestingRig _rig = new();
 
-    private GuestTables Tables => _rig.Tables;
+    private NestingTables Tables => _rig.Tables;
 
     public void Dispose() => _rig.Dispose();
 
@@ -43,7 +43,7 @@ public sealed class WalkedRefreshTests : IDisposable
     public void Register_PinsAllMemoryOnceAndRefreshesPinNothing()
     {
         WalkedRefresh walked = Registered();
-        ShadowRefresh shadow = _rig.Shadow(out FakeTarget _);
+        ShadowRefresh shadow = _rig.Shadow(out FakeHostTables _);
         Assert.Equal(Errno.None, shadow.Register(Tables.Registration()));
         Assert.Equal((AllPages, AllPages), (walked.Pins, walked.PinnedPages));
         Tables.Map(Iova, Data);
@@ -173,7 +173,7 @@ public sealed class WalkedRefreshTests : IDisposable
     public void Slot_ThatGoes_IsOutOfReachAtOnceAndNotPinned()
     {
         WalkedRefresh walked = Registered();
-        Tables.Map(Iova, GuestTables.SecondAddress);
+        Tables.Map(Iova, NestingTables.SecondAddress);
         walked.Refresh(Iova, Page);
         Assert.NotNull(NestingRig.Seen(walked.Domain, Iova));
         UserMemory memory = _rig.Memory.Slots.Single(s => s.Number == 2).Memory;
@@ -182,7 +182,7 @@ public sealed class WalkedRefreshTests : IDisposable
 
         Assert.Null(NestingRig.Seen(walked.Domain, Iova));
         Assert.Throws<ObjectDisposedException>(memory.Hold);
-        Assert.Equal(AllPages - (long)(GuestTables.SecondLength / Page), walked.PinnedPages);
+        Assert.Equal(AllPages - (long)(NestingTables.SecondLength / Page), walked.PinnedPages);
         Assert.Equal(RpcitAnswer.Insufficient, walked.Refresh(Iova, Page));
     }
 

@@ -7,7 +7,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>A guest that has its I/O tables in its own memory: 32 MiB in two slots with a hole between, and a third that cannot be written.</summary>
-internal sealed class GuestTables
+internal sealed class NestingTables
 {
     public const ulong Page = ZpciIoTable.PageSize;
     public const ulong FirstLength = 16 << 20;
@@ -20,7 +20,7 @@ internal sealed class GuestTables
     private readonly GuestMemory _memory;
     private ulong _next = 1 << 20;
 
-    public GuestTables(HypervisorRig rig, GuestMemory memory)
+    public NestingTables(HypervisorRig rig, GuestMemory memory)
     {
         _memory = memory;
         Add(rig, 1, 0, FirstLength, readOnly: false);

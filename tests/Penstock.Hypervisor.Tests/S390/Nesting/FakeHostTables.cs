@@ -5,7 +5,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>Host tables as a dictionary, which says what is done with them.</summary>
-internal sealed class FakeTarget : TranslatingDomain, IShadowTarget
+internal sealed class FakeHostTables : TranslatingDomain, IShadowTarget
 {
     private readonly ConcurrentDictionary<ulong, (PinnedSlot Slot, ulong Page, bool Writable)> _pages = new();
 
