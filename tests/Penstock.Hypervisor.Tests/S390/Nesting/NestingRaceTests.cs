@@ -11,7 +11,7 @@ public sealed class NestingRaceTests : IDisposable
     private const ulong Iova = NestingRig.Iova;
     private const ulong Data = 8ul << 20;
     private const byte Poison = 0xdd;
-    private const int Rounds = 400;
+    private const int Rounds = 250;
 
     private readonly NestingRig _rig = new();
 

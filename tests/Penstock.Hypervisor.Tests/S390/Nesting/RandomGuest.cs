@@ -9,6 +9,9 @@ namespace Penstock.Hypervisor.Tests.S390.Nesting;
 /// </summary>
 internal sealed class RandomGuest
 {
+    /// <summary>How often everything is refreshed and compared.</summary>
+    public const int StepsPerCheck = 700;
+
     private const int PageTables = 6;
     private const int SegmentTables = 3;
     private const int Segments = 4;
@@ -57,7 +60,11 @@ internal sealed class RandomGuest
         for (int i = 0; i < steps; i++)
         {
             int dice = _random.Next(100);
-            if (dice < 65)
+            if (i % StepsPerCheck == StepsPerCheck - 1)
+            {
+                CompareAll(modes, kept, follows);
+            }
+            else if (dice < 65)
             {
                 Change();
             }
@@ -66,15 +73,11 @@ internal sealed class RandomGuest
                 Refresh(modes, AnyIova(), (ulong)_random.NextInt64(_random.Next(3) switch { 0 => 3, 1 => 300, _ => 600_000 }) * NestingRig.Page);
                 Compare(kept, AnyIova());
             }
-            else if (dice == 98 || i % 7 != 0)
+            else
             {
                 // Oddities: not in pages, across the border, outside, wrapping.
                 ulong start = AnyIova() + (ulong)_random.Next(4096);
                 Refresh(modes, _random.Next(4) == 0 ? (ulong)_random.NextInt64() : start, _random.Next(3) == 0 ? ulong.MaxValue : (ulong)_random.NextInt64(1 << 21));
-            }
-            else
-            {
-                CompareAll(modes, kept, follows);
             }
 
             check?.Invoke();
