@@ -76,6 +76,17 @@ public static class DescriptorStorage
         return Errno.None;
     }
 
+    /// <summary>The size of the file at this moment.</summary>
+    /// <param name="descriptor">The descriptor, whose file position is moved to the end.</param>
+    /// <param name="length">The size in bytes.</param>
+    /// <returns>None, or the error of lseek(2): it is no file with a size.</returns>
+    public static Errno TryGetLength(int descriptor, out ulong length)
+    {
+        long end = Native.lseek(descriptor, 0, Native.SEEK_END);
+        length = end < 0 ? 0 : (ulong)end;
+        return end < 0 ? Native.LastError : Errno.None;
+    }
+
     /// <summary>
     /// Takes the lock that belongs to the open file (flock), without waiting. Closing the last descriptor of it, also by the end of the
     /// process, gives it back.

@@ -56,6 +56,7 @@ internal static unsafe partial class Native
     internal const int O_EXCL = 0x80;
     internal const int O_NOCTTY = 0x100;
     internal const int O_CLOEXEC = 0x80000;
+    internal const int SEEK_END = 2;
     internal const int LOCK_SH = 1;
     internal const int LOCK_EX = 2;
     internal const int LOCK_NB = 4;
@@ -142,6 +143,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int memfd_create(string name, uint flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial long lseek(int fd, long offset, int whence);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int ftruncate(int fd, long length);

@@ -11,7 +11,7 @@ namespace Penstock.Devices;
 /// </content>
 public sealed partial class NvmeFunction
 {
-    private const int StateVersion = 1;
+    private const int StateVersion = 2;
 
     /// <inheritdoc/>
     public DeviceStateTable State { get; }

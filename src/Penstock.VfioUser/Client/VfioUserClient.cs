@@ -16,10 +16,10 @@ public sealed partial class VfioUserClient : IDisposable
     private readonly ClientConnection _connection;
     private readonly VfioUserClientOptions _options;
 
-    private VfioUserClient(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?>? memory)
+    private VfioUserClient(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?>? memory, OpenDeadline? deadline)
     {
         _options = options;
-        _connection = ClientConnection.Over(socket, options, memory ?? (() => _ownMemory));
+        _connection = ClientConnection.Over(socket, options, memory ?? (() => _ownMemory), deadline);
     }
 
     /// <summary>The version that both sides speak, as <c>major.minor</c>.</summary>
@@ -167,7 +167,9 @@ public sealed partial class VfioUserClient : IDisposable
     /// <param name="socket">The socket; from now on the client's.</param>
     /// <param name="options">How the server is treated.</param>
     /// <param name="memory">What the server's messages reach; null for what is mapped through the client itself.</param>
-    internal static VfioUserClient Over(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?>? memory = null) => new(socket, options, memory);
+    /// <param name="deadline">When this and what follows must be over; null for no such time.</param>
+    internal static VfioUserClient Over(
+        UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?>? memory = null, OpenDeadline? deadline = null) => new(socket, options, memory, deadline);
 
     private Errno TryRead(uint region, ulong offset, Span<byte> destination, out int transferred, out ClientReply reply, CancellationToken cancellation)
     {

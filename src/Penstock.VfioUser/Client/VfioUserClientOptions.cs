@@ -13,6 +13,12 @@ public sealed record VfioUserClientOptions
     /// <summary>How long to wait for a place in the queue of the server's socket.</summary>
     public TimeSpan ConnectTime { get; init; } = TimeSpan.FromSeconds(4);
 
+    /// <summary>
+    /// For a <see cref="RemoteVfioDevice"/>: how long an open may take in all, from the connection to the last map that is sent: a server may
+    /// use up <see cref="ReplyTime"/> for each of many commands. What is over it ends with ETIMEDOUT.
+    /// </summary>
+    public TimeSpan OpenTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Ask for a socket of its own for the server's commands, so that neither side's commands wait for the other's.</summary>
     public bool TwinSocket { get; init; } = true;
 

@@ -166,7 +166,13 @@ public sealed class NvmeBackingTests : IDisposable
             other.WaitForExit();
         }
 
-        Assert.Equal(Errno.EIO, backing.Read(512, new byte[512]));
+        // What was behind the new end is lost, and a write there must not bring zeroes back in its place.
+        Assert.Equal((Errno.EIO, Errno.None), (backing.Read(512, new byte[512]), backing.Read(0, new byte[512])));
+        Assert.Equal((Errno.EIO, Errno.EIO), (backing.Write(512, new byte[512]), backing.Write(Size - 512, new byte[512])));
+        Assert.Equal((Errno.EIO, Errno.EIO), (backing.Zero(4096, 512, deallocate: true), backing.Zero(4096, 512, deallocate: false)));
+        Assert.Equal(Errno.None, backing.Write(0, new byte[512]));
+        Assert.Equal(1000, new FileInfo(Image).Length);
+        Assert.Equal((Errno.EIO, 0L), (backing.Flush(), backing.FlushCount));
     }
 
     [Fact]

@@ -10,6 +10,8 @@ public sealed class NvmeMigrationTests
 {
     private const int Rounds = 20;
 
+    private static readonly NvmeCommand Flush = NvmeRig.Io(NvmeIoOpcode.Flush, 0, 1, 0);
+
     [Fact]
     public void State_OfADiskInUse_GoesOnElsewhere()
     {
@@ -33,6 +35,40 @@ public sealed class NvmeMigrationTests
         queue.Ok(NvmeRig.Io(NvmeIoOpcode.Read, 20, 1, data));
         Assert.Equal(7, target.At(data, 1)[0]);
         Assert.Equal(5u, target.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.GetFeatures, Cdw10 = (uint)NvmeFeatureId.Arbitration }));
+    }
+
+    /// <summary>The kernel tells of a loss once: a disk that begins anew at the same file would not hear of it.</summary>
+    [Fact]
+    public void FlushFailure_BeforeTheMove_IsKnownAtTheTargetAndBeyond()
+    {
+        var broken = new CheckedBacking(1 << 20) { Blocks = true };
+        using NvmeRig source = new NvmeRig(null, broken).Enable();
+        using var target = new NvmeRig(null, new CheckedBacking(1 << 20) { Blocks = true }, memoryOf: source);
+        using var last = new NvmeRig(null, new CheckedBacking(1 << 20) { Blocks = true }, memoryOf: source);
+        NvmeHostQueue queue = source.CreatePair();
+        ulong data = source.Pages();
+        broken.Answer = Errno.EIO;
+        Assert.Equal(NvmeStatus.WriteFault, queue.Status(Flush));
+        broken.Answer = Errno.None;
+        Assert.Equal(NvmeStatus.WriteFault, queue.Status(Flush));
+        source.MoveTo(target);
+        queue.Use(target);
+        Assert.Equal(NvmeStatus.WriteFault, queue.Status(Flush));
+        target.MoveTo(last);
+        queue.Use(last);
+        Assert.Equal(NvmeStatus.WriteFault, queue.Status(Flush));
+        queue.Ok(NvmeRig.Io(NvmeIoOpcode.Write, 0, 1, data));
+    }
+
+    [Fact]
+    public void Flush_ThatFailedForTheImageWasElsewhere_MeansNoLoss()
+    {
+        var absent = new CheckedBacking(1 << 20) { Blocks = true, Answer = Errno.EBUSY };
+        using NvmeRig rig = new NvmeRig(null, absent).Enable();
+        NvmeHostQueue queue = rig.CreatePair();
+        Assert.Equal(NvmeStatus.NamespaceNotReady, queue.Status(Flush));
+        absent.Answer = Errno.None;
+        queue.Ok(Flush);
     }
 
     [Fact]

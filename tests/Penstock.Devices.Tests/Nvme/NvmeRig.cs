@@ -1,8 +1,5 @@
-using System.Buffers.Binary;
-using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
-using Penstock.Pci;
 using Penstock.Specs.Nvme;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
@@ -11,8 +8,8 @@ using Penstock.Vfio;
 namespace Penstock.Devices.Tests;
 
 /// <summary>
-/// An NVMe disk behind the files that a user holds, and a bare host driver: memory behind a type1 container, registers, queue pairs that
-/// are filled and read by hand.
+/// An NVMe disk on a test bench, and a bare host driver: one memory that several disks can have, registers, queue pairs that are filled and
+/// read by hand.
 /// </summary>
 internal sealed unsafe class NvmeRig : IDisposable
 {
@@ -21,9 +18,7 @@ internal sealed unsafe class NvmeRig : IDisposable
     internal const int Page = 4096;
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    private const string Address = "0000:02:00.0";
-    private readonly VfioPciCoreDevice _device;
-    private readonly VfioGroup _group;
+    private readonly FunctionTestBench _bench;
     private readonly List<UserMemory> _memories = [];
     private readonly MemoryMapping _mapping;
     private readonly bool _ownsMemory;
@@ -36,15 +31,7 @@ internal sealed unsafe class NvmeRig : IDisposable
         _nextPage = memoryOf?._nextPage ?? Base;
         Backing = backing ?? new MemoryNvmeBacking(8 << 20);
         Disk = new NvmeFunction(Backing, options);
-        var group = Host.AddIommuUnit("unit").CreateGroup();
-        _device = new VfioPciCoreDevice(Address, Disk, group, Log.Enqueue);
-        Host.Register(_device, group);
-        Container = Host.OpenContainer(Caller.Current);
-        _group = Host.OpenGroup(group.Number, Caller.Current);
-        _group.SetContainer(Container);
-        Container.SetIommu(VfioIommuType.Type1V2);
-        File = _group.OpenDevice(Address);
-        SetCommand(PciCommand.Memory | PciCommand.BusMaster);
+        _bench = new FunctionTestBench(Disk, new FunctionTestBenchOptions { Command = PciCommand.Memory | PciCommand.BusMaster, Patience = Patience });
         _mapping = MemoryMapping.Map(Memory.Descriptor.Value, 0, (nuint)MemorySize, MemoryProtection.ReadWrite);
         if (map)
         {
@@ -52,18 +39,15 @@ internal sealed unsafe class NvmeRig : IDisposable
         }
     }
 
-    internal VfioHost Host { get; } = new();
+    internal VfioHost Host => _bench.Host;
 
     internal INvmeBacking Backing { get; }
 
     internal NvmeFunction Disk { get; }
 
-    internal VfioContainer Container { get; }
+    internal VfioContainer Container => _bench.Container;
 
-    internal VfioDeviceFile File { get; }
-
-    /// <summary>What the core said; a model that throws would be told here.</summary>
-    internal ConcurrentQueue<string> Log { get; } = new();
+    internal VfioDeviceFile File => _bench.File;
 
     internal MemoryFile Memory { get; }
 
@@ -73,21 +57,15 @@ internal sealed unsafe class NvmeRig : IDisposable
     {
         // A test that failed may have left it closed.
         (Backing as NvmeGatedBacking)?.Open();
-        File.Dispose();
-        _group.Dispose();
-        Container.Dispose();
-        _device.Dispose();
-        Disk.Dispose();
+        _bench.Close();
         _memories.ForEach(m => m.Release());
+        _bench.Dispose();
+        Disk.Dispose();
         _mapping.Dispose();
         if (_ownsMemory)
         {
             Memory.Dispose();
         }
-
-        Host.Dispose();
-        Assert.Equal("nothing", Host.Ledger.ToString());
-        Assert.True(Log.IsEmpty, string.Join('\n', Log));
     }
 
     /// <summary>Moves the whole state to another disk over the same memory, which then runs; this one stays stopped.</summary>
@@ -100,57 +78,15 @@ internal sealed unsafe class NvmeRig : IDisposable
     }
 
     /// <summary>Takes a state over and runs.</summary>
-    internal void LoadState(byte[] state)
-    {
-        using (MigrationDataFile loaded = File.SetMigrationState(MigrationState.Resuming)!)
-        {
-            Assert.Equal(Errno.None, loaded.Write(state, out int written));
-            Assert.Equal(state.Length, written);
-        }
-
-        File.SetMigrationState(MigrationState.Running);
-    }
+    internal void LoadState(byte[] state) => _bench.LoadState(state);
 
     /// <summary>Stops the disk and takes its state.</summary>
-    internal byte[] SaveState()
-    {
-        using MigrationDataFile saved = File.SetMigrationState(MigrationState.StopCopy)!;
-        var state = new MemoryStream();
-        byte[] part = new byte[1 << 20];
-        while (true)
-        {
-            Assert.Equal(Errno.None, saved.Read(part, out int read));
-            if (read == 0)
-            {
-                return state.ToArray();
-            }
-
-            state.Write(part, 0, read);
-        }
-    }
+    internal byte[] SaveState() => _bench.SaveState();
 
     /// <summary>A function level reset, as drivers ask for it.</summary>
-    internal void ResetFunction()
-    {
-        Span<byte> config = stackalloc byte[256];
-        Assert.Equal(Errno.None, File.Read(VfioRegions.Config, 0, config, out _));
-        int at = config[PciConfigOffsets.CapabilityPointer];
-        while (config[at] != (byte)PciCapabilityId.Express)
-        {
-            at = config[at + 1];
-        }
+    internal void ResetFunction() => _bench.FunctionLevelReset();
 
-        Span<byte> control = stackalloc byte[2];
-        BinaryPrimitives.WriteUInt16LittleEndian(control, PciExpress.InitiateFunctionLevelReset);
-        Assert.Equal(Errno.None, File.Write(VfioRegions.Config, (ulong)(at + PciExpress.DeviceControl), control, out _));
-    }
-
-    internal void SetCommand(PciCommand command)
-    {
-        Span<byte> bytes = stackalloc byte[2];
-        BinaryPrimitives.WriteUInt16LittleEndian(bytes, (ushort)command);
-        Assert.Equal(Errno.None, File.Write(VfioRegions.Config, (ulong)PciConfigOffsets.Command, bytes, out _));
-    }
+    internal void SetCommand(PciCommand command) => _bench.SetCommand(command);
 
     /// <summary>Maps part of the host's memory.</summary>
     internal void Map(ulong iova, ulong offset, ulong size, DmaAccess access = DmaAccess.ReadWrite) =>
@@ -191,33 +127,13 @@ internal sealed unsafe class NvmeRig : IDisposable
     /// <summary>Pages from an address on are fresh again: nobody uses them any more.</summary>
     internal void Forget(ulong from) => _nextPage = from;
 
-    internal uint Read32(ulong offset)
-    {
-        Span<byte> bytes = stackalloc byte[4];
-        Assert.Equal(Errno.None, File.Read(VfioRegions.Bar0, offset, bytes, out _));
-        return BinaryPrimitives.ReadUInt32LittleEndian(bytes);
-    }
+    internal uint Read32(ulong offset) => _bench.Bar(0).Read32(offset);
 
-    internal ulong Read64(ulong offset)
-    {
-        Span<byte> bytes = stackalloc byte[8];
-        Assert.Equal(Errno.None, File.Read(VfioRegions.Bar0, offset, bytes, out _));
-        return BinaryPrimitives.ReadUInt64LittleEndian(bytes);
-    }
+    internal ulong Read64(ulong offset) => _bench.Bar(0).Read64(offset);
 
-    internal void Write32(ulong offset, uint value)
-    {
-        Span<byte> bytes = stackalloc byte[4];
-        BinaryPrimitives.WriteUInt32LittleEndian(bytes, value);
-        Assert.Equal(Errno.None, File.Write(VfioRegions.Bar0, offset, bytes, out _));
-    }
+    internal void Write32(ulong offset, uint value) => _bench.Bar(0).Write32(offset, value);
 
-    internal void Write64(ulong offset, ulong value)
-    {
-        Span<byte> bytes = stackalloc byte[8];
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes, value);
-        Assert.Equal(Errno.None, File.Write(VfioRegions.Bar0, offset, bytes, out _));
-    }
+    internal void Write64(ulong offset, ulong value) => _bench.Bar(0).Write64(offset, value);
 
     internal NvmeControllerStatus Status => new(Read32(NvmeRegisters.Status));
 

@@ -11,8 +11,8 @@ internal sealed class DiskBench : DeviceBench
 
     private const ulong Size = 160 << 20;
 
-    private DiskBench(INvmeBacking backing)
-        : this(backing, new NvmeFunction(backing, new NvmeOptions { SerialNumber = Serial }))
+    private DiskBench(INvmeBacking backing, bool poll = false)
+        : this(backing, new NvmeFunction(backing, new NvmeOptions { SerialNumber = Serial, Poll = poll }))
     {
     }
 
@@ -34,6 +34,9 @@ internal sealed class DiskBench : DeviceBench
 
     /// <summary>A disk in memory: it has no write cache, and its I/O is done at once.</summary>
     public static DiskBench InMemory() => new(new MemoryNvmeBacking(Size));
+
+    /// <summary>A disk in memory whose doorbells are memory too, and which looks at them all the time.</summary>
+    public static DiskBench Polling() => new(new MemoryNvmeBacking(Size), poll: true);
 
     /// <summary>A disk in a file: it has a write cache, and its I/O is done beside the device.</summary>
     public static DiskBench InFile()

@@ -105,6 +105,50 @@ public sealed class DiskTests(GuestLab lab)
         bench.VerifyEnds(SessionEndKind.ClientClosed);
     }
 
+    /// <summary>A kernel without message signalled interrupts: one pin for the admin queue and the only other one.</summary>
+    [Fact]
+    public async Task InterruptPin_SameWork_NoneIsLost()
+    {
+        using var bench = DiskBench.InFile();
+        await using (GuestShell shell = await GuestShell.StartAsync(lab.Lab, DiskMachines.Plain(bench.Device) with { KernelArguments = "pci=nomsi" }))
+        {
+            LinuxDisk disk = await LinuxDisk.FindAsync(shell, DiskBench.Serial);
+            Assert.Matches("IO-APIC.* nvme0q0, nvme0q1$", await shell.AskAsync("grep nvme0q /proc/interrupts"));
+            await disk.WorkAsync(mebibytes: 16);
+            await disk.ReadManyAtOnceAsync(mebibytes: 16);
+            (long ios, long interrupts) = await disk.CountAsync();
+            Assert.InRange(interrupts, 1, long.MaxValue);
+            Assert.InRange(ios, 1, long.MaxValue);
+            await disk.VerifyNoErrorsAsync();
+            await shell.PowerOffAsync();
+        }
+
+        bench.VerifyNoErrors();
+        bench.VerifyEnds(SessionEndKind.ClientClosed);
+    }
+
+    /// <summary>The guest rings in memory that QEMU has mapped: I/O costs no message at all.</summary>
+    [Fact]
+    public async Task MappedDoorbells_SameWork_WithoutMessages()
+    {
+        using var bench = DiskBench.Polling();
+        await using (GuestShell shell = await GuestShell.StartAsync(lab.Lab, DiskMachines.Plain(bench.Device)))
+        {
+            LinuxDisk disk = await LinuxDisk.FindAsync(shell, DiskBench.Serial);
+            await disk.WorkAsync(mebibytes: 16);
+            (long ios, _) = await disk.CountAsync();
+            int messages = bench.Traffic.Messages;
+            await disk.FillAsync(mebibytes: 16);
+            await disk.ReadManyAtOnceAsync(mebibytes: 16);
+            Assert.Equal(messages, bench.Traffic.Messages);
+            Assert.InRange((await disk.CountAsync()).Ios - ios, 100, long.MaxValue);
+            await shell.PowerOffAsync();
+        }
+
+        bench.VerifyNoErrors();
+        bench.VerifyEnds(SessionEndKind.ClientClosed);
+    }
+
     /// <summary>SeaBIOS boots from the disk, reads and writes it, and again after each of the machine's resets.</summary>
     [Fact]
     public async Task Firmware_BootsFromTheDisk_AgainAfterEachReset()

@@ -95,16 +95,49 @@ public sealed class ServedDiskTests(GuestLab lab) : IDisposable
         }
     }
 
+    /// <summary>Blocks of 4096 bytes, and what Debian's nvme-cli reads, which asks for more than the kernel's driver does.</summary>
+    [Fact]
+    public async Task X86_LargeBlocks_SameWork_NvmeCliReadsWhatItIs()
+    {
+        const string Cli = "nvme-cli";
+        await using ServedCommand serve = ServedCommand.Start([.. Disk(), "--block-size", "4096"]);
+        IReadOnlyList<string> printed = await serve.ReadArgumentsAsync("qemu-system-x86_64");
+        VmLab withCli = await VmLab.PrepareAsync(GuestArchitecture.X86_64, new LabOptions { GuestPackages = [Cli] });
+        await using GuestShell shell = await GuestShell.StartAsync(withCli, await ConfigureAsync(printed[^1]) with { Packages = [Cli] });
+        LinuxDisk disk = await LinuxDisk.FindAsync(shell, Serial);
+        Assert.Equal("4096", await shell.AskAsync("cat /sys/block/$(basename $disk)/queue/logical_block_size"));
+        await disk.WorkAsync(mebibytes: 16);
+
+        Assert.Contains(await shell.RunAsync("nvme list"), static line => line.Contains(Serial, StringComparison.Ordinal));
+        IReadOnlyList<string> controller = await shell.RunAsync("nvme id-ctrl $disk");
+        Assert.Contains(controller, static line => Words(line) == $"sn : {Serial}");
+        Assert.Contains(controller, static line => Words(line) == "vwc : 0x1" || Words(line) == "vwc : 0x7");
+        Assert.Contains(await shell.RunAsync("nvme id-ns $disk"), static line => line.Contains("lbads:12", StringComparison.Ordinal) && line.Contains("in use", StringComparison.Ordinal));
+        IReadOnlyList<string> health = await shell.RunAsync("nvme smart-log $disk");
+        Assert.Contains(health, static line => Words(line) == "critical_warning : 0");
+        Assert.Contains(health, static line => Words(line) == "media_errors : 0");
+        Assert.Contains(await shell.RunAsync("nvme get-feature $disk -f 6"), static line => line.Contains("0x00000001", StringComparison.Ordinal) || line.Contains("value:0x1", StringComparison.OrdinalIgnoreCase));
+        Assert.Contains(await shell.RunAsync("nvme flush $disk"), static line => line.Contains("success", StringComparison.Ordinal));
+        await shell.RunAsync("nvme error-log $disk > /dev/null && nvme fw-log $disk > /dev/null && nvme show-regs $(echo $disk | sed 's/n[0-9]*$//') > /dev/null");
+        await disk.VerifyNoErrorsAsync();
+        await shell.PowerOffAsync();
+        Assert.Equal(0, await serve.WaitForExitAsync());
+    }
+
+    private static string Words(string line) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+
     private string[] Disk() => ["nvme", "--image", Image, "--size", "160M", "--serial", Serial, "--once", "--socket", Socket];
 
     /// <summary>A guest with the printed arguments, word for word as a shell takes them; only the machine's memory is theirs, not the lab's.</summary>
     private async Task<GuestShell> StartAsync(GuestArchitecture architecture, string printed, string kernelArguments = "") =>
-        await GuestShell.StartAsync(await lab.OfAsync(architecture), new GuestConfiguration
-        {
-            SharedMemory = false,
-            ExtraArguments = await GuestShell.WordsAsync(printed),
-            KernelArguments = kernelArguments,
-        });
+        await GuestShell.StartAsync(await lab.OfAsync(architecture), await ConfigureAsync(printed, kernelArguments));
+
+    private static async Task<GuestConfiguration> ConfigureAsync(string printed, string kernelArguments = "") => new()
+    {
+        SharedMemory = false,
+        ExtraArguments = await GuestShell.WordsAsync(printed),
+        KernelArguments = kernelArguments,
+    };
 
     /// <summary>How many DMA_MAPs the client sent: command 2 in the header's third and fourth byte.</summary>
     private int CountMaps()

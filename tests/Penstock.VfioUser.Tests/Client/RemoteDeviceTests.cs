@@ -23,6 +23,59 @@ public sealed class RemoteDeviceTests
         });
     }
 
+    /// <summary>Each reply is in time, and all together are not.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Open_ServerThatIsSlowWithEachReply_EndsInTime(bool isSlowAtMaps) => FakeServer.Run(
+        s =>
+        {
+            try
+            {
+                s.Negotiate();
+                if (isSlowAtMaps)
+                {
+                    s.DescribeCard();
+                }
+
+                while (true)
+                {
+                    WireMessage command = s.Receive();
+                    Thread.Sleep(1000);
+                    byte[] body = command.Command switch
+                    {
+                        Cmd.GetInfo => new Payload().U32(16, 3, 9, 5),
+                        Cmd.GetRegionInfo => new Payload().U32(32, 0, command.U32(8), 0).U64(0, 0),
+                        _ => [],
+                    };
+                    s.Reply(command, body);
+                }
+            }
+            catch (Exception end) when (end is SystemCallException or Xunit.Sdk.XunitException)
+            {
+                // The client had enough.
+            }
+        },
+        static (path, _) => RemoteScript.Use(
+            path,
+            static rig =>
+            {
+                VfioException thrown = Assert.Throws<VfioException>(() => rig.Open());
+                Assert.Equal(Errno.ETIMEDOUT, thrown.Errno);
+                Assert.Contains("in 3 s", thrown.Message, StringComparison.Ordinal);
+            },
+            static rig =>
+            {
+                var plain = ProcessMemory.Allocate(0x10000);
+                for (ulong i = 0; i < 16; i++)
+                {
+                    rig.Container.MapDma(Iova + (i * 0x1000), 0x1000, DmaAccess.ReadWrite, plain, i * 0x1000);
+                }
+
+                plain.Release();
+            },
+            new VfioUserClientOptions { OpenTimeout = TimeSpan.FromSeconds(3), ReplyTime = TimeSpan.FromSeconds(20) }));
+
     [Fact]
     public void Open_SecondFileOfTheDevice_SharesTheConnection() => RemoteScript.Run(
         static _ => { },

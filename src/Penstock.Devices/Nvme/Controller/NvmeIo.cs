@@ -63,7 +63,7 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
 
         try
         {
-            media.Backing.Flush();
+            media.Flush();
         }
         catch (Exception)
         {

@@ -153,7 +153,9 @@ public sealed class FileNvmeBacking : INvmeBacking
             return wrong;
         }
 
-        return DescriptorIO.WriteAt(_descriptor.Value, offset, source, out _);
+        return CheckEnd(offset + (ulong)source.Length) is var cut and not Errno.None
+            ? cut
+            : DescriptorIO.WriteAt(_descriptor.Value, offset, source, out _);
     }
 
     /// <inheritdoc/>
@@ -167,6 +169,11 @@ public sealed class FileNvmeBacking : INvmeBacking
         if (length == 0)
         {
             return Errno.None;
+        }
+
+        if (CheckEnd(offset + length) is var cut and not Errno.None)
+        {
+            return cut;
         }
 
         int descriptor = _descriptor.Value;
@@ -206,6 +213,9 @@ public sealed class FileNvmeBacking : INvmeBacking
         }
 
         Errno error = DescriptorStorage.SyncData(_descriptor.Value);
+
+        // What was behind the end of a file that was cut is lost, and may have been written before this.
+        error = error == Errno.None ? CheckEnd(Length) : error;
         if (error != Errno.None)
         {
             // The kernel drops what it could not write and tells it once; a second fdatasync would succeed and lie.
@@ -324,6 +334,16 @@ public sealed class FileNvmeBacking : INvmeBacking
         }
 
         return offset <= Length && length <= Length - offset ? Errno.None : Errno.EFAULT;
+    }
+
+    /// <summary>
+    /// Whether the file still goes as far as this. One that somebody cuts while it is served has lost blocks: a write behind its end would
+    /// make it grow again, with zeroes where blocks were.
+    /// </summary>
+    private Errno CheckEnd(ulong end)
+    {
+        Errno error = DescriptorStorage.TryGetLength(_descriptor.Value, out ulong length);
+        return error == Errno.None && end > length ? Errno.EIO : error;
     }
 
     private Errno CheckWrite(ulong offset, ulong length) => IsReadOnly ? Errno.EROFS : Check(offset, length);

@@ -106,8 +106,23 @@ internal sealed partial class NvmeNamespace
     /// <returns>Success, or the status of the command.</returns>
     public NvmeStatus Finish(in NvmeTransfer transfer) =>
         transfer.Durable || transfer.Operation == NvmeOperation.Flush
-            ? StatusOf(Backing.Flush(), NvmeStatus.WriteFault)
+            ? StatusOf(Flush(), NvmeStatus.WriteFault)
             : NvmeStatus.Success;
+
+    /// <summary>Makes durable whatever was written before; as the backing's, with what is known of flushes that failed elsewhere.</summary>
+    /// <returns>None, or the error.</returns>
+    public Errno Flush()
+    {
+        Errno error = Backing.Flush();
+
+        // A backing that is not in use has lost nothing.
+        if (error is not (Errno.None or Errno.EBUSY))
+        {
+            FlushFailure = error;
+        }
+
+        return FlushFailure is var before and not Errno.None ? before : error;
+    }
 
     /// <summary>
     /// Begins to access the blocks of a command that has a range of them, if no other is in the way: so others find each block as it was

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Security.Cryptography;
 using System.Text;
+using Penstock.Interop;
 using Penstock.Specs.Nvme;
 
 namespace Penstock.Devices;
@@ -15,6 +16,8 @@ internal sealed partial class NvmeNamespace
 {
     /// <summary>The one that there is.</summary>
     public const uint FirstId = 1;
+
+    private int _flushFailure;
 
     /// <summary>Creates a namespace.</summary>
     /// <param name="backing">Where its blocks are; not owned.</param>
@@ -70,6 +73,16 @@ internal sealed partial class NvmeNamespace
 
     /// <summary>Whether there is a volatile write cache, so that Flush does something.</summary>
     public bool HasWriteCache => Backing.MayBlock;
+
+    /// <summary>
+    /// The error of the first flush that failed, which every later one has too; None while none has. It is about the medium, which a disk
+    /// that is moved has in common with the one before: there it is set, and once it is it stays.
+    /// </summary>
+    public Errno FlushFailure
+    {
+        get => (Errno)Volatile.Read(ref _flushFailure);
+        set => Interlocked.CompareExchange(ref _flushFailure, (int)value, 0);
+    }
 
     /// <summary>UUID, of which the NGUID has the bytes.</summary>
     public Guid Uuid { get; }

@@ -14,11 +14,12 @@ internal sealed partial class ClientConnection
     /// <param name="socket">The socket; from now on the connection's.</param>
     /// <param name="options">How the server is treated.</param>
     /// <param name="memory">What the server's messages reach now; null for nothing.</param>
+    /// <param name="deadline">When this and what follows must be over; null for no such time.</param>
     /// <returns>The connection.</returns>
     /// <exception cref="VfioException">The server refused; EPROTO: it does not speak the protocol; ETIMEDOUT, ENOTCONN.</exception>
-    public static ClientConnection Over(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?> memory)
+    public static ClientConnection Over(UnixSocket socket, VfioUserClientOptions options, Func<SoftwareDomain?> memory, OpenDeadline? deadline = null)
     {
-        var connection = new ClientConnection(socket, options, memory);
+        var connection = new ClientConnection(socket, options, memory, deadline);
         try
         {
             connection.Negotiate();

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Penstock.Interop;
 using Penstock.Specs.VfioUser;
 
@@ -50,14 +51,17 @@ internal sealed partial class ClientConnection : IDisposable
     private int _timeouts;
     private int _users;
     private volatile string? _failure;
+    private volatile OpenDeadline? _deadline;
 
     /// <summary>Takes a connected socket; the other side has said nothing yet.</summary>
     /// <param name="socket">The socket; from now on the connection's.</param>
     /// <param name="options">How the server is treated.</param>
     /// <param name="memory">What the server's messages reach now; null for nothing.</param>
-    public ClientConnection(UnixSocket socket, VfioUserClientOptions options, Func<Vfio.SoftwareDomain?> memory)
+    /// <param name="deadline">See <see cref="Deadline"/>.</param>
+    public ClientConnection(UnixSocket socket, VfioUserClientOptions options, Func<Vfio.SoftwareDomain?> memory, OpenDeadline? deadline = null)
     {
         _options = options;
+        _deadline = deadline;
         _ledger = options.Ledger;
         ReplyTime = options.ReplyTime;
         try
@@ -102,6 +106,13 @@ internal sealed partial class ClientConnection : IDisposable
 
     /// <summary>How long the server may take.</summary>
     public TimeSpan ReplyTime { get; set; }
+
+    /// <summary>When no command may wait any longer, whatever <see cref="ReplyTime"/> grants it; null for never.</summary>
+    public OpenDeadline? Deadline
+    {
+        get => _deadline;
+        set => _deadline = value;
+    }
 
     /// <summary>What the server said that it accepts; before the negotiation the protocol's defaults.</summary>
     public PeerLimits Limits { get; private set; } = new();
@@ -255,5 +266,9 @@ internal sealed partial class ClientConnection : IDisposable
 
     private bool IsAbandoned(ushort id) => (_abandoned[id / 64] & (1ul << (id % 64))) != 0;
 
-    private TimeSpan Left(long begun) => ReplyTime - System.Diagnostics.Stopwatch.GetElapsedTime(begun);
+    private TimeSpan Left(long begun)
+    {
+        TimeSpan left = ReplyTime - Stopwatch.GetElapsedTime(begun);
+        return _deadline is { } deadline && deadline.Left < left ? deadline.Left : left;
+    }
 }

@@ -26,11 +26,12 @@ internal sealed class RemoteLink(string path, VfioUserClientOptions options)
 
     /// <summary>Connects; the server does not have any maps yet.</summary>
     /// <exception cref="VfioException">The server is not there, refuses, or does not speak the protocol.</exception>
-    public VfioUserClient Connect(string what)
+    public VfioUserClient Connect(string what, OpenDeadline deadline)
     {
         try
         {
-            return VfioUserClient.Over(UnixSocket.Connect(path, options.ConnectTime, options.Ledger), options, () => _memory);
+            TimeSpan time = deadline.Left < options.ConnectTime ? deadline.Left : options.ConnectTime;
+            return VfioUserClient.Over(UnixSocket.Connect(path, time, options.Ledger), options, () => _memory, deadline);
         }
         catch (SystemCallException e)
         {

@@ -79,30 +79,17 @@ public sealed partial class RemoteVfioDevice : VfioDevice, IDisposable
     /// <inheritdoc/>
     protected override void Open()
     {
-        VfioUserClient client = _link.Connect($"opening {Name}");
-        RemoteFacts? facts = null;
+        var deadline = new OpenDeadline(_options.OpenTimeout);
         try
         {
-            facts = RemoteFacts.Ask(client);
-            _migration = RemoteMigration.Create(Name, client);
-            _logging = CreateLogging(client);
-            client.Connection.Lost = ServerLost;
-            _link.Open(client);
-            if (client.Failure is { } why)
-            {
-                throw new VfioException(Errno.ENOTCONN, $"opening {Name}", why);
-            }
-
-            _facts = facts;
+            Open(deadline);
         }
-        catch
+        catch (VfioException e) when (deadline.Left <= TimeSpan.Zero)
         {
-            _migration = null;
-            _logging = null;
-            client.Connection.Lost = null;
-            facts?.Dispose();
-            _link.Close(client);
-            throw;
+            throw new VfioException(
+                Errno.ETIMEDOUT,
+                $"opening {Name}",
+                $"the server has not answered all in {deadline.Time.TotalSeconds} s ({e.Message}); see why it is slow, or grant it more time (OpenTimeout)");
         }
     }
 
@@ -172,6 +159,36 @@ public sealed partial class RemoteVfioDevice : VfioDevice, IDisposable
     /// <inheritdoc/>
     protected override UserMemory Map(uint region, ulong offset, ulong length, out ulong start) =>
         Facts.Map($"mapping region {region} of {Name}", region, offset, length, _host.Mappings, _options.Guard, out start);
+
+    private void Open(OpenDeadline deadline)
+    {
+        VfioUserClient client = _link.Connect($"opening {Name}", deadline);
+        RemoteFacts? facts = null;
+        try
+        {
+            facts = RemoteFacts.Ask(client);
+            _migration = RemoteMigration.Create(Name, client);
+            _logging = CreateLogging(client);
+            client.Connection.Lost = ServerLost;
+            _link.Open(client);
+            if (client.Failure is { } why)
+            {
+                throw new VfioException(Errno.ENOTCONN, $"opening {Name}", why);
+            }
+
+            client.Connection.Deadline = null;
+            _facts = facts;
+        }
+        catch
+        {
+            _migration = null;
+            _logging = null;
+            client.Connection.Lost = null;
+            facts?.Dispose();
+            _link.Close(client);
+            throw;
+        }
+    }
 
     private RemoteFacts Facts => _facts ?? throw new VfioException(Errno.ENOTCONN, Name, "the device is not open");
 }
