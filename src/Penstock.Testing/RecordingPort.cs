@@ -32,8 +32,14 @@ public sealed class RecordingPort : PciFunctionPort, IDisposable
     /// <inheritdoc/>
     public override bool UsesVectors => VectorsEnabled;
 
+    /// <inheritdoc/>
+    public override bool UsesPin => PinEnabled;
+
     /// <summary>Whether the function is told that messages are enabled.</summary>
     public bool VectorsEnabled { get; set; }
+
+    /// <summary>Whether the function is told that the pin is bound.</summary>
+    public bool PinEnabled { get; set; }
 
     /// <summary>Level of the pin.</summary>
     public bool Pin { get; private set; }

@@ -11,6 +11,8 @@ internal sealed class FunctionPort(VfioPciCoreDevice device, DmaPort dma) : PciF
 
     public override bool UsesVectors => device.UsesVectors;
 
+    public override bool UsesPin => device.UsesPin;
+
     public override void SetIntx(bool asserted) => device.SetIntx(asserted);
 
     public override void SignalVector(int vector) => device.SignalVector(vector);

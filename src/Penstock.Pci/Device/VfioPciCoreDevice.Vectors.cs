@@ -20,6 +20,8 @@ public partial class VfioPciCoreDevice
 
     internal bool UsesVectors => _active is VfioIrqs.Msi or VfioIrqs.Msix;
 
+    internal bool UsesPin => _active == VfioIrqs.Intx;
+
     internal void SetIntx(bool asserted) => _intx.SetLevel(asserted);
 
     internal void SignalVector(int vector)

@@ -24,4 +24,10 @@ public abstract class PciFunctionPort
 
     /// <summary>Whether MSI or MSI-X is enabled, so that the pin is not to be used.</summary>
     public abstract bool UsesVectors { get; }
+
+    /// <summary>
+    /// Whether the user has bound the pin. A VMM takes it for answered only when its guest accesses a register of the function: an
+    /// interrupt after which a driver has nothing to access is then told again and again.
+    /// </summary>
+    public abstract bool UsesPin { get; }
 }

@@ -196,6 +196,22 @@ public sealed class NvmeInterruptTests
         AssertDown(rig, pin);
     }
 
+    /// <summary>A driver that leaves its heads in memory touches no register after an interrupt, and QEMU holds the pin up until one is touched.</summary>
+    [Theory]
+    [InlineData(VfioIrqs.Intx, false)]
+    [InlineData(VfioIrqs.Msix, true)]
+    public void ShadowDoorbells_OnThePin_AreNotOffered(int index, bool areOffered)
+    {
+        using var rig = new NvmeRig();
+        using var signal = EventDescriptor.Create();
+        rig.Arm(index, 0, signal);
+        rig.Enable();
+        ulong page = rig.Pages();
+        rig.AdminOk(new NvmeCommand { Opcode = (byte)NvmeAdminOpcode.Identify, Cdw10 = (uint)NvmeIdentifyCns.Controller, Prp1 = page });
+        ushort commands = BitConverter.ToUInt16(rig.At(page + NvmeIdentifyController.AdminCommands, sizeof(ushort)));
+        Assert.Equal(areOffered, (commands & NvmeIdentifyController.OacsDoorbellBuffer) != 0);
+    }
+
     /// <summary>A queue pair on the interrupt pin, which is armed and down.</summary>
     private static NvmeHostQueue PairOnPin(NvmeRig rig, EventDescriptor pin)
     {

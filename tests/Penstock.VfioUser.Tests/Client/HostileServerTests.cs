@@ -48,12 +48,12 @@ public sealed class HostileServerTests(ITestOutputHelper output)
             replies += server.Replies;
             if (++round % 256 == 0)
             {
-                highest = Math.Max(highest, GC.GetTotalMemory(forceFullCollection: false));
+                highest = Math.Max(highest, GC.GetTotalMemory(forceFullCollection: true));
             }
         }
 
         using var self = Process.GetCurrentProcess();
-        output.WriteLine($"{replies} replies in {round} sessions; managed memory {(highest - start) >> 20} MiB above the start; peak resident size of the process {self.PeakWorkingSet64 >> 20} MiB; longest call {longest} ms");
+        output.WriteLine($"{replies} replies in {round} sessions; live managed memory {(highest - start) >> 20} MiB above the start; peak resident size of the process {self.PeakWorkingSet64 >> 20} MiB; longest call {longest} ms");
         Assert.True(highest - start < 256 << 20, $"{(highest - start) >> 20} MiB more than at the start");
         Assert.True(TimeSpan.FromMilliseconds(longest) < TimeSpan.FromSeconds(30), $"a call took {longest} ms");
     }

@@ -116,7 +116,7 @@ internal sealed class NvmeAdmin
     private bool Identify(NvmeSlot slot)
     {
         Span<byte> page = _data.AsSpan(0, NvmeLimits.IdentifySize);
-        NvmeStatus status = _identify.Answer(slot.Command, page);
+        NvmeStatus status = _identify.Answer(slot.Command, page, _controller.HostUsesPin);
         return status != NvmeStatus.Success ? _controller.Complete(slot, status) : Answer(slot, page.Length, 0);
     }
 

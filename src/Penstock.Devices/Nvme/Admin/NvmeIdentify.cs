@@ -23,8 +23,12 @@ internal sealed class NvmeIdentify(NvmeIdentity identity, NvmeNamespace disk)
     /// <summary>Carries Identify out.</summary>
     /// <param name="command">A private copy of the command.</param>
     /// <param name="page">Receives the 4096 bytes.</param>
+    /// <param name="usesPin">
+    /// Whether the host is interrupted by the pin. Then shadow doorbells are not offered: a driver that leaves its heads in memory accesses
+    /// no register after an interrupt, so its VMM would take the pin for unanswered and interrupt without an end.
+    /// </param>
     /// <returns>Success, or what is wrong with the command; then the page is not to be used.</returns>
-    public NvmeStatus Answer(in NvmeCommand command, Span<byte> page)
+    public NvmeStatus Answer(in NvmeCommand command, Span<byte> page, bool usesPin = false)
     {
         page = page[..NvmeLimits.IdentifySize];
         page.Clear();
@@ -36,7 +40,7 @@ internal sealed class NvmeIdentify(NvmeIdentity identity, NvmeNamespace disk)
                 FillNamespace(page);
                 return NvmeStatus.Success;
             case NvmeIdentifyCns.Controller:
-                FillController(page);
+                FillController(page, usesPin);
                 return NvmeStatus.Success;
             case NvmeIdentifyCns.ActiveNamespaces:
             case NvmeIdentifyCns.CommandSetActiveNamespaces when nvm:
@@ -95,7 +99,7 @@ internal sealed class NvmeIdentify(NvmeIdentity identity, NvmeNamespace disk)
         return value;
     }
 
-    private void FillController(Span<byte> page)
+    private void FillController(Span<byte> page, bool usesPin)
     {
         Put16(page, NvmeIdentifyController.VendorId, identity.VendorId);
         Put16(page, NvmeIdentifyController.SubsystemVendorId, identity.SubsystemVendorId);
@@ -107,7 +111,7 @@ internal sealed class NvmeIdentify(NvmeIdentity identity, NvmeNamespace disk)
         Put32(page, NvmeIdentifyController.Version, identity.Version);
         Put32(page, NvmeIdentifyController.AsyncEvents, (uint)Events);
         page[NvmeIdentifyController.ControllerType] = NvmeIdentifyController.IoController;
-        Put16(page, NvmeIdentifyController.AdminCommands, identity.DoorbellBuffer ? NvmeIdentifyController.OacsDoorbellBuffer : (ushort)0);
+        Put16(page, NvmeIdentifyController.AdminCommands, identity.DoorbellBuffer && !usesPin ? NvmeIdentifyController.OacsDoorbellBuffer : (ushort)0);
         page[NvmeIdentifyController.AbortLimit] = (byte)(identity.AbortLimit - 1);
         page[NvmeIdentifyController.AsyncEventLimit] = (byte)(identity.AsyncEventLimit - 1);
         page[NvmeIdentifyController.Firmware] = (1 << NvmeIdentifyController.FrmwSlotsShift) | NvmeIdentifyController.FrmwSlot1ReadOnly;

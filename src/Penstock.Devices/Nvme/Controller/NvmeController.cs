@@ -75,6 +75,9 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
     /// <summary>Interrupt messages sent. From any thread.</summary>
     internal long InterruptsSent => _interrupts?.Sent ?? 0;
 
+    /// <summary>Whether the host is interrupted by the pin.</summary>
+    internal bool HostUsesPin => _port!.UsesPin;
+
     /// <summary>How many turns there were: one that sleeps has no more of them. From any thread.</summary>
     internal long Turns => Interlocked.Read(ref _turns);
 
