@@ -28,6 +28,18 @@ public sealed class BenchTests
     }
 
     [Fact]
+    public async Task BenchInterrupts_ShortRun_HostIsInterruptedOnlyWhereItDelivers()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "interrupts", "--rounds", "1", "--operations", "640");
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(7, result.Objects.Length);
+        Assert.All(result.Objects, o => Assert.True(o.GetProperty("median_ns").GetDouble() > 0));
+        Assert.All(result.Objects, o => Assert.Equal(
+            o.GetProperty("measure").GetString()!.EndsWith("host", StringComparison.Ordinal) ? 1 : 0, o.GetProperty("host_interrupts").GetDouble()));
+    }
+
+    [Fact]
     public async Task BenchDma_ShortRun_MeasuresMappedMemoryAndAllocatesNothing()
     {
         ToolResult result = await ToolProcess.RunAsync("bench", "dma", "--rounds", "1", "--accesses", "1000");

@@ -8,7 +8,7 @@ internal static class BenchCommand
     private const int MostRounds = 10_000;
     private const int MostOperations = 1_000_000_000;
 
-    public static Command Create() => new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme() };
+    public static Command Create() => new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateInterrupts() };
 
     private static Command CreateMessages()
     {
@@ -80,6 +80,21 @@ internal static class BenchCommand
             rounds, operations, json,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(new MapsBench(
+            new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
+            new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
+        return command;
+    }
+
+    private static Command CreateInterrupts()
+    {
+        Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
+        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Interruptions in each round.", 200_000);
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("interrupts", "Interruptions of a zPCI function: by eventfd, by firmware, through the host, with and without the bypass. JSON when not on a terminal.")
+        {
+            rounds, operations, json,
+        };
+        command.SetAction((parsed, cancellation) => Task.FromResult(new InterruptsBench(
             new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
