@@ -2,7 +2,7 @@ using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.Hypervisor.Tests;
+namespace Penstock.Hypervisor.Tests.S390.Nesting;
 
 /// <summary>A function whose user maps into an ordinary container, while who watches the guest switches it to the guest's own tables and back.</summary>
 public sealed class LentGroupTests : IDisposable
