@@ -179,9 +179,20 @@ public sealed partial class ZpciBus
             return refused;
         }
 
-        return _suppression.TrySet((int)(subclass >> SubclassShift) & SubclassMask, (ZpciInterruptionControl)(control & ModeMask))
-            ? ZpciResult.Done(control)
-            : ZpciResult.Interrupted(control, ZpciProgramException.Operand);
+        var mode = (ZpciInterruptionControl)(control & ModeMask);
+        int number = (int)(subclass >> SubclassShift) & SubclassMask;
+        if (!_suppression.TrySet(number, mode))
+        {
+            return ZpciResult.Interrupted(control, ZpciProgramException.Operand);
+        }
+
+        // What firmware delivers goes by the mode in the interruption state area.
+        if (Machine.Gisa is { HasModes: true } gisa)
+        {
+            gisa.SetMode(number, mode == ZpciInterruptionControl.Single ? GuestInterruptionMode.Single : GuestInterruptionMode.All);
+        }
+
+        return ZpciResult.Done(control);
     }
 
     /// <summary>The function with exactly this handle.</summary>

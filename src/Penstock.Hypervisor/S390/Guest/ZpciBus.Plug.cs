@@ -1,5 +1,6 @@
 using Penstock.Interop;
 using Penstock.S390;
+using Penstock.Specs.Vfio;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 
@@ -52,7 +53,7 @@ public sealed partial class ZpciBus
             JoinLimit(device, options.Container);
             SetWindow(function, device, options.Container);
             Add(function, handle);
-            function.SetMode(options.Mode ?? FallbackFor(function));
+            function.SetMode(options.Mode ?? ModeFor(function, file));
             return function;
         }
     }
@@ -60,6 +61,12 @@ public sealed partial class ZpciBus
     /// <summary>What carries mappings out that are a function's own.</summary>
     internal IDmaNotifier NotifierOf(ZpciGuestFunction function) =>
         function.Options.Container is { } container ? new ContainerNotifier(Machine.Memory, container) : new NoNotifier();
+
+    /// <summary>What the host nests for the device's group, where it does; the VMM's own way otherwise, and for tables that cannot be nested.</summary>
+    private NegotiatedRefresh ModeFor(ZpciGuestFunction function, VfioDeviceFile file) => new(FallbackFor(function))
+    {
+        Preferred = file.Group is { } group ? function.Options.Nesting?.Find(group) : null,
+    };
 
     private FallbackRefresh<TableWalker<GuestTableReader>> FallbackFor(ZpciGuestFunction function) => new(
         new TableWalker<GuestTableReader>(new GuestTableReader(Machine.Memory)), NotifierOf(function), LimitOf(function)?.Budget);
@@ -130,7 +137,7 @@ public sealed partial class ZpciBus
     private void JoinLimit(ZpciDeviceSide device, VfioContainer? container)
     {
         // Devices that are not the platform's own are not limited, and neither are address spaces without a limit.
-        if (device.Info is null || container is null)
+        if (device.Info is null || container is null || !container.CheckExtension(VfioIommuType.Type1V2))
         {
             return;
         }
@@ -165,7 +172,7 @@ public sealed partial class ZpciBus
         // With tables only, more addresses than there can be mappings would be of no use.
         if (!device.HasRelaxedTranslation && container is not null && _limits.TryGetValue(container, out ZpciDmaLimit? limit))
         {
-            UInt128 last = info.Base.StartDma + ((UInt128)(uint)limit.Initial * ZpciIoTable.PageSize) - 1;
+            UInt128 last = info.Base.StartDma + ((UInt128)Math.Max(limit.Initial, 1) * ZpciIoTable.PageSize) - 1;
             function.EndDma = (ulong)UInt128.Min(last, info.Base.EndDma);
         }
     }

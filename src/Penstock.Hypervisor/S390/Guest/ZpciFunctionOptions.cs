@@ -21,10 +21,15 @@ public sealed class ZpciFunctionOptions
     public bool RelaxedTranslation { get; init; } = true;
 
     /// <summary>
-    /// What serves the guest's refreshes, owned by the function once it is plugged; null for the VMM's own way, page by page through
-    /// <see cref="Container"/>. <see cref="ZpciGuestFunction.SetMode"/> changes it.
+    /// What serves the guest's refreshes, owned by the function once it is plugged; null for what <see cref="Nesting"/> has for the device, and for the VMM's
+    /// own way, page by page through <see cref="Container"/>. <see cref="ZpciGuestFunction.SetMode"/> changes it.
     /// </summary>
     public IRefreshMode? Mode { get; init; }
+
+    /// <summary>
+    /// The driver of containers that belong to machines: where the device's group is in one of them, the guest's tables are followed by what it made.
+    /// </summary>
+    public ZpciKvmDriver? Nesting { get; init; }
 
     /// <summary>The container of the device's group; null when the device does no DMA, or something else maps.</summary>
     public VfioContainer? Container { get; init; }

@@ -58,7 +58,6 @@ public sealed partial class ZpciGuestFunction
     /// <summary>Whether the registers of a block store are possible: offset, length, and address of the block.</summary>
     internal bool BeginBlock(ZpciRegister register, ulong offset, ulong operand, out ZpciResult refused)
     {
-        int length = register.AccessLength & ZpciRegister.BlockLengthMask;
         Interlocked.Increment(ref _exits);
         refused = default;
         if (IsStopped)
@@ -69,16 +68,11 @@ public sealed partial class ZpciGuestFunction
         {
             refused = ZpciResult.Failed(register.Value, ZpciStatus.InvalidAddressSpace);
         }
-        else if (offset % Doubleword != 0
-            || length <= Doubleword
-            || length % Doubleword != 0
-            || length > Group.MaximumStore
-            || (offset & PageMask) + (ulong)length > ZpciIoTable.PageSize
-            || operand % Doubleword != 0)
+        else if (!IsBlockPossible(register, offset, operand))
         {
             refused = ZpciResult.Interrupted(register.Value, ZpciProgramException.Specification);
         }
-        else if (!_device.Has(register.Space, offset, length))
+        else if (!_device.Has(register.Space, offset, register.AccessLength & ZpciRegister.BlockLengthMask))
         {
             refused = ZpciResult.Interrupted(register.Value, ZpciProgramException.Operand);
         }
@@ -88,6 +82,18 @@ public sealed partial class ZpciGuestFunction
         }
 
         return false;
+    }
+
+    /// <summary>Whether a block has a length, a place and an address that are possible.</summary>
+    internal bool IsBlockPossible(ZpciRegister register, ulong offset, ulong operand)
+    {
+        int length = register.AccessLength & ZpciRegister.BlockLengthMask;
+        return offset % Doubleword == 0
+            && length > Doubleword
+            && length % Doubleword == 0
+            && length <= Group.MaximumStore
+            && (offset & PageMask) + (ulong)length <= ZpciIoTable.PageSize
+            && operand % Doubleword == 0;
     }
 
     /// <summary>Stores a block as doublewords in order.</summary>

@@ -72,6 +72,42 @@ public sealed class ZpciProcessor(ZpciBus bus)
         return ZpciResult.Done(request);
     }
 
+    /// <summary>Executes PCISTB; see <see cref="ZpciBus.StoreBlock"/>.</summary>
+    /// <param name="request">What r1 holds.</param>
+    /// <param name="offset">What r3 holds.</param>
+    /// <param name="operand">Guest address of the block.</param>
+    /// <returns>How it ended.</returns>
+    public ZpciResult StoreBlock(ulong request, ulong offset, ulong operand)
+    {
+        var register = new ZpciRegister(request);
+        int length = register.AccessLength & ZpciRegister.BlockLengthMask;
+
+        // For firmware a block is doublewords one after another; what is wrong with a block is the VMM's to say.
+        if (!IsFirmwares(0, (new ZpciRegister(request) with { AccessLength = sizeof(ulong) }).Value, offset, out ZpciGuestFunction? function)
+            || !function!.IsBlockPossible(register, offset, operand))
+        {
+            Interlocked.Increment(ref _exits);
+            return bus.StoreBlock(request, offset, operand);
+        }
+
+        Span<byte> block = stackalloc byte[length];
+        if (bus.Machine.Memory.Read(operand, block) != Errno.None)
+        {
+            return ZpciResult.Interrupted(request, ZpciProgramException.Addressing);
+        }
+
+        for (int at = 0; at < length; at += sizeof(ulong))
+        {
+            if (!function.Device.TryWriteDirectly(register.Space, offset + (ulong)at, block.Slice(at, sizeof(ulong))))
+            {
+                return ZpciResult.Interrupted(request, ZpciProgramException.Operand);
+            }
+        }
+
+        Interlocked.Increment(ref _interpreted);
+        return ZpciResult.Done(request);
+    }
+
     /// <summary>
     /// Whether firmware accepts it: the host's handle, enabled with the machine's designation, a BAR, and an access that is possible. What it
     /// does not accept leaves the guest, and the VMM says what is wrong.

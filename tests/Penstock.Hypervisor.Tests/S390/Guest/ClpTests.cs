@@ -130,6 +130,18 @@ public sealed class ClpTests : IDisposable
     }
 
     [Fact]
+    public void QueryFunction_DeviceWithoutCapabilities_ExactBytes()
+    {
+        ZpciGuestFunction function = _rig.Bus.Plug(_rig.Open(isZpci: false), new ZpciFunctionOptions { FunctionId = 9, UserId = 7 });
+        byte[] answer = _rig.Clp(QueryRequest(ZpciClpCommand.QueryFunction, function.Handle), ZpciClpQueryFunctionResponse.Length, out _);
+        string zeroes = new('0', 2 * 256);
+        Assert.Equal(
+            "01800010000000000000000000000000" + "000000ff" + "00000009" + "0e0000000000" + "0000" + "04000000" + zeroes[..(2 * 28)]
+            + "0000000100000000" + "01ffffffffffffff" + zeroes[..(2 * 44)] + "00000007" + zeroes,
+            Convert.ToHexStringLower(answer));
+    }
+
+    [Fact]
     public void QueryFunction_WrongHandleOrLittleRoom_RefusedOrCut()
     {
         ZpciGuestFunction function = _rig.Plug();

@@ -37,12 +37,16 @@ public sealed class InterpretedTests : IDisposable
             Assert.Equal(i << 32, processor.Load(2, ZpciGuestRig.Request(function, 0, 8), i * 8).Value);
         }
 
-        Assert.Equal((0, 0, 200), (function.Exits, processor.Exits, processor.Interpreted));
+        _rig.Memory.Span(0x1000, 64).Fill(0x5a);
+        Assert.Equal(ZpciConditionCode.Done, processor.StoreBlock(ZpciGuestRig.Request(function, 0, 64), 0x800, 0x1000).ConditionCode);
+        Assert.Equal(0x5a5a_5a5a_5a5a_5a5aul, processor.Load(2, ZpciGuestRig.Request(function, 0, 8), 0x838).Value);
+        Assert.Equal((0, 0, 202), (function.Exits, processor.Exits, processor.Interpreted));
 
         // Configuration space is the VMM's, and what firmware does not accept is explained by the VMM.
         Assert.Equal(0x361b_1000ul, processor.Load(2, ZpciGuestRig.Request(function, 15, 4), 0).Value);
         Assert.Equal(ZpciProgramException.Operand, processor.Load(2, ZpciGuestRig.Request(function, 0, 9), 0).Exception);
-        Assert.Equal((2, 2), (function.Exits, processor.Exits));
+        Assert.Equal(ZpciProgramException.Specification, processor.StoreBlock(ZpciGuestRig.Request(function, 0, 64), 0x804, 0x1000).Exception);
+        Assert.Equal((3, 3), (function.Exits, processor.Exits));
     }
 
     [Fact]

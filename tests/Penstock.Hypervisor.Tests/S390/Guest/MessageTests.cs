@@ -129,6 +129,13 @@ public sealed class MessageTests : IDisposable
     {
         Assert.Equal(ZpciProgramException.Operand, Suppress(ZpciInterruptionControl.SetAeniControls, 0).Exception);
         Assert.Equal(ZpciProgramException.Operand, _rig.Bus.SetInterruptionControls(0x7fff, 0).Exception);
+        using var firmware = new ZpciGuestRig(0x1000);
+        Gisa gisa = firmware.Machine.Vm.Gisa!;
+        Assert.True(gisa.HasModes);
+        firmware.Bus.SetInterruptionControls((ulong)ZpciInterruptionControl.Single, 2ul << 27);
+        Assert.Equal(0x80 >> 2, gisa.Word.Single);
+        firmware.Bus.SetInterruptionControls((ulong)ZpciInterruptionControl.All, 2ul << 27);
+        Assert.Equal(0, gisa.Word.Single);
         using var without = new ZpciGuestRig(suppression: false);
         Assert.Equal(ZpciProgramException.Operation, without.Bus.SetInterruptionControls(0, 0, problemState: true).Exception);
     }

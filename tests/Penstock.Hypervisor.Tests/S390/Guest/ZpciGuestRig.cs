@@ -77,7 +77,7 @@ internal sealed class ZpciGuestRig : IDisposable
     public static ulong Request(ZpciGuestFunction function, byte space = 0, int length = 0) => Request(function.Handle, space, length);
 
     /// <summary>A device in a group and a container of its own, opened for the guest's VMM.</summary>
-    public VfioDeviceFile Open(IPciFunction? hardware = null, ZpciFunction? zpci = null, bool isZpci = true)
+    public VfioDeviceFile Open(IPciFunction? hardware = null, ZpciFunction? zpci = null, bool isZpci = true, VfioIommuType type = VfioIommuType.Type1V2)
     {
         int number = ++_count;
         VfioHost host = Machine.Host;
@@ -94,7 +94,7 @@ internal sealed class ZpciGuestRig : IDisposable
         VfioGroup users = host.OpenGroup(group.Number, Caller.Current);
         VfioContainer container = host.OpenContainer(Caller.Current);
         users.SetContainer(container);
-        container.SetIommu(VfioIommuType.Type1V2);
+        container.SetIommu(type);
         users.SetHypervisor(Machine.Vm);
         _owned.Add(users);
         _owned.Add(container);

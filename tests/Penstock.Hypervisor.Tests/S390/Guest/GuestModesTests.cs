@@ -1,0 +1,68 @@
+using Penstock.Devices;
+using Penstock.Interop;
+using Penstock.Specs.Nvme;
+using Penstock.Specs.Vfio;
+using Penstock.Specs.Zpci;
+using Penstock.Vfio;
+
+namespace Penstock.Hypervisor.Tests.S390.Guest;
+
+/// <summary>The same driver and the same device, whatever makes the guest's tables the device's.</summary>
+public sealed class GuestModesTests
+{
+    [Theory]
+    [InlineData(null)]
+    [InlineData(NestingMode.Shadow)]
+    [InlineData(NestingMode.Walked)]
+    [Trait("Row", "S3-3")]
+    [Trait("Row", "S3-13")]
+    public void Driver_InEachMode_SeesTheSame(NestingMode? mode)
+    {
+        using var rig = new ZpciGuestRig();
+        using ServedDevice served = DeviceCatalog.BuiltIn.Create("nvme", new Dictionary<string, string> { ["size"] = "1M" });
+        ZpciKvmDriver? nesting = null;
+        if (mode is { } nested)
+        {
+            nesting = new ZpciKvmDriver(nested);
+            rig.Machine.Host.AddBackendDriver(nesting);
+        }
+
+        VfioDeviceFile file = rig.Open(served.Function, type: mode is null ? VfioIommuType.Type1V2 : (VfioIommuType)ZpciNesting.KvmOwnedContainer);
+        ZpciGuestFunction function = rig.Bus.Plug(file, new ZpciFunctionOptions { Container = rig.LastContainer, Nesting = nesting, RelaxedTranslation = false });
+        Assert.Equal(mode is null ? "fallback" : mode == NestingMode.Shadow ? "shadow" : "nested", function.Mode!.Name);
+        var driver = new NvmeGuestDriver(rig);
+        driver.Enable();
+        driver.Register();
+        driver.Start();
+        var seen = new List<string>();
+        void See(ZpciResult result) => seen.Add($"{result.ConditionCode} {(byte)result.Status} {function.State}");
+        void Identify() => seen.Add(driver.Identify().Status == default ? "arrives" : "is refused");
+
+        See(driver.Map(NvmeGuestDriver.DataIova, NvmeGuestDriver.DataAddress));
+        Identify();
+        See(driver.Map(NvmeGuestDriver.DataIova, NvmeGuestDriver.DataAddress, writable: false));
+        Identify();
+        See(driver.Unmap(NvmeGuestDriver.DataIova));
+        Identify();
+        See(driver.Map(NvmeGuestDriver.DataIova, NvmeGuestDriver.DataAddress + 0x1000));
+        Identify();
+        driver.Tables.Spoil(NvmeGuestDriver.DataIova, 0);
+        See(driver.Refresh(NvmeGuestDriver.DataIova));
+        See(driver.Refresh(NvmeGuestDriver.DataIova));
+        Assert.Equal(ZpciConditionCode.Done, driver.Modify(ZpciModifyOperation.ResetError));
+        See(driver.Refresh(0));
+        Assert.Equal([ZpciErrorEvent.InvalidTableEntry, ZpciErrorEvent.AddressOutOfRange], rig.TakeErrors());
+        Assert.Equal(
+            [
+                "Done 0 Enabled", "arrives", "Done 0 Enabled", "is refused", "Done 0 Enabled", "is refused", "Done 0 Enabled", "arrives",
+                "Error 8 Error", "Error 40 Error", "Error 8 Error",
+            ],
+            seen);
+
+        // Nothing is left when the guest gives it back.
+        Assert.Equal(ZpciSclpResponse.Done, rig.Bus.Deconfigure(function.FunctionId));
+        Assert.Equal(0, nesting?.Find(rig.LastDevice!.Group!)?.Pins ?? 0);
+        function.Dispose();
+        Assert.Equal(0, rig.Machine.Host.Ledger.Outstanding(ResourceKind.Pin));
+    }
+}
