@@ -34,6 +34,8 @@ public sealed class UsageTests
     [InlineData("serve idio16 --socket a --cpu x", "--cpu", "'x'")]
     [InlineData("serve idio16 --socket a --cpu -1", "--cpu", "'-1'")]
     [InlineData("serve idio16 --socket a --cpu 1023", "--cpu 1023")]
+    [InlineData("serve nvme --socket a --image b --rpcit fast", "'fast'", "fallback, shadow, nested")]
+    [InlineData("serve idio16 --socket a --rpcit shadow", "--rpcit", "MSI-X")]
     [InlineData("bench", "penstock bench:", "messages")]
     [InlineData("bench bogus", "'bogus'", "messages")]
     [InlineData("bench messages", "--client PROGRAM")]

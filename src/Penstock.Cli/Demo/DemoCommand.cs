@@ -17,13 +17,6 @@ internal static class DemoCommand
         ["ppc64le"] = GuestArchitecture.Ppc64le,
     };
 
-    private static readonly Dictionary<string, RpcitPath> Paths = new()
-    {
-        ["fallback"] = RpcitPath.Fallback,
-        ["shadow"] = RpcitPath.Shadow,
-        ["nested"] = RpcitPath.Nested,
-    };
-
     public static Command Create(DeviceCatalog catalog)
     {
         var device = new Argument<string>("DEVICE")
@@ -81,9 +74,7 @@ internal static class DemoCommand
             return null;
         }
 
-        RpcitPath path = Paths.TryGetValue(text, out RpcitPath known)
-            ? known
-            : throw new UsageException($"there is no way of RPCIT '{text}'; choose {string.Join(", ", Paths.Keys)}");
+        RpcitPath path = RpcitPaths.Parse(text);
         return guest is not null && Names.GetValueOrDefault(guest, GuestArchitecture.X86_64) == GuestArchitecture.S390x
             ? path
             : throw new UsageException("--rpcit is about an instruction of s390x guests; add --guest s390x, or leave it out");

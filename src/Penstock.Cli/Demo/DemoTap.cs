@@ -35,7 +35,7 @@ internal sealed class DemoTap : IDisposable
             FunctionId = FunctionId,
             RamSize = (ulong)megabytes << 20,
             Path = path,
-            Log = output.Note,
+            Server = new VfioUserServerOptions { Log = output.Note },
         });
         return new DemoTap(path, plugin, served);
     }

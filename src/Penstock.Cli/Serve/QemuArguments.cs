@@ -11,6 +11,12 @@ internal static class QemuArguments
     private const string Memory = "512M";
     private const string DeviceId = "device";
 
+    /// <summary>The function's identifier on s390x.</summary>
+    public const uint FunctionId = 1;
+
+    /// <summary>Memory of a guest that is tapped; it is made here, not by QEMU.</summary>
+    public const ulong TappedMemory = 512 << 20;
+
     private static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>The x86-64 machine, which takes every device.</summary>
@@ -32,7 +38,7 @@ internal static class QemuArguments
                 GuestArchitecture.S390x,
                 "s390x",
                 "qemu-system-s390x",
-                [.. Machine("s390-ccw-virtio"), "-device", QemuDevice.Zpci(1, 1, DeviceId), "-device", Device(socketPath, DeviceId)]),
+                [.. Machine("s390-ccw-virtio"), "-device", QemuDevice.Zpci(1, FunctionId, DeviceId), "-device", Device(socketPath, DeviceId)]),
             new(
                 GuestArchitecture.Ppc64le,
                 "ppc64le",
@@ -41,6 +47,16 @@ internal static class QemuArguments
                 ["serve", "idio16", "--socket", second]),
         ];
     }
+
+    /// <summary>An s390x machine with this process's memory and the plugin.</summary>
+    public static QemuMachine Tapped(string socketPath, ulong memory, IEnumerable<string> tap) => new(
+        GuestArchitecture.S390x,
+        "s390x",
+        "qemu-system-s390x",
+        [
+            "-machine", "s390-ccw-virtio", .. tap, "-m", $"{memory >> 20}M",
+            "-device", QemuDevice.Zpci(1, FunctionId, DeviceId), "-device", Device(socketPath, DeviceId),
+        ]);
 
     /// <summary>The same, as a person pastes them into a shell.</summary>
     public static string Shell(IEnumerable<string> arguments) => string.Join(' ', arguments.Select(Quote));

@@ -21,6 +21,13 @@ internal static class ServeCommand
     private static readonly Option<bool> Guard = new("--guard") { Recursive = true, Description = "Copy the client's memory instead of mapping it." };
     private static readonly Option<string?> Record = new("--record") { Recursive = true, HelpName = "FILE", Description = "Write every message to this file." };
     private static readonly Option<int?> Processor = CommonOptions.Number("--cpu", 0, Processors.Largest, "Run sessions on this processor.");
+    private static readonly Option<string?> Rpcit = new("--rpcit")
+    {
+        Recursive = true,
+        HelpName = "PATH",
+        Description = "For one run of an s390x guest: who follows its I/O tables: fallback (QEMU, page by page), shadow or nested (penstock, through a plugin in QEMU).",
+    };
+
     private static readonly Option<bool> Json = CommonOptions.Json();
 
     public static Command Create(DeviceCatalog catalog)
@@ -29,7 +36,7 @@ internal static class ServeCommand
         Json.Recursive = true;
         var command = new CommandGroup("serve", "Serve a device on a Unix socket until stopped.", "device")
         {
-            Socket, Once, Guard, Processor, Record, Json,
+            Socket, Once, Guard, Processor, Record, Rpcit, Json,
         };
         foreach (DeviceEntry entry in catalog.Entries)
         {
@@ -62,6 +69,7 @@ internal static class ServeCommand
                 Guard = parsed.GetValue(Guard),
                 Processor = parsed.GetValue(Processor) is int processor ? Processors.Require(processor) : null,
                 RecordFile = parsed.GetValue(Record),
+                Rpcit = parsed.GetValue(Rpcit) is string path ? RpcitPaths.Parse(path) : null,
             };
             return new ServeRun(catalog, options, new Output(parsed.GetValue(Json))).RunAsync(cancellation);
         });

@@ -1,3 +1,5 @@
+using Penstock.Hypervisor;
+
 namespace Penstock.Cli.Serve;
 
 /// <summary>What <c>penstock serve</c> was asked for.</summary>
@@ -16,4 +18,6 @@ internal sealed record ServeOptions
     public int? Processor { get; init; }
 
     public string? RecordFile { get; init; }
+
+    public RpcitPath? Rpcit { get; init; }
 }

@@ -1,6 +1,9 @@
 using System.Text.Json.Nodes;
 using Penstock.Devices;
+using Penstock.Hypervisor;
 using Penstock.Interop;
+using Penstock.Lab;
+using Penstock.Pci;
 using Penstock.Vfio;
 using Penstock.VfioUser;
 
@@ -15,7 +18,8 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
         DeviceEntry entry = catalog.Find(options.Device);
-        using IServing serving = Create(entry);
+        string? plugin = options.Rpcit is null ? null : await QemuPlugin.BuildAsync(TapPlugin.Name, TapPlugin.Source, cancellation: cancellation);
+        using IServing serving = Create(entry, plugin);
         foreach (ServedSocket socket in serving.Sockets)
         {
             SocketPath.Check(socket.Path);
@@ -63,17 +67,21 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         }
     }
 
-    private IServing Create(DeviceEntry entry)
+    private IServing Create(DeviceEntry entry, string? plugin)
     {
         try
         {
             if (entry.ParentFactory is null)
             {
                 SocketPath.Check(options.Socket);
-                return new FunctionServing(catalog.Create(options.Device, options.DeviceOptions), options.Socket);
+                ServedDevice device = catalog.Create(options.Device, options.DeviceOptions);
+                return options.Rpcit is not RpcitPath path ? new FunctionServing(device, options.Socket)
+                    : device.Function.Description.Capabilities().OfType<MsixCapability>().Any() ? new TappedServing(device, options.Socket, path, plugin!)
+                    : throw NoTap(device, $"{options.Device} has no MSI-X, which PCI on s390x cannot do without");
             }
 
-            return options.RecordFile is null
+            return options.Rpcit is not null ? throw NoTap(null, "it takes one device, and these are several")
+                : options.RecordFile is null
                 ? new ParentServing(catalog.CreateParent(options.Device, options.DeviceOptions), options.Socket, output.Note)
                 : throw new UsageException("--record takes one device, and this are several; serve one kind of them by itself");
         }
@@ -81,6 +89,12 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         {
             throw new UsageException($"{wrong.What}: {wrong.Why}");
         }
+    }
+
+    private static UsageException NoTap(ServedDevice? device, string why)
+    {
+        device?.Dispose();
+        return new UsageException($"--rpcit is about a device in an s390x guest: {why}; leave it out");
     }
 
     private MessageRecorder StartRecording(string file)
@@ -155,7 +169,7 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
         }
 
         output.Line();
-        output.Line("For a guest with more memory change both 512M.");
+        output.Line(options.Rpcit is null ? "For a guest with more memory change both 512M." : "For one run of QEMU: its memory and its tap are this process's.");
         Close(serving);
         JsonObject about = Describe(new JsonObject { ["event"] = "serving", ["device"] = entry.Name, ["ids"] = entry.Ids }, socket, machines[0]);
         about["machines"] = new JsonArray([.. machines.Select(m => (JsonNode)Describe(m))]);

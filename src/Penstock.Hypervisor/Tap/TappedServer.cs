@@ -57,13 +57,7 @@ public sealed class TappedServer : IDisposable
         try
         {
             TapTraffic? traffic = null;
-            var serving = new VfioUserServerOptions
-            {
-                Log = options.Log,
-                Observer = new LateObserver(() => traffic),
-                ClientEnded = options.ClientEnded,
-            };
-            server = PciFunctionServer.Serve(function, path, serving);
+            server = PciFunctionServer.Serve(function, path, options.Server with { Observer = new LateObserver(() => traffic) });
             vm = TappedVm.Create(server.Host, options.RamSize);
             tables.Join(server.Host, server.Host.Groups.First(group => !group.IsEmulated), vm.Memory);
             tap = new TapSession(new TapSessionOptions
@@ -72,9 +66,9 @@ public sealed class TappedServer : IDisposable
                 Path = options.Path,
                 Target = tables,
                 Recorder = options.Recording is null ? null : new TapRecorder(options.Recording, vm.Memory),
-                Log = options.Log,
+                Log = options.Server.Log,
             });
-            Volatile.Write(ref traffic, new TapTraffic(tap, options.Observer));
+            Volatile.Write(ref traffic, new TapTraffic(tap, options.Server.Observer));
             tap.Start();
             return new TappedServer(server, vm, tap, traffic, tables);
         }

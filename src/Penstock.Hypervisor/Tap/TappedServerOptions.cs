@@ -17,12 +17,6 @@ public sealed class TappedServerOptions
     /// <summary>Where the guest's calls are written down; null for nowhere. RPCITs are told one by one then.</summary>
     public TextWriter? Recording { get; init; }
 
-    /// <summary>One line for people, for each thing that happens.</summary>
-    public Action<string>? Log { get; init; }
-
-    /// <summary>Sees every message of QEMU's.</summary>
-    public IMessageObserver? Observer { get; init; }
-
-    /// <summary>Called when QEMU has gone.</summary>
-    public Action<SessionEnd>? ClientEnded { get; init; }
+    /// <summary>How QEMU is served; the tap's own lines go to the same log.</summary>
+    public VfioUserServerOptions Server { get; init; } = new();
 }

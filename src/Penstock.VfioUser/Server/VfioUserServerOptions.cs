@@ -4,7 +4,7 @@ using Penstock.Specs.Vfio;
 namespace Penstock.VfioUser;
 
 /// <summary>How a server treats its clients.</summary>
-public sealed class VfioUserServerOptions
+public sealed record VfioUserServerOptions
 {
     /// <summary>Serve one client, then end.</summary>
     public bool Once { get; init; }

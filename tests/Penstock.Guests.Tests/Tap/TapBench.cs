@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Penstock.Devices;
 using Penstock.Hypervisor;
 using Penstock.Lab;
+using Penstock.VfioUser;
 
 namespace Penstock.Guests.Tests;
 
@@ -23,8 +24,7 @@ internal sealed class TapBench : IDisposable
             RamSize = (ulong)MemoryMegabytes << 20,
             Path = path,
             Recording = recording,
-            Observer = Messages,
-            Log = Log.Enqueue,
+            Server = new VfioUserServerOptions { Observer = Messages, Log = Log.Enqueue },
         });
     }
 

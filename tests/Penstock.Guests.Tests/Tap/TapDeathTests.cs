@@ -1,0 +1,45 @@
+using Penstock.Lab;
+
+namespace Penstock.Guests.Tests;
+
+/// <summary>
+/// <c>penstock serve nvme --rpcit</c> as a process that is killed while its guest writes: the plugin finds its lock gone, the guest is refused a page, tells
+/// QEMU all of them, and gets errors from a disk without a server. It does not hang.
+/// </summary>
+[Trait("Category", "VM")]
+[Collection(GuestCollection.Name)]
+public sealed class TapDeathTests(GuestLab lab) : IDisposable
+{
+    private const string Serial = "served";
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    [Theory]
+    [InlineData("shadow")]
+    [InlineData("nested")]
+    public async Task Kill_WhileBusy_GuestLivesWithErrors(string path)
+    {
+        string[] disk = ["nvme", "--image", Path.Combine(_folder.FullName, "image"), "--size", "64M", "--serial", Serial, "--socket", Path.Combine(_folder.FullName, "disk.sock"), "--rpcit", path];
+        await using ServedCommand serve = ServedCommand.Start(disk);
+        string printed = await serve.WaitForAsync(line => line.Contains("-plugin", StringComparison.Ordinal), "the arguments for QEMU");
+        await using GuestShell shell = await GuestShell.StartAsync(await lab.OfAsync(GuestArchitecture.S390x), new GuestConfiguration
+        {
+            SharedMemory = false,
+            ExtraArguments = await GuestShell.WordsAsync(printed),
+            KernelArguments = "iommu.strict=1",
+        });
+        await LinuxDisk.FindAsync(shell, Serial);
+        await shell.RunAsync("dd if=/dev/urandom of=/tmp/data bs=64k count=16 2> /dev/null; dd if=/tmp/data of=$disk bs=64k conv=fsync,notrunc 2> /dev/null");
+        await shell.RunAsync("echo 2000 > /sys/block/$(basename $disk)/queue/io_timeout; echo 2000 > /sys/class/nvme/nvme0/admin_timeout 2> /dev/null; true");
+        await shell.RunAsync("(while dd if=/tmp/data of=$disk bs=4k oflag=direct conv=notrunc 2> /tmp/wrong; do :; done; touch /tmp/stopped) & sleep 2; [ ! -e /tmp/stopped ]");
+
+        await serve.KillAsync();
+
+        await shell.RunAsync("tries=0; until [ -e /tmp/stopped ] || [ $tries = 80 ]; do sleep 1; tries=$((tries + 1)); done; cat /tmp/wrong; grep -Eq 'Input/output error|No such' /tmp/wrong");
+        await shell.RunAsync("! dd if=$disk of=/dev/null bs=4k count=1 2> /dev/null");
+        Assert.Equal("alive", await shell.AskAsync("echo alive"));
+        await shell.Guest.KillAsync();
+    }
+}
