@@ -6,6 +6,20 @@
 
 typedef unsigned long word;
 
+#if defined(__s390x__)
+static inline long syscall6(long number, word a, word b, word c, word d, word e, word f)
+{
+	register word first __asm__("2") = a;
+	register word second __asm__("3") = b;
+	register word third __asm__("4") = c;
+	register word fourth __asm__("5") = d;
+	register word fifth __asm__("6") = e;
+	register word sixth __asm__("7") = f;
+	register long which __asm__("1") = number;
+	__asm__ volatile("svc 0" : "+d"(first) : "d"(which), "d"(second), "d"(third), "d"(fourth), "d"(fifth), "d"(sixth) : "memory");
+	return (long)first;
+}
+#else
 static inline long syscall6(long number, word a, word b, word c, word d, word e, word f)
 {
 	long result;
@@ -16,6 +30,7 @@ static inline long syscall6(long number, word a, word b, word c, word d, word e,
 			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth), "r"(sixth) : "rcx", "r11", "memory");
 	return result;
 }
+#endif
 
 static inline long syscall3(long number, word a, word b, word c)
 {
@@ -23,6 +38,23 @@ static inline long syscall3(long number, word a, word b, word c)
 }
 
 /* The compiler may call these even in freestanding code. */
+#if defined(__s390x__)
+/* Volatile, or the compiler would make them calls of themselves. */
+void *memset(void *to, int value, word count)
+{
+	for (volatile unsigned char *at = to; count-- > 0; at++)
+		*at = value;
+	return to;
+}
+
+void *memcpy(void *to, const void *from, word count)
+{
+	const unsigned char *source = from;
+	for (volatile unsigned char *at = to; count-- > 0; at++)
+		*at = *source++;
+	return to;
+}
+#else
 void *memset(void *to, int value, word count)
 {
 	void *start = to;
@@ -36,6 +68,7 @@ void *memcpy(void *to, const void *from, word count)
 	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
 	return start;
 }
+#endif
 
 static void put(int fd, const char *text)
 {
@@ -76,5 +109,10 @@ static long check(const char *what, long result)
 
 __attribute__((noreturn, used)) void run(word *stack);
 
+#if defined(__s390x__)
+/* At entry the stack pointer is at argc; a callee wants room for the registers that it saves. */
+__asm__(".globl _start\n_start:\n\tlgr %r2,%r15\n\taghi %r15,-160\n\tbrasl %r14,run\n");
+#else
 /* At entry the stack pointer is at argc; calls want it on a multiple of 16. */
 __asm__(".globl _start\n_start:\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall run\n");
+#endif

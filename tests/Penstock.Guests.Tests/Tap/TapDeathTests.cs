@@ -38,7 +38,7 @@ public sealed class TapDeathTests(GuestLab lab) : IDisposable
         await serve.KillAsync();
 
         await shell.RunAsync("tries=0; until [ -e /tmp/stopped ] || [ $tries = 80 ]; do sleep 1; tries=$((tries + 1)); done; cat /tmp/wrong; grep -Eq 'Input/output error|No such' /tmp/wrong");
-        await shell.RunAsync("! dd if=$disk of=/dev/null bs=4k count=1 2> /dev/null");
+        await shell.RunAsync("! dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2> /dev/null");
         Assert.Equal("alive", await shell.AskAsync("echo alive"));
         await shell.Guest.KillAsync();
     }
