@@ -1,4 +1,5 @@
 using Penstock.Lab;
+using Xunit.Sdk;
 
 namespace Penstock.Guests.Tests;
 
@@ -35,11 +36,20 @@ public sealed class TapDeathTests(GuestLab lab) : IDisposable
         await shell.RunAsync("echo 2000 > /sys/block/$(basename $disk)/queue/io_timeout; echo 2000 > /sys/class/nvme/nvme0/admin_timeout 2> /dev/null; true");
         await shell.RunAsync("(while dd if=/tmp/data of=$disk bs=4k oflag=direct conv=notrunc 2> /tmp/wrong; do :; done; touch /tmp/stopped) & sleep 2; [ ! -e /tmp/stopped ]");
 
-        await serve.KillAsync();
+        try
+        {
+            await serve.KillAsync();
 
-        await shell.RunAsync("tries=0; until [ -e /tmp/stopped ] || [ $tries = 80 ]; do sleep 1; tries=$((tries + 1)); done; cat /tmp/wrong; grep -Eq 'Input/output error|No such' /tmp/wrong");
-        await shell.RunAsync("! dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2> /dev/null");
-        Assert.Equal("alive", await shell.AskAsync("echo alive"));
+            await shell.RunAsync("tries=0; until [ -e /tmp/stopped ] || [ $tries = 80 ]; do sleep 1; tries=$((tries + 1)); done; cat /tmp/wrong; grep -Eq 'Input/output error|No such' /tmp/wrong");
+            await shell.RunAsync("! dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2> /dev/null");
+            Assert.Equal("alive", await shell.AskAsync("echo alive"));
+        }
+        catch (Exception e) when (shell.Guest.WaitForExitAsync().IsCompleted)
+        {
+            GuestResult result = await shell.Guest.WaitForExitAsync();
+            throw new XunitException($"QEMU has ended: {result.QemuErrors}\n{result.Console[^Math.Min(2000, result.Console.Length)..]}", e);
+        }
+
         await shell.Guest.KillAsync();
     }
 }

@@ -64,7 +64,7 @@ public sealed class TapTests(GuestLab lab)
     public async Task GuestVfio_ReadOnlyAndReadWriteRanges_SameOnEveryPath()
     {
         using var bench = new TapBench(RpcitPath.Fallback);
-        GuestConfiguration configuration = await bench.ConfigureAsync() with { Files = [GuestPrograms.VfioNvme()], Modules = ["vfio-pci"] };
+        GuestConfiguration configuration = await bench.ConfigureAsync() with { Files = [GuestPrograms.VfioNvme()], Modules = ["vfio_iommu_type1", "vfio-pci"] };
         await using (GuestShell shell = await GuestShell.StartAsync(await lab.OfAsync(GuestArchitecture.S390x), configuration))
         {
             await shell.RunAsync("slot=$(basename /sys/bus/pci/devices/*); echo vfio-pci > /sys/bus/pci/devices/$slot/driver_override; echo $slot > /sys/bus/pci/drivers_probe");
