@@ -46,6 +46,9 @@ internal sealed class DemoTap : IDisposable
         SharedMemory = false,
         ExtraArguments = [.. configuration.ExtraArguments, .. _served.QemuArguments(_plugin)],
         KernelArguments = $"{configuration.KernelArguments} iommu.strict=1".Trim(),
+
+        // The slow path on a busy machine takes its time.
+        Timeout = TimeSpan.FromMinutes(8),
     };
 
     /// <summary>Shows what the tap has done, which must be what it was made for.</summary>

@@ -11,7 +11,7 @@ internal static class NvmeGuestScript
     public const int Mebibytes = 64;
     public const int SecondMebibytes = 16;
     public const int Resets = 3;
-    public const int TimedReads = 4000;
+    public const int TimedReads = 1000;
 
     /// <summary>
     /// The script; with <paramref name="lspci"/> for a guest that has Debian's pciutils, with <paramref name="second"/> for one with two disks, with
