@@ -30,6 +30,10 @@ internal sealed class DiskBench : DeviceBench
     /// <summary>The <c>-device</c> value.</summary>
     public string Device => QemuDevice.VfioUser(Server.Path, "disk");
 
+    /// <summary>By what the guest's driver says that there is work, as the disk's console has it.</summary>
+    public string Doorbells => new NvmeConsole(Disk).Execute("status").Text.Split('\n')
+        .Single(static line => line.TrimStart().StartsWith("doorbells", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1].TrimEnd();
+
     protected override int DeviceThreads => Disk.WorkerThreads;
 
     /// <summary>A disk in memory: it has no write cache, and its I/O is done at once.</summary>

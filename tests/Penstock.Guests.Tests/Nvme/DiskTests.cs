@@ -27,6 +27,7 @@ public sealed class DiskTests(GuestLab lab)
         {
             LinuxDisk disk = await LinuxDisk.FindAsync(shell, DiskBench.Serial);
             await disk.WorkAsync();
+            Assert.Equal("shadow", bench.Doorbells);
             Assert.InRange(bench.Backing.FlushCount, LinuxDisk.Mebibytes / LinuxDisk.FileMebibytes, long.MaxValue);
             Assert.Equal(0, bench.Traffic.CountAsked(VfioUserCommand.DmaRead) + bench.Traffic.CountAsked(VfioUserCommand.DmaWrite));
 
@@ -116,6 +117,7 @@ public sealed class DiskTests(GuestLab lab)
             Assert.Matches("IO-APIC.* nvme0q0, nvme0q1$", await shell.AskAsync("grep nvme0q /proc/interrupts"));
             await disk.WorkAsync(mebibytes: 16);
             await disk.ReadManyAtOnceAsync(mebibytes: 16);
+            Assert.Equal("registers", bench.Doorbells);
             (long ios, long interrupts) = await disk.CountAsync();
             Assert.InRange(interrupts, 1, long.MaxValue);
             Assert.InRange(ios, 1, long.MaxValue);
