@@ -73,6 +73,7 @@ internal sealed unsafe partial class ShadowUpdate
             return false;
         }
 
+        // SAFETY: leaves stay until the shadow is disposed, and an address is masked to an index of one.
         GuestPage page = GuestPage.Of(wanted);
         if (!TryPinTables() || !TryPin(page))
         {
