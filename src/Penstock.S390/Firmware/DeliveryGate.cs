@@ -17,6 +17,12 @@ public sealed class DeliveryGate
     /// <returns>True: leave again with <see cref="Leave"/>, soon.</returns>
     public bool TryEnter()
     {
+        // Looked at first: whoever comes again and again must not keep the closer waiting.
+        if (Volatile.Read(ref _state) < 0)
+        {
+            return false;
+        }
+
         if (Interlocked.Increment(ref _state) > 0)
         {
             return true;

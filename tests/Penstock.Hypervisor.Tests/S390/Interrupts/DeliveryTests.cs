@@ -154,8 +154,8 @@ public sealed class DeliveryTests : IDisposable
     [Trait("Row", "S0-8")]
     public void Signal_WhileRegisteredTakenBackAndClosed_NothingStaysAndNothingIsLost(bool byFirmware)
     {
-        const int Threads = 3;
-        const int Rounds = 60;
+        const int Threads = 2;
+        const int Rounds = 40;
         using var rig = new S390Rig();
         rig.Firmware.CanReachGuests = byFirmware;
         ZpciVfioPciDevice device = rig.AddFunction();
@@ -170,6 +170,10 @@ public sealed class DeliveryTests : IDisposable
                 if (function.Signal(n))
                 {
                     Interlocked.Increment(ref delivered);
+                }
+                else
+                {
+                    Thread.Yield();
                 }
             }
         }))];
@@ -210,7 +214,7 @@ public sealed class DeliveryTests : IDisposable
     [Trait("Row", "S0-6")]
     public void ZpciOp_WhileTheFunctionChangesMachines_FindsItsOwnOrSaysWhyNot()
     {
-        const int Rounds = 300;
+        const int Rounds = 100;
         SimulatedVm other = _rig.AddVm();
         ZpciVfioPciDevice device = _rig.AddFunction(7);
         ZpciFunction function = device.Zpci!;

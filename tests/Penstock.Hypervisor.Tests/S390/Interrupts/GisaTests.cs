@@ -132,7 +132,7 @@ public sealed class GisaTests : IDisposable
     [Trait("Row", "S0-8")]
     public void Signal_TwoMachinesAtOnce_BothKickedAndTheListIsWhole()
     {
-        const int Rounds = 300;
+        const int Rounds = 100;
         SimulatedVm other = _rig.AddVm();
         (ZpciFunction first, VfioDeviceFile firstFile) = Forwarded();
         (ZpciFunction second, VfioDeviceFile secondFile) = Forwarded(other, index: 6);
