@@ -140,4 +140,29 @@ public sealed class BenchTests
         File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         return path;
     }
+
+    [Fact]
+    public async Task BenchZpci_Json_WalksModesQueuesAndExits()
+    {
+        using var folder = new TemporaryFolder();
+        string plot = folder.File("plot.svg");
+        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
+            Repository.Path("bench", "zpci"), ["--rounds", "1", "--operations", "1000", "--measures", "walk,rpcit,load", "--plot", plot]));
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(4, result.Objects.Count(o => o.GetProperty("measure").GetString() == "walk" && o.GetProperty("median_ratio").GetDouble() > 0));
+        Assert.Equal(
+            ["fallback, socket", "fallback, container", "shadow", "nested"],
+            result.Objects.Where(o => o.GetProperty("measure").GetString() == "rpcit").Select(o => o.GetProperty("mode").GetString()).Distinct());
+        Assert.Equal([0.0, 1.0], result.Objects.Where(o => o.GetProperty("measure").GetString() == "load").Select(o => o.GetProperty("exits_per_access").GetDouble()));
+        Assert.StartsWith("<svg", await File.ReadAllTextAsync(plot), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task BenchZpci_UnknownMeasure_IsWrongUsage()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "zpci", "--measures", "walk,flight");
+        Assert.Equal(2, result.Status);
+        Assert.Contains(result.Errors, static line => line.Contains("'flight' is none of walk, rpcit, unmap, load", StringComparison.Ordinal));
+    }
 }

@@ -8,7 +8,8 @@ internal static class BenchCommand
     private const int MostRounds = 10_000;
     private const int MostOperations = 1_000_000_000;
 
-    public static Command Create() => new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateInterrupts() };
+    public static Command Create() =>
+        new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateInterrupts(), CreateZpci() };
 
     private static Command CreateMessages()
     {
@@ -96,6 +97,40 @@ internal static class BenchCommand
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(new InterruptsBench(
             new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
+            new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
+        return command;
+    }
+
+    private static Command CreateZpci()
+    {
+        var walker = new Option<string?>("--walker") { HelpName = "PROGRAM", Description = "The walk in C to compare with, which bench/zpci builds and names here." };
+        Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; more are run before them and not counted.", 9);
+        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Walks in each round; the rest is in proportion.", 2_000_000);
+        Option<int?> cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor that all runs on; the last one when not given.");
+        var measures = new Option<string>("--measures") { HelpName = "NAMES", DefaultValueFactory = _ => string.Join(',', ZpciBenchOptions.Parts), Description = "Which parts, with commas between." };
+        measures.Validators.Add(static given =>
+        {
+            if (given.GetValueOrDefault<string>().Split(',').Except(ZpciBenchOptions.Parts).FirstOrDefault() is { } unknown)
+            {
+                given.AddError($"--measures: '{unknown}' is none of {string.Join(", ", ZpciBenchOptions.Parts)}");
+            }
+        });
+        var plot = new Option<string?>("--plot") { HelpName = "PATH", Description = "Where to draw the figures, as SVG." };
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("zpci", "zPCI: walks of I/O tables, RPCIT in all modes, strict and lazy unmaps, exits of loads. JSON when not on a terminal.")
+        {
+            walker, rounds, operations, measures, cpu, plot, json,
+        };
+        command.SetAction((parsed, cancellation) => Task.FromResult(new ZpciBench(
+            new ZpciBenchOptions
+            {
+                Walker = parsed.GetValue(walker),
+                Rounds = parsed.GetValue(rounds)!.Value,
+                Operations = parsed.GetValue(operations)!.Value,
+                Processor = parsed.GetValue(cpu) is int processor ? Processors.Require(processor) : Processors.Last(),
+                Measures = parsed.GetValue(measures)!.Split(','),
+                Plot = parsed.GetValue(plot),
+            },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
     }

@@ -68,6 +68,13 @@ public sealed class ZpciDomainModelTests
     private static void Look(DomainRig rig, Model model, ulong iova)
     {
         ulong entry = rig.Domain.Entry(iova);
+
+        // What anybody finds who walks the tables by the architecture's rules; their addresses are this process's.
+        IoWalk walk = IoTableWalk.Walk(new FlatTableReader(0, ulong.MaxValue), new Iota(rig.Domain.Iota), iova);
+        Assert.Equal(iova > rig.Domain.Aperture.Last ? ZpciErrorEvent.AddressOutOfRange : ZpciErrorEvent.None, walk.Fault);
+        Assert.Equal(!DomainRig.IsInvalid(entry), walk.IsValid);
+        Assert.Equal(walk.IsValid ? entry & ~0xffful : 0, walk.Address);
+        Assert.Equal(walk.IsValid && (entry & ZpciIoTable.Protected) == 0, walk.CanWrite);
         Assert.Equal(!model.Pages.TryGetValue(iova, out (ulong Page, DmaAccess Access) expected), DomainRig.IsInvalid(entry));
         if (!DomainRig.IsInvalid(entry))
         {

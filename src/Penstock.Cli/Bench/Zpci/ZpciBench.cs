@@ -1,0 +1,78 @@
+using System.Runtime.ExceptionServices;
+using Penstock.Interop;
+
+namespace Penstock.Cli.Bench;
+
+/// <summary>
+/// zPCI: walks of I/O tables beside a walk in C, RPCIT in all modes, strict against lazy unmaps, exits of loads. What needs no second
+/// thread stays on one processor.
+/// </summary>
+internal sealed class ZpciBench(ZpciBenchOptions options, Output output)
+{
+    public int Run(CancellationToken cancellation)
+    {
+        if (Wants(ZpciBenchOptions.Walk))
+        {
+            OnThread(pinned: true, () => new ZpciWalkBench(options, output).Run(cancellation));
+        }
+
+        IReadOnlyDictionary<string, double> pages = new Dictionary<string, double>();
+        if (Wants(ZpciBenchOptions.Rpcit))
+        {
+            using var refresh = new ZpciRefreshBench(options, output);
+            OnThread(pinned: true, () => refresh.Run(cancellation));
+
+            // A thread that translates has to have a processor of its own, and threads stay where their maker is.
+            OnThread(pinned: false, () => refresh.RunWithReader(cancellation));
+            pages = refresh.Pages;
+        }
+
+        var lazy = new ZpciLazyBench(options, output);
+        if (Wants(ZpciBenchOptions.Unmap))
+        {
+            OnThread(pinned: false, () => lazy.Run(cancellation));
+        }
+
+        if (Wants(ZpciBenchOptions.Load))
+        {
+            OnThread(pinned: true, () => new ZpciAccessBench(options, output).Run(cancellation));
+        }
+
+        if (options.Plot is { } path)
+        {
+            File.WriteAllText(path, ZpciPlot.Draw(pages, lazy.WithReader));
+            output.Note($"the plot is in {path}");
+        }
+
+        return ExitStatus.Done;
+    }
+
+    private bool Wants(string part) => options.Measures.Contains(part);
+
+    private void OnThread(bool pinned, Action measure)
+    {
+        Exception? failure = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                if (pinned)
+                {
+                    ProcessPlacement.PinCurrentThread(options.Processor);
+                }
+
+                measure();
+            }
+            catch (Exception e)
+            {
+                failure = e;
+            }
+        });
+        thread.Start();
+        thread.Join();
+        if (failure is not null)
+        {
+            ExceptionDispatchInfo.Throw(failure);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+using Penstock.Hypervisor;
+using Penstock.S390;
+using Penstock.Specs.Vfio;
+using Penstock.Vfio;
+using Penstock.VfioUser;
+
+namespace Penstock.Cli.Bench;
+
+/// <summary>One guest, and all ways to answer its RPCITs.</summary>
+internal sealed class ZpciRefreshRig : IDisposable
+{
+    private const int MostPages = 2048;
+    private const int SocketRepeats = 1;
+    private const int ContainerRepeats = 4;
+    private const int FastRepeats = 32;
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
+    private static readonly Caller s_anybody = new(0, RawIo: false, LockMemory: false, ulong.MaxValue);
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly VfioHost _host = new();
+    private readonly SimulatedVm _machine;
+    private readonly Stack<IDisposable> _owned = new();
+
+    /// <exception cref="IOException">The server cannot be started or ends by itself.</exception>
+    public ZpciRefreshRig(int processor)
+    {
+        _machine = new SimulatedKvm(_host).CreateVm();
+        try
+        {
+            _machine.Memory.Add(new GuestMemorySlot(0, 0, Guest.Memory.Length, Guest.Memory));
+            Subjects = [OverSocket(processor), OverContainer(), Shadow(), Nested()];
+            foreach (ZpciRefreshSubject subject in Subjects)
+            {
+                subject.Mode.Register(Guest.Registration);
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public ZpciBenchGuest Guest { get; } = new(MostPages + ZpciRefreshSubject.AtOnce, hasData: true);
+
+    public IReadOnlyList<ZpciRefreshSubject> Subjects { get; } = [];
+
+    /// <summary>A group whose devices translate by a subject's domain.</summary>
+    public IommuGroup GroupOf(ZpciRefreshSubject subject)
+    {
+        if (subject.Mode is not INestedTranslation)
+        {
+            return _host.Groups[0];
+        }
+
+        IommuGroup group = _host.AddIommuUnit($"bench {subject.Name}").CreateGroup();
+        group.Attach(subject.Domain!);
+        return group;
+    }
+
+    public void Dispose()
+    {
+        foreach (IommuGroup group in _host.Groups.Skip(1))
+        {
+            group.Detach();
+        }
+
+        foreach (IDisposable owned in _owned)
+        {
+            owned.Dispose();
+        }
+
+        _machine.Dispose();
+        Guest.Dispose();
+        _host.Dispose();
+        _folder.Dispose();
+    }
+
+    private ZpciRefreshSubject OverSocket(int processor)
+    {
+        string socket = _folder.File("bench.sock");
+        BenchProcess server = Own(new BenchProcess(
+            Environment.ProcessPath!, ["serve", "bench", "--socket", socket, "--cpu", processor.ToString(System.Globalization.CultureInfo.InvariantCulture)]));
+        if (!SpinWait.SpinUntil(() => File.Exists(socket) || server.HasExited, s_patience) || server.HasExited)
+        {
+            server.RequireRunningAsync().GetAwaiter().GetResult();
+            throw new IOException($"the server does not listen on {socket}");
+        }
+
+        VfioUserClient client = Own(VfioUserClient.Connect(socket));
+        return new ZpciRefreshSubject("fallback, socket", Own(Fallback(new ZpciSocketNotifier(client, Guest.File))), null, SocketRepeats);
+    }
+
+    private ZpciRefreshSubject OverContainer()
+    {
+        IommuGroup group = _host.AddIommuUnit("bench").CreateGroup();
+        VfioDevice device = new MapsBenchDevice();
+        _host.Register(device, group);
+        VfioContainer container = Own(_host.OpenContainer(s_anybody));
+        VfioGroup file = Own(_host.OpenGroup(group.Number, s_anybody));
+        file.SetContainer(container);
+        container.SetIommu(VfioIommuType.Type1V2);
+        return new ZpciRefreshSubject(
+            "fallback, container", Own(Fallback(new ContainerNotifier(_machine.Memory, container))), (TranslatingDomain)group.Domain!, ContainerRepeats);
+    }
+
+    private ZpciRefreshSubject Shadow()
+    {
+        ZpciDomain domain = Own(new ZpciDomain(new ZpciDomainSetup { Ledger = _host.Ledger }));
+        return new ZpciRefreshSubject("shadow", Own(new ShadowRefresh(_machine.Memory, new LockedPages(_host, s_anybody), domain)), domain, FastRepeats);
+    }
+
+    private ZpciRefreshSubject Nested()
+    {
+        WalkedRefresh mode = Own(new WalkedRefresh(_machine.Memory, new LockedPages(_host, s_anybody)));
+        return new ZpciRefreshSubject("nested", mode, mode.Domain, FastRepeats);
+    }
+
+    private FallbackRefresh<TableWalker<GuestTableReader>> Fallback(IDmaNotifier notifier) =>
+        new(new TableWalker<GuestTableReader>(new GuestTableReader(_machine.Memory)), notifier);
+
+    private T Own<T>(T owned)
+        where T : IDisposable
+    {
+        _owned.Push(owned);
+        return owned;
+    }
+}
