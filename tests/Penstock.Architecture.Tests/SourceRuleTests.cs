@@ -84,7 +84,9 @@ public sealed partial class SourceRuleTests
 
     [Fact]
     public void Text_Hosts_AreExamples() => AssertNone(
-        AllLines().SelectMany(l => Host().Matches(l.Text).Where(m => !m.Groups["host"].Value.EndsWith(".example", StringComparison.Ordinal)).Select(_ => l.Place)),
+        // SVG's name for itself looks like an address.
+        AllLines().SelectMany(l => Host().Matches(l.Text.Replace("http://www.w3.org/2000/svg", "", StringComparison.Ordinal))
+            .Where(m => !m.Groups["host"].Value.EndsWith(".example", StringComparison.Ordinal)).Select(_ => l.Place)),
         "an address; where packages come from is the machine's business, and examples end in .example");
 
     [Fact]

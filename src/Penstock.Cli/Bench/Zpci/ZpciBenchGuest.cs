@@ -60,9 +60,9 @@ internal sealed unsafe class ZpciBenchGuest : IDisposable
     /// <summary>The memory; its addresses are the guest's.</summary>
     public ProcessMemory Memory { get; }
 
-    public Iota Iota => Iota.Of(Root, ZpciDesignationType.RegionThird);
+    public static Iota Anchor => Iota.Of(Root, ZpciDesignationType.RegionThird);
 
-    public IoatRegistration Registration => new(Iota, new DmaAperture(FirstIova, FirstIova + ((ulong)Pages * Page) - 1));
+    public IoatRegistration Registration => new(Anchor, new DmaAperture(FirstIova, FirstIova + ((ulong)Pages * Page) - 1));
 
     public FlatTableReader Reader => new((nint)_mapping.Pointer, _data);
 

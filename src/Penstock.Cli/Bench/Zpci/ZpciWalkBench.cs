@@ -95,7 +95,7 @@ internal sealed class ZpciWalkBench(ZpciBenchOptions options, Output output)
     private static ulong WalkRandomly(ZpciBenchGuest guest, int count, ulong random)
     {
         FlatTableReader reader = guest.Reader;
-        Iota iota = guest.Iota;
+        Iota iota = ZpciBenchGuest.Anchor;
         ulong pages = (ulong)guest.Pages;
         ulong sum = 0;
         for (int i = 0; i < count; i++)
@@ -115,7 +115,7 @@ internal sealed class ZpciWalkBench(ZpciBenchOptions options, Output output)
     private static ulong WalkInOrder(ZpciBenchGuest guest, int count)
     {
         FlatTableReader reader = guest.Reader;
-        Iota iota = guest.Iota;
+        Iota iota = ZpciBenchGuest.Anchor;
         ulong pages = (ulong)guest.Pages;
         ulong page = 0;
         ulong sum = 0;

@@ -15,7 +15,7 @@ internal sealed class ZpciWalker : IDisposable
     {
         string[] arguments =
         [
-            tables, $"0x{guest.Iota.Value:x}", $"0x{ZpciBenchGuest.FirstIova:x}", guest.Pages.ToString(CultureInfo.InvariantCulture),
+            tables, $"0x{ZpciBenchGuest.Anchor.Value:x}", $"0x{ZpciBenchGuest.FirstIova:x}", guest.Pages.ToString(CultureInfo.InvariantCulture),
             "--cpu", processor.ToString(CultureInfo.InvariantCulture),
         ];
         try
