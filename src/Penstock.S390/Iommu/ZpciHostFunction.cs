@@ -8,8 +8,6 @@ namespace Penstock.S390;
 /// <param name="refreshesOnMap">See <see cref="IZpciHostFunction.RefreshesOnMap"/>.</param>
 public sealed class ZpciHostFunction(ZpciFunction function, bool refreshesOnMap = false) : IZpciHostFunction
 {
-    private const byte InternalSharedMemory = 5;
-
     private long _refreshes;
 
     /// <summary>The function.</summary>
@@ -25,7 +23,7 @@ public sealed class ZpciHostFunction(ZpciFunction function, bool refreshesOnMap 
     public bool RefreshesOnMap => refreshesOnMap;
 
     /// <inheritdoc/>
-    public bool IsInternalSharedMemory => function.Base.FunctionType == InternalSharedMemory;
+    public bool IsInternalSharedMemory => function.Base.FunctionType == ZpciClpQueryFunctionResponse.IsmFunction;
 
     /// <summary>The designation that is registered; null when DMA is blocked, 0 for no translation.</summary>
     public ulong? Iota => function.Iota;
