@@ -19,7 +19,6 @@ public static class IoTableWalk
     private const ulong IndexMask = (ZpciIoTable.TableEntries - 1) * ZpciIoTable.EntrySize;
     private const ulong PageIndexMask = (ZpciIoTable.PageEntries - 1) * ZpciIoTable.EntrySize;
     private const int EntryShift = 3;
-    private const ulong RegionThirdEnd = 1ul << ((int)ZpciTableLevel.RegionThird + ZpciIoTable.LevelBits);
 
     /// <summary>Walks for one address.</summary>
     /// <typeparam name="TReader">What reads the tables.</typeparam>
@@ -34,23 +33,6 @@ public static class IoTableWalk
     public static IoWalk Walk<TReader>(in TReader reader, Iota iota, ulong iova)
         where TReader : struct, ITableReader
     {
-        // Nearly all guests have a region third table, which is worth a path without a loop.
-        if ((iota.Value & (ZpciIota.Translate | ZpciIota.TypeMask)) == ZpciIota.RegionThirdFlags && iova < RegionThirdEnd)
-        {
-            ulong entry = Read(reader, iota.Origin, iova, (int)ZpciTableLevel.RegionThird);
-            ulong table = entry & ZpciIoTable.RegionOrigin;
-            return (entry & RegionFlags) != (ZpciIoTable.TypeRegionThird | ZpciIoTable.LengthMask) || table == 0
-                ? EndedAtRegion(entry, iova, ZpciTableLevel.RegionThird)
-                : WalkSegment(reader, table, iota.Value | entry, iova);
-        }
-
-        return WalkFromAny(reader, iota, iova);
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static IoWalk WalkFromAny<TReader>(in TReader reader, Iota iota, ulong iova)
-        where TReader : struct, ITableReader
-    {
         if (!iota.HasTable || iova > iota.LastAddress)
         {
             return Refused(iota, iova);
@@ -58,11 +40,12 @@ public static class IoTableWalk
 
         ulong table = iota.Origin;
         ulong seen = iota.Value;
+        ulong entry;
         int level = (int)iota.Level;
         ulong type = (ulong)iota.DesignationType * ZpciIoTable.TypeStep;
         while (level != (int)ZpciTableLevel.Segment)
         {
-            ulong entry = Read(reader, table, iova, level);
+            reader.TryRead(table + ((iova >> (level - EntryShift)) & IndexMask), out entry);
             table = entry & ZpciIoTable.RegionOrigin;
             if ((entry & RegionFlags) != (type | ZpciIoTable.LengthMask) || table == 0)
             {
@@ -74,14 +57,7 @@ public static class IoTableWalk
             type -= ZpciIoTable.TypeStep;
         }
 
-        return WalkSegment(reader, table, seen, iova);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static IoWalk WalkSegment<TReader>(in TReader reader, ulong table, ulong seen, ulong iova)
-        where TReader : struct, ITableReader
-    {
-        ulong entry = Read(reader, table, iova, (int)ZpciTableLevel.Segment);
+        reader.TryRead(table + ((iova >> ((int)ZpciTableLevel.Segment - EntryShift)) & IndexMask), out entry);
         table = entry & ZpciIoTable.SegmentOrigin;
         if ((entry & SegmentFlags) != 0 || table == 0)
         {
@@ -91,25 +67,20 @@ public static class IoTableWalk
         seen |= entry;
         if ((entry & ZpciIoTable.LargeFrame) != 0)
         {
-            return IoWalk.Ended(iova, (entry & ZpciIoTable.SegmentFrame) | (iova & ~ZpciIoTable.SegmentFrame), ZpciTableLevel.Segment, seen);
+            ulong address = (entry & ZpciIoTable.SegmentFrame) | (iova & ~ZpciIoTable.SegmentFrame);
+            return new IoWalk(iova, address, ZpciTableLevel.Segment, (seen & ZpciIoTable.Protected) == 0);
         }
 
         reader.TryRead(table + ((iova >> ((int)ZpciTableLevel.Page - EntryShift)) & PageIndexMask), out entry);
         table = entry & ZpciIoTable.PageFrame;
-        return (entry & ZpciIoTable.PageInvalid) != 0 || table == 0
-            ? EndedAtPage(entry, iova)
-            : IoWalk.Ended(iova, table | (iova & ~ZpciIoTable.PageFrame), ZpciTableLevel.Page, seen | entry);
+        if ((entry & ZpciIoTable.PageInvalid) != 0 || table == 0)
+        {
+            return EndedAtPage(entry, iova);
+        }
+
+        return new IoWalk(iova, table | (iova & ~ZpciIoTable.PageFrame), ZpciTableLevel.Page, ((seen | entry) & ZpciIoTable.Protected) == 0);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Read<TReader>(in TReader reader, ulong table, ulong iova, int level)
-        where TReader : struct, ITableReader
-    {
-        reader.TryRead(table + ((iova >> (level - EntryShift)) & IndexMask), out ulong entry);
-        return entry;
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private static IoWalk Refused(Iota iota, ulong iova)
     {
         ZpciErrorEvent fault = !iota.IsTranslating ? ZpciErrorEvent.InvalidAddressSpace
@@ -118,7 +89,6 @@ public static class IoTableWalk
         return IoWalk.Failed(iova, ZpciTableLevel.Page, fault);
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private static IoWalk EndedAtRegion(ulong entry, ulong iova, ZpciTableLevel level) =>
         entry == 0 ? IoWalk.Failed(iova, level, ZpciErrorEvent.InvalidTableEntry)
         : (entry & ZpciIoTable.TableInvalid) != 0 ? IoWalk.Invalid(iova, level)
@@ -126,13 +96,11 @@ public static class IoTableWalk
             ? IoWalk.Failed(iova, level, ZpciErrorEvent.InvalidTableLength)
         : IoWalk.Failed(iova, level, ZpciErrorEvent.TranslationType);
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private static IoWalk EndedAtSegment(ulong entry, ulong iova) =>
         entry == 0 ? IoWalk.Failed(iova, ZpciTableLevel.Segment, ZpciErrorEvent.InvalidTableEntry)
         : (entry & ZpciIoTable.TableInvalid) != 0 ? IoWalk.Invalid(iova, ZpciTableLevel.Segment)
         : IoWalk.Failed(iova, ZpciTableLevel.Segment, ZpciErrorEvent.TranslationType);
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private static IoWalk EndedAtPage(ulong entry, ulong iova) =>
         entry == 0 ? IoWalk.Failed(iova, ZpciTableLevel.Page, ZpciErrorEvent.InvalidTableEntry)
         : (entry & ZpciIoTable.PageInvalid) != 0 ? IoWalk.Invalid(iova, ZpciTableLevel.Page)
