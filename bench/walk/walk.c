@@ -82,7 +82,10 @@ static struct found refused(uint64_t iota)
 	return found;
 }
 
-/* The order of checks is that of the walk in C#: one comparison a level while all is well, the reason only when it is not. */
+/*
+ * The order of checks is that of the walk in C#: one comparison a level while all is well, the reason only when it is not; region third
+ * tables, which nearly all guests have, without a loop.
+ */
 static inline __attribute__((always_inline)) struct found walk(const struct tables *tables, uint64_t iota, uint64_t iova)
 {
 	const uint64_t region_flags = OFFSET_MASK | TABLE_INVALID | TYPE_MASK | LENGTH_MASK;
@@ -91,6 +94,14 @@ static inline __attribute__((always_inline)) struct found walk(const struct tabl
 	if (!(iota & IOTA_TRANSLATE) || type > 3 || (type < 3 && iova >> (31 + 11 * type)))
 		return refused(iota);
 
+	if (type == 1) {
+		entry = entry_at(tables, table + ((iova >> 28) & 0x3ff8));
+		table = entry & REGION_ORIGIN;
+		if ((entry & region_flags) != (1 << 2 | LENGTH_MASK) || !table)
+			return region_end(entry);
+		seen |= entry;
+		type = 0;
+	}
 	for (; type > 0; type--) {
 		entry = entry_at(tables, table + ((iova >> (17 + 11 * type)) & 0x3ff8));
 		table = entry & REGION_ORIGIN;
