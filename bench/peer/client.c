@@ -18,6 +18,8 @@
 #include "wire.h"
 
 enum { REGION_BATCH = 1000, MAP_BATCH = 200, BATCHES_IN_SERVER = 20, POLL_MS = 20 };
+/* A server gives up an operation that takes it more than some seconds. */
+enum { MOST_MESSAGES_IN_SERVER = 50000, MOST_LOOKUPS_IN_SERVER = 50000000 };
 enum sizes { MOST_MAPS = 65535, PAGE = 4096, HUGE_PAGE = 2 << 20, TRANSLATE_LENGTH = 64 };
 static const uint64_t map_iova = 1ull << 30, message_iova = 1ull << 33;
 static const uint64_t translate_iova = 1ull << 32, translate_stride = HUGE_PAGE;
@@ -264,8 +266,12 @@ static uint64_t batch_size(const struct run *run, uint64_t operations)
 {
     const struct measure *m = run->measure;
     uint64_t batch = run->options->batch;
-    if (batch == 0 && m->batch == run_in_server)
+    if (batch == 0 && m->batch == run_in_server) {
+        bool message = m->operation == OPERATION_MESSAGE_READ || m->operation == OPERATION_MESSAGE_WRITE;
+        uint64_t most = message ? MOST_MESSAGES_IN_SERVER : MOST_LOOKUPS_IN_SERVER;
         batch = (operations + BATCHES_IN_SERVER - 1) / BATCHES_IN_SERVER;
+        batch = batch < most ? batch : most;
+    }
     else if (batch == 0 && m->batch == map_many)
         batch = m->maps;
     else if (batch == 0)
@@ -291,10 +297,15 @@ static void take(struct run *run, uint64_t operations)
     if (m->prepare)
         m->prepare(run);
     uint64_t warm_up = run->options->warm_up_given ? run->options->warm_up : operations / 10;
-    if (m->batch && warm_up > 0)
-        m->batch(run, warm_up);
-    for (uint64_t i = 0; m->once && i < warm_up; i++)
-        m->once(run);
+    for (uint64_t left = warm_up; left > 0;) {
+        uint64_t some = left < batch ? left : batch;
+        alarm((unsigned)run->options->timeout_seconds);
+        if (m->batch)
+            m->batch(run, some);
+        for (uint64_t i = 0; m->once && i < some; i++)
+            m->once(run);
+        left -= some;
+    }
 
     uint64_t total = 0;
     for (uint64_t b = 0; b < batches; b++) {

@@ -36,9 +36,13 @@ public readonly record struct FileFacts
 
     /// <summary>Asks the kernel about a descriptor.</summary>
     /// <param name="descriptor">The descriptor.</param>
+    /// <param name="finalSeals">
+    /// Tells the seals of a file, by device and inode, that were seen before and cannot change any more: with <see cref="MemorySeals.Seal"/> among
+    /// them, of a file that exists since. Null for all others, whose seals are asked for.
+    /// </param>
     /// <returns>The facts at this moment; size and seals may change later.</returns>
     /// <exception cref="SystemCallException">The descriptor is not open.</exception>
-    public static unsafe FileFacts Of(int descriptor)
+    public static unsafe FileFacts Of(int descriptor, Func<ulong, ulong, MemorySeals?>? finalSeals = null)
     {
         Native.StatxBuffer buffer;
         byte empty = 0;
@@ -54,11 +58,12 @@ public readonly record struct FileFacts
         long* fileSystem = stackalloc long[32];
         bool huge = buffer.BlockSize > (uint)Environment.SystemPageSize
             && Native.fstatfs(descriptor, fileSystem) == 0 && fileSystem[0] == Native.HUGETLBFS_MAGIC;
-        int seals = Native.fcntl(descriptor, Native.F_GET_SEALS, 0);
+        ulong device = ((ulong)buffer.DeviceMajor << 32) | buffer.DeviceMinor;
+        int seals = (int?)finalSeals?.Invoke(device, buffer.Inode) ?? Native.fcntl(descriptor, Native.F_GET_SEALS, 0);
         int flags = Native.fcntl(descriptor, Native.F_GETFL, 0);
         return new FileFacts
         {
-            Device = ((ulong)buffer.DeviceMajor << 32) | buffer.DeviceMinor,
+            Device = device,
             Inode = buffer.Inode,
             Size = buffer.Size,
             BlockSize = buffer.BlockSize,

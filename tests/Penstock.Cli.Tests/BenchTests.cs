@@ -65,13 +65,62 @@ public sealed class BenchTests
     [Fact]
     public async Task BenchNvme_ShortRun_PrintsReadsAndWritesAtBothDepths()
     {
-        ToolResult result = await ToolProcess.RunAsync("bench", "nvme", "--rounds", "1", "--operations", "200", "--size", "16M");
+        ToolResult result = await ToolProcess.RunAsync("bench", "nvme", "--rounds", "1", "--operations", "5000", "--size", "16M");
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));
         Assert.Equal(
             [("nvme_read_4096", 1), ("nvme_read_4096", 32), ("nvme_write_4096", 1), ("nvme_write_4096", 32)],
             result.Objects.Select(o => (o.GetProperty("measure").GetString()!, o.GetProperty("depth").GetInt32())));
         Assert.All(result.Objects, o => Assert.True(o.GetProperty("mapped_doorbells").GetBoolean() && o.GetProperty("best_iops").GetDouble() > 0));
+        Assert.All(
+            result.Objects.Where(o => o.GetProperty("depth").GetInt32() == 1),
+            o => Assert.True(o.GetProperty("controller_samples").GetInt32() > 0 && o.GetProperty("controller_data_ns").GetDouble() > 0));
+        Assert.All(result.Objects, o =>
+        {
+            double[] latencies = [.. new[] { "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns" }.Select(name => o.GetProperty(name).GetDouble())];
+            Assert.Equal(latencies.Order(), latencies);
+            Assert.True(latencies[0] > 0);
+        });
+    }
+
+    [Theory]
+    [InlineData("nvme", "--operations", "1000000000", "Read, 1 under way")]
+    [InlineData("dma", "--accesses", "1000000000", "translation, 1 mappings")]
+    [InlineData("maps", "--operations", "10000000", "1 mappings, no reader")]
+    public async Task Bench_InterruptedInALongRound_EndsAndRemovesItsFolder(string bench, string option, string many, string note)
+    {
+        using var folder = new TemporaryFolder();
+        using var tool = new ToolProcess(Repository.Program, ["bench", bench, option, many], new Dictionary<string, string?> { ["TMPDIR"] = folder.Path });
+        await tool.ErrorLineAsync(note);
+        tool.Signal(ToolProcess.Interrupt);
+
+        ToolResult result = await tool.EndAsync();
+        Assert.Equal(1, result.Status);
+        Assert.Equal($"penstock bench {bench}: interrupted", result.Errors[^1]);
+        Assert.Empty(Directory.EnumerateDirectories(folder.Path, "penstock-*"));
+    }
+
+    [Theory]
+    [InlineData("messages", "--client", "/bin/true")]
+    [InlineData("dma", "--client", "/bin/true")]
+    [InlineData("maps", "--rounds", "1")]
+    public async Task Bench_MoreOperationsThanCanBeKept_AreRefused(string bench, string option, string value)
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", bench, option, value, "--operations", "1000000000");
+
+        Assert.Equal(2, result.Status);
+        Assert.Contains("--operations '1000000000' is not a number from 1 to 10000000", result.Errors[^1], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("messages")]
+    [InlineData("dma")]
+    public async Task Bench_ClientThatIsNotThere_NamesTheScript(string bench)
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", bench, "--client", "/nonexistent");
+
+        Assert.Equal(2, result.Status);
+        Assert.Contains($"the script bench/{bench} builds", result.Errors[^1], StringComparison.Ordinal);
     }
 
     [Fact]

@@ -54,6 +54,41 @@ public sealed class AllocationTests
         container.Dispose();
     }
 
+    /// <summary>As a guest without an IOMMU of its own does with one buffer, and one with an IOMMU with many.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(40)]
+    [InlineData(500)]
+    public void MapsThatComeAndGo_AllocateNothing(int live)
+    {
+        using var rig = new Rig();
+        (VfioContainer container, VfioGroup group) = rig.Ready();
+        ProcessMemory memory = rig.Memory(0x1000);
+        for (int i = 0; i < live; i++)
+        {
+            container.MapDma((ulong)i * 0x2000, 0x1000, DmaAccess.ReadWrite, memory, 0);
+        }
+
+        // The first time around lists that are full are cut, so that there is room.
+        int turn = 0;
+        while (turn < 2 * live)
+        {
+            Next();
+        }
+
+        AssertNoAllocation(Next);
+        void Next()
+        {
+            ulong iova = (ulong)(turn++ % live) * 0x2000;
+            container.UnmapDma(iova, 0x1000);
+            container.MapDma(iova, 0x1000, DmaAccess.ReadWrite, memory, 0);
+        }
+
+        memory.Release();
+        group.Dispose();
+        container.Dispose();
+    }
+
     [Fact]
     public void UnmapOfNothingAndPinsOfAHolder_AllocateNothing()
     {

@@ -8,19 +8,27 @@ namespace Penstock.Cli.Bench;
 /// </summary>
 internal sealed class BatchTimes(int rounds, int batches, int operations)
 {
-    private readonly double[,] _times = new double[rounds, batches];
+    private readonly double[] _medians = new double[rounds];
+    private readonly double[] _round = new double[batches];
+    private double _sum;
+    private long _counted;
 
     /// <summary>The best round, in nanoseconds for an operation.</summary>
-    public double Best => Rounds().Min();
+    public double Best => _medians.Min();
 
     /// <summary>The median of the rounds.</summary>
-    public double Median => BenchSummary.MedianOf(Rounds());
+    public double Median => BenchSummary.MedianOf(_medians);
 
     /// <summary>The mean of all batches.</summary>
-    public double Mean => _times.Cast<double>().Average();
+    public double Mean => _sum / _counted;
 
-    public void Add(int round, int batch, long ticks) => _times[round, batch] = ticks * (1e9 / Stopwatch.Frequency) / operations;
+    public void Add(int batch, long ticks) => _round[batch] = ticks * (1e9 / Stopwatch.Frequency) / operations;
 
-    private double[] Rounds() =>
-        [.. Enumerable.Range(0, rounds).Select(r => BenchSummary.MedianOf([.. Enumerable.Range(0, batches).Select(b => _times[r, b])]))];
+    /// <summary>A round has all its batches.</summary>
+    public void End(int round)
+    {
+        _sum += _round.Sum();
+        _counted += _round.Length;
+        _medians[round] = BenchSummary.MedianOf(_round);
+    }
 }

@@ -8,13 +8,16 @@ internal static class BenchCommand
     private const int MostRounds = 10_000;
     private const int MostOperations = 1_000_000_000;
 
+    // The client and the table of batches keep a sample of each.
+    private const int MostSampled = 10_000_000;
+
     public static Command Create() =>
         new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateInterrupts(), CreateZpci() };
 
     private static Command CreateMessages()
     {
         Option<bool> json = CommonOptions.Json();
-        var peers = new PeerOptions("region_*");
+        var peers = new PeerOptions("region_*", "bench/messages");
         var command = new Command("messages", "Round trips of single messages: our server and a C floor in turn, both ends on one processor. JSON when not on a terminal.") { json };
         peers.AddTo(command);
         command.SetAction((parsed, cancellation) => new MessagesBench(
@@ -25,7 +28,7 @@ internal static class BenchCommand
     private static Command CreateDma()
     {
         Option<bool> json = CommonOptions.Json();
-        var peers = new PeerOptions("dma_message_*") { ClientIsOptional = true };
+        var peers = new PeerOptions("dma_message_*", "bench/dma") { ClientIsOptional = true };
         Option<int?> accesses = CommonOptions.Number("--accesses", 1, MostOperations, "Translations, and copies, for each measure in each round.", 1_000_000);
         var command = new Command("dma", "DMA by messages, beside a C floor, when the C client is named; translation and copies of mapped memory in this process. JSON when not on a terminal.") { json, accesses };
         peers.AddTo(command);
@@ -74,7 +77,7 @@ internal static class BenchCommand
     private static Command CreateMaps()
     {
         Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
-        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Maps and unmaps in each round.", 20_000);
+        Option<int?> operations = CommonOptions.Number("--operations", 1, MostSampled, "Maps and unmaps in each round.", 20_000);
         Option<bool> json = CommonOptions.Json();
         var command = new Command("maps", "Mapping and unmapping in this process, at 1 to 65535 mappings, with and without a thread that translates; pinning. JSON when not on a terminal.")
         {
@@ -136,12 +139,12 @@ internal static class BenchCommand
     }
 
     /// <summary>The C client and server to measure with, and how much.</summary>
-    private sealed class PeerOptions(string measures)
+    private sealed class PeerOptions(string measures, string script)
     {
         private readonly Option<string?> _client = new("--client") { HelpName = "PROGRAM", Description = "The measuring client, which the scripts in bench/ build and name here." };
         private readonly Option<string?> _floor = new("--floor") { HelpName = "PROGRAM", Description = "A C server to compare with." };
         private readonly Option<int?> _rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; the servers take turns in each.", 9);
-        private readonly Option<int?> _operations = CommonOptions.Number("--operations", 1, MostOperations, "Operations for each measure in each round.", 20_000);
+        private readonly Option<int?> _operations = CommonOptions.Number("--operations", 1, MostSampled, "Operations for each measure in each round.", 20_000);
         private readonly Option<string> _measures = new("--measures") { HelpName = "PATTERN", DefaultValueFactory = _ => measures, Description = "Which measures, as shell patterns with commas between." };
         private readonly Option<int?> _cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor that both ends run on; the last one when not given.");
 
@@ -158,6 +161,7 @@ internal static class BenchCommand
 
         public MessagesBenchOptions Of(ParseResult parsed) => new()
         {
+            Script = script,
             Client = parsed.GetValue(_client) ?? "",
             Floor = parsed.GetValue(_floor),
             Rounds = parsed.GetValue(_rounds)!.Value,

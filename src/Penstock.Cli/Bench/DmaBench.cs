@@ -17,6 +17,7 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
     private const int Translated = 64;
     private const int TranslationsInScope = 64;
     private const ulong MemoryBytes = 64 << 20;
+    private const int OperationsBetweenLooks = 1 << 20;
     private const ulong RandomSeed = 88172645463325252;
     private static readonly int[] s_maps = [1, 64, 1024];
     private static readonly int[] s_lengths = [64, 4096, 65536, 1 << 20];
@@ -55,6 +56,7 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
     {
         foreach (int maps in s_maps)
         {
+            output.Note($"translation, {maps} mappings");
             using var rig = new DmaBenchRig(maps, MapBytes, MapBytes / 2);
             Time($"translate_{maps}", 0, n => Translate(rig.Port, maps, n), cancellation);
             Time($"translate_{maps}_bulk", 0, n => TranslateBulk(rig.Port, maps, n), cancellation);
@@ -64,6 +66,7 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
         byte[] buffer = new byte[s_lengths[^1]];
         foreach (int length in s_lengths)
         {
+            output.Note($"copies of {length} bytes");
             Time($"mapped_read_{length}", length, n => Copy(one, buffer.AsMemory(0, length), n, write: false), cancellation);
             Time($"mapped_write_{length}", length, n => Copy(one, buffer.AsMemory(0, length), n, write: true), cancellation);
             Time($"plain_copy_{length}", length, n => PlainCopy(one, buffer.AsMemory(0, length), n), cancellation);
@@ -74,13 +77,12 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
     {
         int operations = length == 0 ? options.Operations : Math.Max(16, (int)Math.Min(options.Operations, (256L << 20) / length));
         double[] rounds = new double[options.Rounds];
-        run(operations);
+        InSlices(operations, run, cancellation);
         long allocated = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < rounds.Length; i++)
         {
-            cancellation.ThrowIfCancellationRequested();
             long start = Stopwatch.GetTimestamp();
-            run(operations);
+            InSlices(operations, run, cancellation);
             rounds[i] = Stopwatch.GetElapsedTime(start).TotalNanoseconds / operations;
         }
 
@@ -100,6 +102,16 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
             ["gib_per_s"] = rate is double known ? Math.Round(known, 2) : null,
             ["allocated_bytes"] = Math.Round(bytes, 3),
         });
+    }
+
+    /// <summary>Runs, and looks now and then whether to go on.</summary>
+    private static void InSlices(int operations, Action<int> run, CancellationToken cancellation)
+    {
+        for (int left = operations; left > 0; left -= OperationsBetweenLooks)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            run(Math.Min(left, OperationsBetweenLooks));
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -56,9 +56,9 @@ internal sealed class MapsBench(MapsBenchOptions options, Output output)
         // The first round warms up.
         for (int round = -1; round < options.Rounds; round++)
         {
-            cancellation.ThrowIfCancellationRequested();
             for (int b = 0; b < batches; b++)
             {
+                cancellation.ThrowIfCancellationRequested();
                 for (int i = 0; i < batch; i++)
                 {
                     int pick = random.Next(i, count);
@@ -77,8 +77,14 @@ internal sealed class MapsBench(MapsBenchOptions options, Output output)
                     rig.Map(Address(order[i]));
                 }
 
-                maps.Add(Math.Max(round, 0), b, Stopwatch.GetTimestamp() - middle);
-                unmaps.Add(Math.Max(round, 0), b, middle - start);
+                maps.Add(b, Stopwatch.GetTimestamp() - middle);
+                unmaps.Add(b, middle - start);
+            }
+
+            if (round >= 0)
+            {
+                maps.End(round);
+                unmaps.End(round);
             }
         }
 
@@ -98,19 +104,25 @@ internal sealed class MapsBench(MapsBenchOptions options, Output output)
         var unpins = new BatchTimes(options.Rounds, operations, 1);
         for (int round = -1; round < options.Rounds; round++)
         {
-            cancellation.ThrowIfCancellationRequested();
             for (int i = 0; i < operations; i++)
             {
+                cancellation.ThrowIfCancellationRequested();
                 long start = Stopwatch.GetTimestamp();
                 Errno errno = rig.Device.PinPages(0, PinnedPages, DmaAccess.ReadWrite, pages);
                 long middle = Stopwatch.GetTimestamp();
                 rig.Device.UnpinPages(0, PinnedPages);
-                unpins.Add(Math.Max(round, 0), i, Stopwatch.GetTimestamp() - middle);
-                pins.Add(Math.Max(round, 0), i, middle - start);
+                unpins.Add(i, Stopwatch.GetTimestamp() - middle);
+                pins.Add(i, middle - start);
                 if (errno != Errno.None)
                 {
                     throw new VfioException(errno, "bench maps", "pages could not be pinned");
                 }
+            }
+
+            if (round >= 0)
+            {
+                pins.End(round);
+                unpins.End(round);
             }
         }
 

@@ -126,11 +126,11 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
         }
     }
 
-    private static void RequireProgram(string option, string? path)
+    private void RequireProgram(string option, string? path)
     {
         if (path is not null && !File.Exists(path))
         {
-            throw new UsageException($"{option}: there is no program '{path}'; the script bench/messages builds the C peers and runs this command");
+            throw new UsageException($"{option}: there is no program '{path}'; the script {options.Script} builds the C peers and runs this command");
         }
     }
 

@@ -3,6 +3,9 @@ namespace Penstock.Cli.Bench;
 /// <summary>What <c>penstock bench messages</c> was asked for.</summary>
 internal sealed record MessagesBenchOptions
 {
+    /// <summary>The script that builds the programs and names them.</summary>
+    public required string Script { get; init; }
+
     public required string Client { get; init; }
 
     public string? Floor { get; init; }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using Penstock.Devices;
 using Penstock.Drivers;
 using Penstock.Interop;
 using Penstock.Specs.Nvme;
@@ -31,12 +32,16 @@ internal sealed class NvmeBenchLoop
     /// <summary>Runs commands.</summary>
     /// <param name="opcode">Read or write.</param>
     /// <param name="depth">How many are under way.</param>
-    /// <param name="latencies">Receives the time of each, in ticks; as many are run.</param>
+    /// <param name="count">How many are run.</param>
+    /// <param name="latencies">Counts the time of each.</param>
+    /// <param name="cancellation">Ends the round early.</param>
     /// <returns>The round.</returns>
     /// <exception cref="VfioException">A command failed (EIO), or none was completed for long (ETIMEDOUT).</exception>
+    /// <exception cref="OperationCanceledException">The round was ended early.</exception>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public NvmeBenchRound Run(NvmeIoOpcode opcode, int depth, long[] latencies)
+    public NvmeBenchRound Run(NvmeIoOpcode opcode, int depth, int count, LatencyHistogram latencies, CancellationToken cancellation)
     {
+        NvmeTimesLog before = ReadTimes();
         NvmeQueue queue = _rig.Queue;
         for (int i = 0; i < depth; i++)
         {
@@ -51,11 +56,11 @@ internal sealed class NvmeBenchLoop
         long allocated = GC.GetAllocatedBytesForCurrentThread();
         long start = Stopwatch.GetTimestamp();
         long looked = start;
-        while (done < latencies.Length)
+        while (done < count)
         {
-            if (free != 0 && submitted < latencies.Length)
+            if (free != 0 && submitted < count)
             {
-                for (; free != 0 && submitted < latencies.Length; submitted++)
+                for (; free != 0 && submitted < count; submitted++)
                 {
                     int tag = _free[--free];
                     _begun[tag] = looked;
@@ -77,6 +82,7 @@ internal sealed class NvmeBenchLoop
             {
                 if (now - looked > s_patience || !queue.IsAlive)
                 {
+                    cancellation.ThrowIfCancellationRequested();
                     throw Broken(Errno.ETIMEDOUT, queue.Fault ?? "nothing is completed");
                 }
 
@@ -91,25 +97,36 @@ internal sealed class NvmeBenchLoop
                     throw Broken(Errno.EIO, $"status {completed.Status}");
                 }
 
-                latencies[done++] = now - _begun[(int)completed.Tag];
+                latencies.Add(now - _begun[(int)completed.Tag]);
+                done++;
                 _free[free++] = (int)completed.Tag;
             }
 
             looked = Stopwatch.GetTimestamp();
             taking += looked - now;
+            cancellation.ThrowIfCancellationRequested();
         }
 
         long whole = Stopwatch.GetTimestamp() - start;
-        double each = 1e9 / Stopwatch.Frequency / latencies.Length;
+        allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
+        double each = 1e9 / Stopwatch.Frequency / count;
         return new NvmeBenchRound(
-            latencies.Length * (double)Stopwatch.Frequency / whole,
+            count * (double)Stopwatch.Frequency / whole,
             submitting * each,
             taking * each,
             (whole - submitting - taking) * each,
-            (GC.GetAllocatedBytesForCurrentThread() - allocated) / (double)latencies.Length);
+            allocated / (double)count,
+            ReadTimes().Since(before));
     }
 
     private static VfioException Broken(Errno errno, string why) => new(errno, "bench nvme", why);
+
+    private NvmeTimesLog ReadTimes()
+    {
+        Span<byte> page = stackalloc byte[NvmeTimesLog.Length];
+        _rig.Driver.ReadLog(NvmeTimesLog.Id, page);
+        return NvmeTimesLog.Read(page);
+    }
 
     private ulong Next()
     {

@@ -27,7 +27,7 @@ internal sealed class NvmeBenchRig : IDisposable
     public NvmeBenchRig(NvmeBenchOptions options)
     {
         string socket = _folder.File("nvme.sock");
-        List<string> arguments = ["serve", "nvme", "--poll", "--size", options.Size, "--socket", socket];
+        List<string> arguments = ["serve", "nvme", "--poll", "--times", "--size", options.Size, "--socket", socket];
         if (options.Image is string image)
         {
             arguments.AddRange(["--image", image]);

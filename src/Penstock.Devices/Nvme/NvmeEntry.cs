@@ -15,6 +15,7 @@ internal static class NvmeEntry
     private const string Serial = "serial";
     private const string Queues = "queues";
     private const string Poll = "poll";
+    private const string Times = "times";
     private const string Incoming = "incoming";
     private const ulong MemorySize = 64 << 20;
     private const char FirstPrintable = '!';
@@ -37,6 +38,7 @@ internal static class NvmeEntry
             new DeviceOption(Serial, "TEXT", "", "serial number, at most 20 characters; normally made of the image's path"),
             new DeviceOption(Queues, "N", Invariant($"{Defaults.IoQueues}"), Invariant($"how many I/O queue pairs the guest may have, 1 to {NvmeOptions.MostIoQueues}")),
             new DeviceOption(Poll, "", DeviceOption.Off, "let the guest map the doorbells and look at them all the time, which takes a processor"),
+            new DeviceOption(Times, "", DeviceOption.Off, "sample where the controller's time goes; log page C0h tells it"),
             new DeviceOption(Incoming, "", DeviceOption.Off, "be the destination of a migration: use the image when the other server has let go of it"),
         ],
         Factory = Create,
@@ -63,6 +65,7 @@ internal static class NvmeEntry
                 SerialNumber = serial,
                 IoQueues = queues,
                 Poll = poll,
+                Times = options.GetFlag(Times),
             });
             return new ServedDevice(function, new NvmeConsole(function), function);
         }

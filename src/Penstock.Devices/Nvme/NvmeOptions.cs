@@ -40,6 +40,9 @@ public sealed record NvmeOptions
     /// <summary>How many threads at most carry out what would keep the device waiting.</summary>
     public int Workers { get; init; } = 8;
 
+    /// <summary>The controller samples where its time goes and tells it in a log page, <see cref="NvmeTimesLog"/>.</summary>
+    public bool Times { get; init; }
+
     /// <summary>How many commands can be under way at once; more wait in their queues.</summary>
     internal int Commands { get; init; } = 256;
 

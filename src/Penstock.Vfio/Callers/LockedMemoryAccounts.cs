@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Penstock.Interop;
 
 namespace Penstock.Vfio;
@@ -38,17 +39,24 @@ internal sealed class LockedMemoryAccounts
     {
         lock (_gate)
         {
-            UInt128 charged = _pages.GetValueOrDefault(account);
+            ref UInt128 charged = ref CollectionsMarshal.GetValueRefOrAddDefault(_pages, account, out bool known);
             ulong limit = limitInBytes / PageSize;
-            if (limitInBytes != ulong.MaxValue && charged + pages > limit)
+            if (limitInBytes == ulong.MaxValue || charged + pages <= limit)
             {
-                throw new VfioException(
-                    Errno.ENOMEM,
-                    $"locking {pages} pages",
-                    $"{account} has locked {charged} of {limit} pages; raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK");
+                charged += pages;
+                return;
             }
 
-            _pages[account] = charged + pages;
+            UInt128 already = charged;
+            if (!known)
+            {
+                _pages.Remove(account);
+            }
+
+            throw new VfioException(
+                Errno.ENOMEM,
+                $"locking {pages} pages",
+                $"{account} has locked {already} of {limit} pages; raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK");
         }
     }
 
@@ -73,14 +81,11 @@ internal sealed class LockedMemoryAccounts
     {
         lock (_gate)
         {
-            UInt128 left = _pages[account] - pages;
-            if (left == 0)
+            ref UInt128 charged = ref CollectionsMarshal.GetValueRefOrNullRef(_pages, account);
+            charged -= pages;
+            if (charged == 0)
             {
                 _pages.Remove(account);
-            }
-            else
-            {
-                _pages[account] = left;
             }
         }
     }

@@ -86,7 +86,7 @@ public readonly ref struct DmaScope
 
         else if (_domain is not null)
         {
-            return TryBorrowWalked(iova, length, access, out run);
+            return TryBorrowWalked(_domain, _port, iova, length, access, out run);
         }
 
         run = default;
@@ -146,11 +146,14 @@ public readonly ref struct DmaScope
         }
     }
 
-    /// <summary>As <see cref="TryBorrow"/>, in a domain without a table of its own, or while nothing is lent.</summary>
+    /// <summary>
+    /// As <see cref="TryBorrow"/>, in a domain without a table of its own, or while nothing is lent. Static: whoever calls a member on a scope has it in
+    /// memory instead of registers, and that takes longer than a translation.
+    /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private unsafe bool TryBorrowWalked(ulong iova, ulong length, DmaAccess access, out DmaRun run)
+    private static unsafe bool TryBorrowWalked(TranslatingDomain domain, DmaPort? port, ulong iova, ulong length, DmaAccess access, out DmaRun run)
     {
-        if (length != 0 && _port is not { IsLogging: true } && _domain!.Walk(iova, access, out DmaTarget target) == Errno.None
+        if (length != 0 && port is not { IsLogging: true } && domain.Walk(iova, access, out DmaTarget target) == Errno.None
             && target.Memory.DirectAddress is var address and not 0)
         {
             run = new DmaRun((byte*)address + target.Offset, Math.Min(length, target.Length));

@@ -14,6 +14,8 @@ internal sealed class ScopeSlots
     private const int ThreadsPerBlock = 64;
     private const int Blocks = 512;
     private const int First = 2;
+    private const int NoThread = 0;
+    private const int Several = -1;
 
     private readonly long[]?[] _blocks = new long[]?[Blocks];
     private readonly Lock _gate = new();
@@ -21,6 +23,9 @@ internal sealed class ScopeSlots
     // Block 0 once it is there: threads that stay have low numbers.
     private volatile long[] _first = [];
     private int _highestBlock = -1;
+
+    // The one thread that has a slot in use, so that a waiter need not look at them all.
+    private int _thread = NoThread;
 
     /// <summary>Enters a scope on this thread.</summary>
     /// <param name="sequence">What to give to <see cref="Leave"/> with the slot.</param>
@@ -127,21 +132,8 @@ internal sealed class ScopeSlots
 
     private bool AnyOther(int own)
     {
-        for (int block = 0; block <= Volatile.Read(ref _highestBlock); block++)
-        {
-            if (Volatile.Read(ref _blocks[block]) is { } slots)
-            {
-                for (int i = 0; i < ThreadsPerBlock; i++)
-                {
-                    if (Volatile.Read(ref slots[i * SlotWords]) != 0 && (block * ThreadsPerBlock) + i != own)
-                    {
-                        return true;
-                    }
-                }
-            }
-        }
-
-        return false;
+        int thread = Volatile.Read(ref _thread);
+        return thread != NoThread && thread != own;
     }
 
     /// <summary>The thread's first entry, a nested one, or one of a thread with a high number.</summary>
@@ -159,6 +151,11 @@ internal sealed class ScopeSlots
         long seen = slot;
         if (seen == 0)
         {
+            if (Interlocked.CompareExchange(ref _thread, thread, NoThread) is not NoThread and var other && other != thread)
+            {
+                Volatile.Write(ref _thread, Several);
+            }
+
             Interlocked.Exchange(ref slot, First);
         }
         else if (IsOutside(seen))

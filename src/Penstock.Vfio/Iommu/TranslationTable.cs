@@ -86,30 +86,34 @@ internal static unsafe class TranslationTable
 
         places[0] = default;
         entries.CopyTo(places[1..]);
-        places[(entries.Length + 1)..].Fill(entries.IsEmpty ? default : entries[^1]);
+        places[(entries.Length + 1)..].Fill(!entries.IsEmpty && IsGreatest(entries[^1]) ? entries[^1] : default);
         return chunk;
     }
 
-    /// <summary>Gives an entry, which is empty now, or was in no published table, its contents; or empties it. The address stays.</summary>
+    /// <summary>
+    /// Gives an entry, which is empty now, its contents, which do not hold the greatest address; or empties it. The address stays.
+    /// </summary>
     internal static void Set(byte* chunk, int position, in TableEntry entry)
     {
         int count = Count(chunk);
-        Span<TableEntry> places = new(Entries(chunk) + 1, ChunkCapacity);
-        Live(chunk) += (entry.Length != 0 ? 1 : 0) - (places[position].Length != 0 ? 1 : 0);
-
-        // Behind the last entry stand copies of it, for the greatest address.
-        int end = position == count - 1 ? ChunkCapacity : position + 1;
-        foreach (ref TableEntry place in places[position..end])
+        TableEntry* place = Entries(chunk) + 1 + position;
+        Live(chunk) += (entry.Length != 0 ? 1 : 0) - (place->Length != 0 ? 1 : 0);
+        if (entry.Length != 0)
         {
-            if (entry.Length != 0)
-            {
-                place.Target = entry.Target;
-                place.Memory = entry.Memory;
-                place.Flags = entry.Flags;
-            }
-
-            Volatile.Write(ref place.Length, entry.Length);
+            place->Target = entry.Target;
+            place->Memory = entry.Memory;
+            place->Flags = entry.Flags;
         }
+        else if (position == count - 1 && IsGreatest(*place))
+        {
+            // Behind it stand copies.
+            foreach (ref TableEntry copy in new Span<TableEntry>(place + 1, ChunkCapacity - count))
+            {
+                Volatile.Write(ref copy.Length, 0);
+            }
+        }
+
+        Volatile.Write(ref place->Length, entry.Length);
     }
 
     /// <summary>
@@ -249,6 +253,8 @@ internal static unsafe class TranslationTable
         return Vector256.GreaterThan(Vector256.Load(keys), wanted).ExtractMostSignificantBits()
             | (Vector256.GreaterThan(Vector256.Load(keys + (KeysPerStep / 2)), wanted).ExtractMostSignificantBits() << (KeysPerStep / 2));
     }
+
+    private static bool IsGreatest(in TableEntry entry) => entry.Length != 0 && entry.Start + (entry.Length - 1) == ulong.MaxValue;
 
     /// <summary>The first key of a step but the first, kept beside the keys.</summary>
     private static ref long StepKey(byte* chunk, int step) => ref ((long*)(chunk + StepsAt))[step - 1];

@@ -5,6 +5,8 @@ namespace Penstock.Vfio;
 /// <summary>A mapping in a <see cref="MappingCache"/>, shared by everybody who uses a part of it.</summary>
 internal sealed class MappedWindow
 {
+    internal MappedWindow() => IdlePlace = new LinkedListNode<MappedWindow>(this);
+
     internal required FileKey Key { get; init; }
 
     internal required ulong Start { get; init; }
@@ -13,6 +15,9 @@ internal sealed class MappedWindow
 
     internal required MemoryMapping Mapping { get; init; }
 
+    /// <summary>Seals of the file when it was mapped.</summary>
+    internal required MemorySeals Seals { get; init; }
+
     /// <summary>The file, when it is kept to be passed on; guarded as <see cref="Users"/>, and not taken away while there is one.</summary>
     internal SharedDescriptor? File { get; set; }
 
@@ -20,4 +25,7 @@ internal sealed class MappedWindow
 
     /// <summary>When it lost its last user, in ticks of the clock.</summary>
     internal long IdleSince { get; set; }
+
+    /// <summary>Its place among the unused ones, whenever it is one.</summary>
+    internal LinkedListNode<MappedWindow> IdlePlace { get; }
 }

@@ -18,6 +18,10 @@ public sealed class MappingCache : IDisposable
     private readonly Dictionary<(FileKey Key, ulong Start, ulong Length), MappedWindow> _windows = [];
     private readonly Dictionary<FileKey, SharedDescriptor> _descriptors = [];
     private readonly LinkedList<MappedWindow> _idle = new();
+    private readonly Func<ulong, ulong, MemorySeals?> _finalSeals;
+
+    // The window that was asked for last: a guest's memory is a few files, and often one.
+    private volatile MappedWindow? _last;
     private ITimer? _timer;
     private ulong _idleBytes;
     private bool _disposed;
@@ -31,6 +35,7 @@ public sealed class MappingCache : IDisposable
         _options = options ?? new MappingCacheOptions();
         _time = time ?? TimeProvider.System;
         _ledger = ledger;
+        _finalSeals = FinalSeals;
     }
 
     /// <summary>Number of mappings, unused ones included.</summary>
@@ -76,6 +81,11 @@ public sealed class MappingCache : IDisposable
     /// </summary>
     internal bool KeepsDescriptors { get; set; }
 
+    /// <summary>Asks the kernel about a user's file. Of a file that is mapped here it is not asked what cannot have changed since.</summary>
+    /// <param name="descriptor">The descriptor, open.</param>
+    /// <returns>The facts at this moment.</returns>
+    public FileFacts FactsOf(int descriptor) => FileFacts.Of(descriptor, _finalSeals);
+
     /// <summary>Finds or makes a mapping that covers a range, which lies within the file.</summary>
     internal MappedWindow Acquire(OwnedDescriptor descriptor, in FileFacts facts, ulong offset, ulong length)
     {
@@ -84,12 +94,15 @@ public sealed class MappingCache : IDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            if (_windows.TryGetValue((key, start, size), out MappedWindow? window))
+            MappedWindow? window = _last;
+            if ((window is not null && window.Start == start && window.Length == size && window.Key == key)
+                || _windows.TryGetValue((key, start, size), out window))
             {
+                _last = window;
                 KeepFile(window, descriptor);
                 if (window.Users++ == 0)
                 {
-                    _idle.Remove(window);
+                    _idle.Remove(window.IdlePlace);
                     _idleBytes -= window.Length;
                 }
 
@@ -107,9 +120,11 @@ public sealed class MappingCache : IDisposable
                 Start = start,
                 Length = size,
                 Mapping = MemoryMapping.Map(descriptor.Value, start, (nuint)size, key.Protection, _ledger),
+                Seals = facts.Seals,
                 Users = 1,
             };
             _windows.Add((key, start, size), window);
+            _last = window;
             KeepFile(window, descriptor);
             return window;
         }
@@ -125,7 +140,7 @@ public sealed class MappingCache : IDisposable
             }
 
             window.IdleSince = _time.GetTimestamp();
-            _idle.AddLast(window);
+            _idle.AddLast(window.IdlePlace);
             _idleBytes += window.Length;
             while (_idle.First is { } first && (_disposed || _idle.Count > _options.IdleMappings || _idleBytes > _options.IdleBytes))
             {
@@ -174,6 +189,13 @@ public sealed class MappingCache : IDisposable
         }
     }
 
+    /// <summary>
+    /// Seals of the file that was mapped last, if they are final. Its mapping goes after it is forgotten here, and whoever asks has the file open: the
+    /// number cannot be another file's.
+    /// </summary>
+    private MemorySeals? FinalSeals(ulong device, ulong inode) =>
+        _last is { } last && last.Key.Device == device && last.Key.Inode == inode && (last.Seals & MemorySeals.Seal) != 0 ? last.Seals : null;
+
     /// <summary>A mapping that cannot have a descriptor works without.</summary>
     private void KeepFile(MappedWindow window, OwnedDescriptor descriptor)
     {
@@ -209,8 +231,9 @@ public sealed class MappingCache : IDisposable
 
     private void Drop(MappedWindow window)
     {
-        _idle.Remove(window);
+        _idle.Remove(window.IdlePlace);
         _idleBytes -= window.Length;
+        _last = _last == window ? null : _last;
         _windows.Remove((window.Key, window.Start, window.Length));
         window.Mapping.Dispose();
         if (window.File is { } file)

@@ -6,6 +6,9 @@ namespace Penstock.Vfio;
 internal sealed partial class Type1Backend
 {
     private int _invalidVaddrs;
+
+    // Objects of mappings that have gone, at most as many as there were mappings at once.
+    private Type1Mapping? _free;
     private Type1Payer? _payer;
 
     public override void Map(in DmaMapRequest request)
@@ -107,18 +110,11 @@ internal sealed partial class Type1Backend
         DmaSource source = request.Source;
         CheckLength(request);
         source.Memory?.Hold();
-        return new Type1Mapping
-        {
-            Iova = request.Iova,
-            Size = request.Size,
-            Access = request.Access,
-            Space = source.Space,
-            Address = source.Address,
-            Memory = source.Memory ?? new AddressSpaceMemory(source.Space!, source.Address, request.Size),
-            MemoryOffset = source.Memory is null ? 0 : source.Address,
-            IsUnresolved = source.Memory is null,
-            Payer = PayerFor(request.Caller),
-        };
+        Type1Mapping mapping = _free ?? new Type1Mapping();
+        _free = mapping.NextFree;
+        UserMemory memory = source.Memory ?? new AddressSpaceMemory(source.Space!, source.Address, request.Size);
+        mapping.Begin(request, memory, source.Memory is null ? 0 : source.Address, PayerFor(request.Caller));
+        return mapping;
     }
 
     private static void CheckLength(in DmaMapRequest request)

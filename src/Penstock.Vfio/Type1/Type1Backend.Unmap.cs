@@ -98,6 +98,12 @@ internal sealed partial class Type1Backend
             removed += mapping.Size;
             _mappings.Remove(mapping);
             Forget(mapping);
+            if (_noticing.Count == 0)
+            {
+                // Somebody who is telling devices of a mapping may come back to it.
+                mapping.End(_free);
+                _free = mapping;
+            }
         }
 
         _leaving.Clear();

@@ -1,20 +1,23 @@
 namespace Penstock.Vfio;
 
-/// <summary>One mapping of a type1 container. There may be very many, so what few of them have is kept aside.</summary>
+/// <summary>
+/// One mapping of a type1 container. There may be very many, so what few of them have is kept aside; and they come and go, so that the object of one
+/// that has gone is taken again for the next.
+/// </summary>
 internal sealed class Type1Mapping
 {
     private Rare? _rare;
 
-    internal required ulong Iova { get; init; }
+    internal ulong Iova { get; private set; }
 
-    internal required ulong Size { get; init; }
+    internal ulong Size { get; private set; }
 
-    internal required DmaAccess Access { get; init; }
+    internal DmaAccess Access { get; private set; }
 
     /// <summary>The memory behind it, with a reference of the mapping.</summary>
-    internal required UserMemory Memory { get; set; }
+    internal UserMemory Memory { get; private set; } = null!;
 
-    internal ulong MemoryOffset { get; set; }
+    internal ulong MemoryOffset { get; private set; }
 
     /// <summary>The user's address space, when an address in it was named.</summary>
     internal IUserAddressSpace? Space { get; set; }
@@ -26,7 +29,7 @@ internal sealed class Type1Mapping
     internal bool IsUnresolved { get; set; }
 
     /// <summary>Who is charged.</summary>
-    internal required Type1Payer Payer { get; set; }
+    internal Type1Payer Payer { get; set; } = null!;
 
     /// <summary>Pages that are charged.</summary>
     internal ulong Charged { get; set; }
@@ -35,6 +38,9 @@ internal sealed class Type1Mapping
     internal bool IommuMapped { get; set; }
 
     internal bool VaddrInvalid { get; set; }
+
+    /// <summary>The next one that is free, as long as this one is.</summary>
+    internal Type1Mapping? NextFree { get; private set; }
 
     internal Type1Pins? Pins
     {
@@ -54,6 +60,34 @@ internal sealed class Type1Mapping
     internal IovaRange Range => new(Iova, Last);
 
     internal ulong PinnedPages => _rare?.Pins?.Pages ?? 0;
+
+    /// <summary>Becomes a mapping of what a request names.</summary>
+    internal void Begin(in DmaMapRequest request, UserMemory memory, ulong offset, Type1Payer payer)
+    {
+        NextFree = null;
+        Iova = request.Iova;
+        Size = request.Size;
+        Access = request.Access;
+        Space = request.Source.Space;
+        Address = request.Source.Address;
+        Memory = memory;
+        MemoryOffset = offset;
+        IsUnresolved = request.Source.Memory is null;
+        Payer = payer;
+        Charged = 0;
+        IommuMapped = false;
+        VaddrInvalid = false;
+    }
+
+    /// <summary>Is a mapping no more, and nobody's: whoever may still look at it must not do this.</summary>
+    internal void End(Type1Mapping? nextFree)
+    {
+        _rare = null;
+        Space = null;
+        Memory = null!;
+        Payer = null!;
+        NextFree = nextFree;
+    }
 
     /// <summary>Takes other memory, with the caller's reference. The old one stays as long as something in it is pinned.</summary>
     internal void Replace(UserMemory memory, ulong offset)

@@ -17,6 +17,9 @@ internal sealed class Type1Mappings
     private Place[][] _lists = new Place[4][];
     private int _listCount;
 
+    // The list that was emptied last, and nothing in it: a guest that maps and unmaps one buffer in turn needs no new one.
+    private Place[]? _spare;
+
     internal int Count { get; private set; }
 
     /// <summary>All of them, ascending; they must not change meanwhile.</summary>
@@ -39,7 +42,7 @@ internal sealed class Type1Mappings
         Count++;
         if (_listCount == 0)
         {
-            InsertList(0, new Place[Capacity], 0);
+            InsertList(0, NewList(), 0);
         }
 
         int at = ListOf(mapping.Iova);
@@ -60,7 +63,7 @@ internal sealed class Type1Mappings
         Array.Copy(list, place, list, place + 1, _counts[at] - place);
         list[place] = new Place(mapping.Iova, mapping);
         _counts[at]++;
-        _firsts[at] = list[0].Start;
+        _firsts[at] = _counts[at] == 1 ? mapping.Iova : Math.Min(_firsts[at], mapping.Iova);
     }
 
     internal void Remove(Type1Mapping mapping)
@@ -78,7 +81,7 @@ internal sealed class Type1Mappings
             return;
         }
 
-        _firsts[at] = list[0].Start;
+        // The list stays where it begins, so that the same mapping comes back to it.
         if (at + 1 < _listCount && count + _counts[at + 1] <= Sparse)
         {
             Join(at);
@@ -130,7 +133,9 @@ internal sealed class Type1Mappings
 
         int at = ListOf(iova);
         int place = UpTo(at, iova);
-        return place == 0 ? null : _lists[at][place - 1].Mapping;
+        return place != 0 ? _lists[at][place - 1].Mapping
+            : at != 0 ? _lists[at - 1][_counts[at - 1] - 1].Mapping
+            : null;
     }
 
     // Neither search branches on what it finds: nobody could foretell it.
@@ -167,7 +172,7 @@ internal sealed class Type1Mappings
 
     private void Split(int at, int keep)
     {
-        var upper = new Place[Capacity];
+        Place[] upper = NewList();
         Array.Copy(_lists[at], keep, upper, 0, Capacity - keep);
         Array.Clear(_lists[at], keep, Capacity - keep);
         _counts[at] = keep;
@@ -176,7 +181,9 @@ internal sealed class Type1Mappings
 
     private void Join(int at)
     {
-        Array.Copy(_lists[at + 1], 0, _lists[at], _counts[at], _counts[at + 1]);
+        Place[] from = _lists[at + 1];
+        Array.Copy(from, 0, _lists[at], _counts[at], _counts[at + 1]);
+        Array.Clear(from, 0, _counts[at + 1]);
         _counts[at] += _counts[at + 1];
         RemoveList(at + 1);
     }
@@ -199,8 +206,17 @@ internal sealed class Type1Mappings
         _listCount++;
     }
 
+    private Place[] NewList()
+    {
+        Place[] list = _spare ?? new Place[Capacity];
+        _spare = null;
+        return list;
+    }
+
+    /// <summary>Takes a list out whose places are empty.</summary>
     private void RemoveList(int at)
     {
+        _spare = _lists[at];
         _listCount--;
         Array.Copy(_lists, at + 1, _lists, at, _listCount - at);
         Array.Copy(_counts, at + 1, _counts, at, _listCount - at);

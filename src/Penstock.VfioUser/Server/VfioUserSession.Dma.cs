@@ -13,6 +13,7 @@ internal sealed unsafe partial class VfioUserSession
 
     private readonly uint _ownUserId = CurrentProcess.UserId;
     private string? _toldTrust;
+    private MessageMemory? _messages;
 
     private Errno DmaMap(ReadOnlySpan<byte> body)
     {
@@ -28,12 +29,21 @@ internal sealed unsafe partial class VfioUserSession
             return Errno.EINVAL;
         }
 
+        var access = (DmaAccess)(map.Flags & AccessFlags);
+        if (descriptors == 0 && map.Size < ulong.MaxValue - map.Iova)
+        {
+            // All of the client's addresses but the last one, which no length can reach, are one memory.
+            _messages ??= new MessageMemory(_dmaChannel, 0, ulong.MaxValue);
+            _container!.MapDma(map.Iova, map.Size, access, _messages, map.Iova);
+            return Errno.None;
+        }
+
         UserMemory memory = descriptors == 0
             ? new MessageMemory(_dmaChannel, map.Iova, map.Size)
             : FileMemory(map, way);
         try
         {
-            _container!.MapDma(map.Iova, map.Size, (DmaAccess)(map.Flags & AccessFlags), memory, 0);
+            _container!.MapDma(map.Iova, map.Size, access, memory, 0);
             return Errno.None;
         }
         finally
@@ -47,7 +57,7 @@ internal sealed unsafe partial class VfioUserSession
     {
         using OwnedDescriptor descriptor = _receiver.TakeDescriptor(0);
         MappingCache cache = _endpoint.Host.Mappings;
-        var facts = FileFacts.Of(descriptor.Value);
+        FileFacts facts = cache.FactsOf(descriptor.Value);
         MemoryUse use = MemoryTrust.Choose(facts, _peer.UserId, _ownUserId, _options.Guard, out string why);
         if (!ReferenceEquals(why, _toldTrust))
         {

@@ -50,7 +50,7 @@ public sealed class NvmeAllocationTests
     }
 
     /// <summary>What the strand's thread has allocated so far.</summary>
-    private static long OnStrand(NvmeRig rig)
+    internal static long OnStrand(NvmeRig rig)
     {
         long bytes = 0;
         using var done = new ManualResetEventSlim();

@@ -30,6 +30,40 @@ public sealed class MappingCacheTests
     }
 
     [Fact]
+    public void FactsOf_AFileThatIsMapped_AreWhatTheKernelSays()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile open = MemoryFile.Create("open", 2 * Window, MemorySeals.None);
+        using MemoryFile final = MemoryFile.Create("final", 2 * Window, MemorySeals.Shrink | MemorySeals.Seal);
+        using MemoryFile other = MemoryFile.Create("other", 2 * Window, MemorySeals.Grow | MemorySeals.Seal);
+        foreach (MemoryFile file in new[] { final, open, other, final })
+        {
+            MappedMemory memory = MappedMemory.Create(cache, file.Descriptor, 0, 0x1000);
+            foreach (MemoryFile asked in new[] { open, final, other })
+            {
+                Assert.Equal(FileFacts.Of(asked.Descriptor.Value), cache.FactsOf(asked.Descriptor.Value));
+            }
+
+            memory.Release();
+        }
+
+        cache.Trim();
+        Assert.Equal(FileFacts.Of(final.Descriptor.Value), cache.FactsOf(final.Descriptor.Value));
+    }
+
+    [Fact]
+    public void FactsOf_AFileThatIsSealedWhileItIsMapped_SayThatItIsSealed()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 2 * Window);
+        MappedMemory memory = MappedMemory.Create(cache, file.Descriptor, 0, 0x1000);
+        MemorySeals before = cache.FactsOf(file.Descriptor.Value).Seals;
+        file.AddSeals(MemorySeals.Shrink);
+        Assert.Equal(before | MemorySeals.Shrink, cache.FactsOf(file.Descriptor.Value).Seals);
+        memory.Release();
+    }
+
+    [Fact]
     public void Unused_KeptForAWhileThenDropped()
     {
         using var cache = new MappingCache(Options, _time, _ledger);

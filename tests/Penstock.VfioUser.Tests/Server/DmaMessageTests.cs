@@ -26,6 +26,27 @@ public sealed class DmaMessageTests : IDisposable
     }
 
     [Theory]
+    [InlineData(0ul, 0x2000ul)]
+    [InlineData(0x7ffffffffffff000ul, 0x2000ul)]
+    [InlineData(0xffffffffffffe000ul, 0x1000ul)]
+    [InlineData(0xfffffffffffff000ul, 0x1000ul)]
+    [InlineData(0xffffffffffffe000ul, 0x2000ul)]
+    public async Task DmaRead_OfTheLastBytesOfAMap_AsksForTheirAddress(ulong iova, ulong size)
+    {
+        Client.Succeed(Cmd.DmaMap, WireClient.Map(iova, size));
+        byte[] data = new byte[8];
+        ulong at = iova + (size - 8);
+        Task<Errno> work = _served.OnStrand(() => _served.DmaRead(at, data));
+        WireMessage command = ReceiveCommand(Client, Cmd.DmaRead);
+        Assert.Equal(at, command.U64(0));
+        Client.Answer(command, [.. command.Body, .. Pattern(0, 8)]);
+        Assert.Equal(Errno.None, await work);
+        Assert.Equal(Pattern(0, 8), data);
+        Client.Succeed(Cmd.DmaUnmap, WireClient.Unmap(iova, size));
+        Assert.Equal(Errno.EFAULT, await _served.OnStrand(() => _served.DmaRead(at, data)));
+    }
+
+    [Theory]
     [InlineData(100, 1000)]
     [InlineData(4096, 10_000)]
     [InlineData(QemuStallsAbove, 300_000)]

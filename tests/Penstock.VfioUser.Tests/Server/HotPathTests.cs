@@ -20,6 +20,7 @@ public sealed class HotPathTests
     [InlineData("posted", 4096)]
     [InlineData("bad", 4)]
     [InlineData("multi", 200)]
+    [InlineData("map", 4096)]
     public void Message_AfterWarmUp_AllocatesNothingOnTheSessionsThread(string kind, int length)
     {
         using var served = new ServedFunction();
@@ -31,6 +32,7 @@ public sealed class HotPathTests
             "read" => WireClient.Message(1, Cmd.RegionRead, WireClient.Access(0, 0, (uint)length)),
             "config" => WireClient.Message(1, Cmd.RegionRead, WireClient.Access(0, Cmd.ConfigRegion, (uint)length)),
             "multi" => WireClient.Message(1, Cmd.WriteMulti, [.. BitConverter.GetBytes((ulong)length), .. Enumerable.Repeat(Small, length).SelectMany(static w => w)]),
+            "map" => [.. WireClient.Message(1, Cmd.DmaMap, WireClient.Map(1 << 20, (ulong)length)), .. WireClient.Message(2, Cmd.DmaUnmap, WireClient.Unmap(1 << 20, (ulong)length))],
             "bad" => WireClient.Message(1, Cmd.RegionRead, WireClient.Access(0, 99, (uint)length)),
             _ => WireClient.Message(1, Cmd.RegionWrite, [.. WireClient.Access(0, 0, (uint)length), .. new byte[length]], kind == "posted" ? Cmd.NoReply : 0),
         };
@@ -52,7 +54,12 @@ public sealed class HotPathTests
             for (int i = 0; i < rounds; i++)
             {
                 client.SendBytes(message);
-                if (kind != "posted")
+                if (kind == "map")
+                {
+                    client.ReceiveReply(1, Cmd.DmaMap);
+                    client.ReceiveReply(2, Cmd.DmaUnmap);
+                }
+                else if (kind != "posted")
                 {
                     client.ReceiveReply(1, kind == "write" ? Cmd.RegionWrite : kind == "multi" ? Cmd.WriteMulti : Cmd.RegionRead);
                 }

@@ -23,7 +23,7 @@ internal sealed class NvmeAdmin
         _queues = new NvmeQueueCommands(controller);
         _identify = new NvmeIdentify(identity, controller.Namespace);
         Features = new NvmeFeatures(identity, controller.Namespace);
-        Logs = new NvmeLogPages(identity, controller.Namespace, Features);
+        Logs = new NvmeLogPages(identity, controller.Namespace, Features) { Times = controller.Sampler };
     }
 
     internal NvmeFeatures Features { get; }

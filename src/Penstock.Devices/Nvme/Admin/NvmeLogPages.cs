@@ -37,6 +37,9 @@ internal sealed class NvmeLogPages
     /// <summary>The errors.</summary>
     public NvmeErrorLog Errors { get; } = new();
 
+    /// <summary>Where the controller's time goes, if it is to tell.</summary>
+    public NvmeSampler? Times { get; init; }
+
     /// <summary>Whether the namespace has changed and the host has not read that yet.</summary>
     public bool NamespaceChanged { get; set; }
 
@@ -117,6 +120,9 @@ internal sealed class NvmeLogPages
             case NvmeLogId.CommandEffects:
                 FillEffects(page);
                 break;
+            default:
+                Times!.Read().Write(page);
+                break;
         }
 
         ReadOnlySpan<byte> rest = page[..SizeOf(log)][(int)offset..];
@@ -124,7 +130,7 @@ internal sealed class NvmeLogPages
         rest[..Math.Min(rest.Length, destination.Length)].CopyTo(destination);
     }
 
-    private static int SizeOf(NvmeLogId log) => log switch
+    private int SizeOf(NvmeLogId log) => log switch
     {
         NvmeLogId.SupportedPages => NvmeSupportedLogs.Length,
         NvmeLogId.Errors => NvmeErrorLog.Size,
@@ -132,6 +138,7 @@ internal sealed class NvmeLogPages
         NvmeLogId.FirmwareSlots => NvmeFirmwareLog.Length,
         NvmeLogId.ChangedNamespaces => NvmeChangedNamespaceLog.Length,
         NvmeLogId.CommandEffects => NvmeEffectsLog.Length,
+        _ when log == NvmeTimesLog.Id && Times is not null => NvmeTimesLog.Length,
         _ => 0,
     };
 
@@ -141,11 +148,16 @@ internal sealed class NvmeLogPages
 
     private static void Put64(Span<byte> page, int offset, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(page[offset..], value);
 
-    private static void FillSupported(Span<byte> page)
+    private void FillSupported(Span<byte> page)
     {
         for (int log = 0; log <= (int)NvmeLogId.CommandEffects; log++)
         {
             Put32(page, log * sizeof(uint), NvmeSupportedLogs.Supported);
+        }
+
+        if (Times is not null)
+        {
+            Put32(page, (int)NvmeTimesLog.Id * sizeof(uint), NvmeSupportedLogs.Supported);
         }
     }
 

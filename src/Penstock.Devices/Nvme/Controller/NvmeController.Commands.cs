@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Nvme;
@@ -108,6 +109,7 @@ internal sealed partial class NvmeController
             return false;
         }
 
+        _sample?.Mark(NvmePhase.Fetch);
         for (int i = 0; i < count; i++)
         {
             if (!queue.Completions.HasRoom)
@@ -123,6 +125,7 @@ internal sealed partial class NvmeController
             queue.Outstanding++;
             budget--;
             progress = true;
+            _sample?.Busy(slot.IsAdmin ? 0 : 1);
             if (!Dispatch(slot) || epoch != Epoch)
             {
                 return false;
@@ -171,13 +174,17 @@ internal sealed partial class NvmeController
             return _admin.Execute(slot);
         }
 
-        if (_io.Begin(slot, Dma))
+        _sample?.Mark(NvmePhase.Fetch);
+        bool isDone = _io.Begin(slot, Dma);
+        if (!isDone)
         {
-            return Complete(slot, slot.Status);
+            GiveToWorkers(slot);
         }
 
-        GiveToWorkers(slot);
-        return true;
+        _sample?.Mark(NvmePhase.Data);
+        bool same = !isDone || Complete(slot, slot.Status);
+        _sample?.Mark(NvmePhase.Complete);
+        return same;
     }
 
     private bool HasTwin(NvmeSlot slot)
@@ -201,7 +208,9 @@ internal sealed partial class NvmeController
         }
         else
         {
+            long start = Sampler is null ? 0 : Stopwatch.GetTimestamp();
             _io.Carry(Slots[index], Dma, worker);
+            Sampler?.Worked(Stopwatch.GetTimestamp() - start);
         }
     }
 
@@ -259,6 +268,9 @@ internal sealed partial class NvmeController
             {
                 return false;
             }
+
+            _sample?.Busy(0);
+            _sample?.Mark(NvmePhase.Complete);
         }
 
         return _admin.Queues.Continue(epoch, ref progress);

@@ -25,6 +25,9 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
     private readonly NvmeAdmin _admin;
     private PciFunctionPort? _port;
     private NvmeInterrupts? _interrupts;
+
+    // The sampler while it times the look at the doorbells that is being followed now.
+    private NvmeSampler? _sample;
     private int _posted;
     private int _firstServed;
     private bool _isInTurn;
@@ -38,6 +41,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         Queues = new NvmeQueueSet(options.IoQueues);
         Slots = new NvmeSlotPool(options.Commands, NvmeOptions.LongestTransfer);
         Events = new NvmeEvents();
+        Sampler = options.Times ? new NvmeSampler() : null;
         _finished = new int[options.Commands];
         _doorbells = new NvmeDoorbells(Queues, Events, polled);
         _workers = new NvmeWorkers(options.Commands + 1, options.Workers, RunOnWorker, Kick);
@@ -50,6 +54,9 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
     internal int Epoch { get; private set; }
 
     internal NvmeOptions Options { get; }
+
+    /// <summary>What tells where the time goes, if that is asked for.</summary>
+    internal NvmeSampler? Sampler { get; }
 
     internal NvmeNamespace Namespace { get; }
 
@@ -112,6 +119,8 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         {
             if (!Turn(out bool progressed))
             {
+                _sample = null;
+                Sampler?.Close();
                 return;
             }
 
@@ -168,11 +177,13 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         bool progress;
         do
         {
+            _sample = Sampler?.Next();
             if (!LookAtDoorbells(epoch))
             {
                 return false;
             }
 
+            _sample?.Mark(NvmePhase.Doorbells);
             progress = false;
             if (!CompleteFinished(epoch, ref progress) || !ServeQueues(epoch, ref budget, ref progress) || !TellEvents(epoch, ref progress))
             {
@@ -180,11 +191,14 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
             }
 
             progressed |= progress;
+            _sample?.Mark(NvmePhase.Other);
             _interrupts!.Flush(isTurnOver: false);
+            _sample?.Mark(NvmePhase.Interrupt);
         }
         while (progress && budget > 0);
 
         _interrupts.Flush(isTurnOver: true);
+        _sample?.Mark(NvmePhase.Interrupt);
         if (budget <= 0)
         {
             return true;
