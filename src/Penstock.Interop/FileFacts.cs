@@ -60,7 +60,7 @@ public readonly record struct FileFacts
             && Native.fstatfs(descriptor, fileSystem) == 0 && fileSystem[0] == Native.HUGETLBFS_MAGIC;
         ulong device = ((ulong)buffer.DeviceMajor << 32) | buffer.DeviceMinor;
         int seals = (int?)finalSeals?.Invoke(device, buffer.Inode) ?? Native.fcntl(descriptor, Native.F_GET_SEALS, 0);
-        int flags = Native.fcntl(descriptor, Native.F_GETFL, 0);
+        int flags = Native.fcntl_getfl(descriptor, Native.F_GETFL, 0);
         return new FileFacts
         {
             Device = device,

@@ -66,12 +66,20 @@ internal static unsafe partial class Native
     internal const int FALLOC_FL_KEEP_SIZE = 1;
     internal const int FALLOC_FL_PUNCH_HOLE = 2;
     internal const int FALLOC_FL_ZERO_RANGE = 0x10;
+    internal const int SYS_close = 3;
+    internal const int SYS_sendto = 44;
+    internal const int SYS_recvmsg = 47;
 
-    [LibraryImport("libc", SetLastError = true)]
-    internal static partial int close(int fd);
+    /// <summary>Nobody looks at what comes of it: the number is free also after an error.</summary>
+    internal static nint close(int fd) => syscall(SYS_close, fd, 0, 0);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int fcntl(int fd, int cmd, nint arg);
+
+    // F_GETFL alone: it looks at a number in the kernel, so that it neither blocks nor keeps a collection waiting.
+    [LibraryImport("libc", EntryPoint = "fcntl")]
+    [SuppressGCTransition]
+    internal static partial int fcntl_getfl(int fd, int cmd, nint arg);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int socket(int domain, int type, int protocol);
@@ -100,16 +108,21 @@ internal static unsafe partial class Native
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int setsockopt(int fd, int level, int name, void* value, uint length);
 
+    // The C library's own functions for these would make them points where the thread can be cancelled, with two atomic operations each.
+    [LibraryImport("libc")]
+    private static partial nint syscall(nint number, nint first, nint second, nint third);
+
+    [LibraryImport("libc")]
+    private static partial nint syscall(nint number, nint first, nint second, nint third, nint fourth, nint fifth, nint sixth);
+
     // The two calls of every message leave errno where it is: whoever sees a failure takes it with SystemError at once. The runtime
     // keeps errno across its own work on the way back, which the SetLastError form relies on too.
-    [LibraryImport("libc")]
-    internal static partial nint recvmsg(int fd, MessageHeader* message, int flags);
+    internal static nint recvmsg(int fd, MessageHeader* message, int flags) => syscall(SYS_recvmsg, fd, (nint)message, flags);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial nint sendmsg(int fd, MessageHeader* message, int flags);
 
-    [LibraryImport("libc")]
-    internal static partial nint send(int fd, void* buffer, nuint length, int flags);
+    internal static nint send(int fd, void* buffer, nuint length, int flags) => syscall(SYS_sendto, fd, (nint)buffer, (nint)length, flags, 0, 0);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int poll(PollDescriptor* fds, nuint count, int timeoutMilliseconds);

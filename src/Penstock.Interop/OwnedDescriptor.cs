@@ -21,6 +21,12 @@ public sealed class OwnedDescriptor : IDisposable
         ledger?.Acquired(ResourceKind.Descriptor);
     }
 
+    private OwnedDescriptor(ResourceLedger? ledger, int value)
+    {
+        _value = value;
+        _ledger = ledger;
+    }
+
     /// <summary>The descriptor's number.</summary>
     /// <exception cref="ObjectDisposedException">It was closed or taken.</exception>
     public int Value
@@ -35,6 +41,9 @@ public sealed class OwnedDescriptor : IDisposable
 
     /// <summary>Whether it was closed or taken.</summary>
     public bool IsClosed => Volatile.Read(ref _value) < 0;
+
+    /// <summary>Becomes the owner of a descriptor that the ledger, if there is one, counts already.</summary>
+    internal static OwnedDescriptor OfCounted(int value, ResourceLedger? ledger) => new(ledger, value);
 
     /// <summary>Gives up ownership without closing.</summary>
     /// <returns>The descriptor, now the caller's.</returns>

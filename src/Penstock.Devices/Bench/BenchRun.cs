@@ -133,7 +133,18 @@ internal sealed class BenchRun : IStrandWork
         var dma = _port.Dma;
         var length = _length;
         ulong succeeded = 0;
-        if (_operation == BenchOperation.Translate)
+        if (_operation == BenchOperation.Translate && choice.IsRandom)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                using var scope = dma.Enter();
+                if (scope.TryBorrow(choice.NextAtRandom(ref state), length, DmaAccess.ReadWrite, out var run) && run.Length == length)
+                {
+                    succeeded++;
+                }
+            }
+        }
+        else if (_operation == BenchOperation.Translate)
         {
             for (var i = 0; i < count; i++)
             {

@@ -178,9 +178,7 @@ public sealed unsafe class FramedReceiver : IDisposable
         }
 
         _current[index] = -1;
-        var owner = new OwnedDescriptor(value, _ledger);
-        _ledger?.Released(ResourceKind.Descriptor);
-        return owner;
+        return OwnedDescriptor.OfCounted(value, _ledger);
     }
 
     /// <summary>Closes every descriptor that nobody took and frees the buffer.</summary>
@@ -348,8 +346,11 @@ public sealed unsafe class FramedReceiver : IDisposable
         if (taken > 0)
         {
             _pendingCount -= taken;
-            Array.Copy(_pending, taken, _pending, 0, _pendingCount);
-            Array.Copy(_pendingOwner, taken, _pendingOwner, 0, _pendingCount);
+            if (_pendingCount != 0)
+            {
+                Array.Copy(_pending, taken, _pending, 0, _pendingCount);
+                Array.Copy(_pendingOwner, taken, _pendingOwner, 0, _pendingCount);
+            }
         }
     }
 

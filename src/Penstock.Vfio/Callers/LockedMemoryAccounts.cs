@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Penstock.Interop;
 
 namespace Penstock.Vfio;
@@ -9,15 +8,20 @@ internal sealed class LockedMemoryAccounts
     internal static readonly ulong PageSize = (ulong)Environment.SystemPageSize;
 
     private readonly Lock _gate = new();
+
     // Nothing bounds the sum for those who have no limit, so it is wider than what one charge can have.
     private readonly Dictionary<LockedMemoryAccount, UInt128> _pages = [];
+
+    // The account that was asked for last, which is not among the others meanwhile: most often the next one is the same.
+    private LockedMemoryAccount? _last;
+    private UInt128 _lastPages;
 
     /// <summary>Pages charged to an account now; at most what the type can tell.</summary>
     internal ulong Charged(LockedMemoryAccount account)
     {
         lock (_gate)
         {
-            return ulong.CreateSaturating(_pages.GetValueOrDefault(account));
+            return ulong.CreateSaturating(Of(account));
         }
     }
 
@@ -26,6 +30,7 @@ internal sealed class LockedMemoryAccounts
     {
         lock (_gate)
         {
+            PutBack();
             return _pages.Count == 0 ? "nothing" : string.Join(", ", _pages.Select(static p => $"{p.Key}: {p.Value} pages"));
         }
     }
@@ -37,26 +42,12 @@ internal sealed class LockedMemoryAccounts
     /// <exception cref="VfioException">ENOMEM: over the limit; nothing has changed.</exception>
     internal void Charge(LockedMemoryAccount account, ulong pages, ulong limitInBytes)
     {
-        lock (_gate)
+        if (!TryCharge(account, pages, limitInBytes))
         {
-            ref UInt128 charged = ref CollectionsMarshal.GetValueRefOrAddDefault(_pages, account, out bool known);
-            ulong limit = limitInBytes / PageSize;
-            if (limitInBytes == ulong.MaxValue || charged + pages <= limit)
-            {
-                charged += pages;
-                return;
-            }
-
-            UInt128 already = charged;
-            if (!known)
-            {
-                _pages.Remove(account);
-            }
-
             throw new VfioException(
                 Errno.ENOMEM,
                 $"locking {pages} pages",
-                $"{account} has locked {already} of {limit} pages; raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK");
+                $"{account} has locked {Charged(account)} of {limitInBytes / PageSize} pages; raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK");
         }
     }
 
@@ -66,13 +57,13 @@ internal sealed class LockedMemoryAccounts
     {
         lock (_gate)
         {
-            UInt128 charged = _pages.GetValueOrDefault(account);
+            ref UInt128 charged = ref Of(account);
             if (limitInBytes != ulong.MaxValue && charged + pages > limitInBytes / PageSize)
             {
                 return false;
             }
 
-            _pages[account] = charged + pages;
+            charged += pages;
             return true;
         }
     }
@@ -81,12 +72,31 @@ internal sealed class LockedMemoryAccounts
     {
         lock (_gate)
         {
-            ref UInt128 charged = ref CollectionsMarshal.GetValueRefOrNullRef(_pages, account);
-            charged -= pages;
-            if (charged == 0)
-            {
-                _pages.Remove(account);
-            }
+            Of(account) -= pages;
         }
+    }
+
+    /// <summary>What an account has. The gate is held.</summary>
+    private ref UInt128 Of(LockedMemoryAccount account)
+    {
+        if (_last is not { } last || last != account)
+        {
+            PutBack();
+            _pages.Remove(account, out _lastPages);
+            _last = account;
+        }
+
+        return ref _lastPages;
+    }
+
+    private void PutBack()
+    {
+        if (_lastPages != 0)
+        {
+            _pages[_last!.Value] = _lastPages;
+        }
+
+        _lastPages = 0;
+        _last = null;
     }
 }
