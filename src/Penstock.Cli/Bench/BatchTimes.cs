@@ -24,11 +24,17 @@ internal sealed class BatchTimes(int rounds, int batches, int operations)
 
     public void Add(int batch, long ticks) => _round[batch] = ticks * (1e9 / Stopwatch.Frequency) / operations;
 
-    /// <summary>A round has all its batches.</summary>
+    /// <summary>A round has all its batches. Allocates nothing.</summary>
     public void End(int round)
     {
-        _sum += _round.Sum();
+        Array.Sort(_round);
+        foreach (double time in _round)
+        {
+            _sum += time;
+        }
+
         _counted += _round.Length;
-        _medians[round] = BenchSummary.MedianOf(_round);
+        int middle = _round.Length / 2;
+        _medians[round] = _round.Length % 2 == 1 ? _round[middle] : (_round[middle - 1] + _round[middle]) / 2;
     }
 }

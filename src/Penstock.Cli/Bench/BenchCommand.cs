@@ -92,7 +92,7 @@ internal static class BenchCommand
     private static Command CreateInterrupts()
     {
         Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
-        Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Interruptions in each round.", 200_000);
+        Option<int?> operations = CommonOptions.Number("--operations", 1, MostSampled, "Interruptions in each round.", 200_000);
         Option<bool> json = CommonOptions.Json();
         var command = new Command("interrupts", "Interruptions of a zPCI function: by eventfd, by firmware, through the host, with and without the bypass. JSON when not on a terminal.")
         {

@@ -48,7 +48,6 @@ internal sealed class InterruptsBench(MapsBenchOptions options, Output output)
         // The first round warms up.
         for (int round = -1; round < options.Rounds; round++)
         {
-            cancellation.ThrowIfCancellationRequested();
             if (round == 0)
             {
                 interrupted = rig.HostInterrupts;
@@ -57,6 +56,7 @@ internal sealed class InterruptsBench(MapsBenchOptions options, Output output)
 
             for (int b = 0; b < batches; b++)
             {
+                cancellation.ThrowIfCancellationRequested();
                 long start = Stopwatch.GetTimestamp();
                 for (int i = 0; i < Batch; i++)
                 {
@@ -64,7 +64,12 @@ internal sealed class InterruptsBench(MapsBenchOptions options, Output output)
                     take();
                 }
 
-                times.Add(Math.Max(round, 0), b, Stopwatch.GetTimestamp() - start);
+                times.Add(b, Stopwatch.GetTimestamp() - start);
+            }
+
+            if (round >= 0)
+            {
+                times.End(round);
             }
         }
 
