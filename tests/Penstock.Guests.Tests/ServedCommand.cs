@@ -135,7 +135,7 @@ internal sealed class ServedCommand : IAsyncDisposable
     }
 
     /// <summary>The tool of the same repository and configuration as this test.</summary>
-    private static string Program()
+    public static string Program()
     {
         var output = new DirectoryInfo(AppContext.BaseDirectory);
         DirectoryInfo? root = output;

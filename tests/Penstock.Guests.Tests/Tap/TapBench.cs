@@ -16,7 +16,7 @@ internal sealed class TapBench : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
     private readonly NvmeFunction _disk = new(new MemoryNvmeBacking(DiskSize), new NvmeOptions { SerialNumber = DiskBench.Serial });
 
-    public TapBench(RpcitPath path, TextWriter? recording = null)
+    public TapBench(RpcitPath path, TextWriter? recording = null, IMessageObserver? observer = null)
     {
         Served = TappedServer.Serve(_disk, Path.Combine(_folder, "disk.sock"), new TappedServerOptions
         {
@@ -24,7 +24,7 @@ internal sealed class TapBench : IDisposable
             RamSize = (ulong)MemoryMegabytes << 20,
             Path = path,
             Recording = recording,
-            Server = new VfioUserServerOptions { Observer = Messages, Log = Log.Enqueue },
+            Server = new VfioUserServerOptions { Observer = observer ?? Messages, Log = Log.Enqueue },
         });
     }
 

@@ -1,0 +1,57 @@
+using System.Diagnostics;
+using System.IO.Compression;
+using Penstock.Hypervisor;
+using Penstock.Lab;
+
+namespace Penstock.Guests.Tests;
+
+/// <summary>A tap that only listens: what it writes down of a real guest tells every message that QEMU sends, in order.</summary>
+[Trait("Category", "VM")]
+[Collection(GuestCollection.Name)]
+public sealed class TapRecordingTests(GuestLab lab) : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    [Fact]
+    public async Task Recording_OfTheSlowPath_PredictsEveryMessage()
+    {
+        string file = Path.Combine(_folder.FullName, "guest.calls.txt.gz");
+        var messages = new MappingLines();
+        await using (var writer = new StreamWriter(new GZipStream(File.Create(file), CompressionLevel.SmallestSize)))
+        {
+            using var bench = new TapBench(RpcitPath.Fallback, writer, messages);
+            GuestConfiguration configuration = await bench.ConfigureAsync() with
+            {
+                Files = [GuestPrograms.VfioNvme()],
+                Modules = ["vfio_iommu_type1", "vfio-pci"],
+                KernelArguments = "iommu.strict=1",
+            };
+            await using GuestShell shell = await GuestShell.StartAsync(await lab.OfAsync(GuestArchitecture.S390x), configuration);
+            LinuxDisk disk = await LinuxDisk.FindAsync(shell, DiskBench.Serial);
+            await disk.ReadManyAtOnceAsync(1);
+            await shell.RunAsync("echo $slot > /sys/bus/pci/drivers/nvme/unbind; echo vfio-pci > /sys/bus/pci/devices/$slot/driver_override; echo $slot > /sys/bus/pci/drivers_probe");
+            bench.Served.Tap.Mark("vfio");
+            await shell.RunAsync("vfio-nvme /dev/vfio/$(basename $(readlink /sys/bus/pci/devices/$slot/iommu_group)) $slot 64");
+            await shell.PowerOffAsync();
+            bench.VerifyNoErrors();
+        }
+
+        string[] told = await ReplayAsync(file);
+        Assert.InRange(told.Length, 100, int.MaxValue);
+
+        // What QEMU does at its own end is no answer to a call.
+        Assert.Equal(told, messages.Lines.Take(told.Length));
+        Assert.All(messages.Lines.Skip(told.Length), line => Assert.StartsWith("U 0 ", line, StringComparison.Ordinal));
+    }
+
+    private static async Task<string[]> ReplayAsync(string file)
+    {
+        using Process replay = Process.Start(new ProcessStartInfo(ServedCommand.Program(), ["replay", "zpci", file]) { RedirectStandardOutput = true })!;
+        string said = await replay.StandardOutput.ReadToEndAsync();
+        await replay.WaitForExitAsync();
+        Assert.Equal(0, replay.ExitCode);
+        return said.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+    }
+}
