@@ -27,8 +27,8 @@ internal abstract class GuestDemo(DemoReport report, bool console)
 
     protected DemoReport Report => report;
 
-    /// <summary>Whether the guest's RPCIT is tapped.</summary>
-    protected bool IsTapped { get; private set; }
+    /// <summary>The guest's tap, if it has one.</summary>
+    protected DemoTap? Tap { get; private set; }
 
     /// <summary>The server, from the guest's start on.</summary>
     protected PciFunctionServer Server => _server!;
@@ -103,11 +103,11 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         using var folder = new TemporaryFolder();
         var options = new VfioUserServerOptions { Log = report.Output.Note };
         string socket = folder.File($"{Name}.sock");
-        IsTapped = rpcit is not null;
-        GuestConfiguration configuration = Configure(architecture, lspci);
         using DemoTap? tap = rpcit is RpcitPath path
-            ? await DemoTap.ServeAsync(path, Device, socket, configuration.MemoryMegabytes, report.Output, cancellation)
+            ? await DemoTap.ServeAsync(path, Device, socket, new GuestConfiguration().MemoryMegabytes, report.Output, cancellation)
             : null;
+        Tap = tap;
+        GuestConfiguration configuration = Configure(architecture, lspci);
         using PciFunctionServer? untapped = tap is null ? PciFunctionServer.Serve(Device, socket, options) : null;
         PciFunctionServer server = tap?.Server ?? untapped!;
         _server = server;
@@ -136,7 +136,6 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         }
 
         await DriveAsync(guest, cancellation);
-        tap?.Verify(report);
         GuestResult result = await guest.WaitForExitAsync(cancellation);
         DemoReport.Verify(result.ExitStatus == 0, $"the guest's script ended with status {result.ExitStatus?.ToString(CultureInfo.InvariantCulture) ?? "none"}");
         DemoReport.Verify(WaitForEnd(server) && (second is null || WaitForEnd(second)), "the server did not notice that QEMU has gone");

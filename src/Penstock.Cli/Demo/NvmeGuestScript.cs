@@ -11,11 +11,10 @@ internal static class NvmeGuestScript
     public const int Mebibytes = 64;
     public const int SecondMebibytes = 16;
     public const int Resets = 3;
-    public const int TimedReads = 1000;
 
     /// <summary>
     /// The script; with <paramref name="lspci"/> for a guest that has Debian's pciutils, with <paramref name="second"/> for one with two disks, with
-    /// <paramref name="timed"/> it times small reads.
+    /// <paramref name="timed"/> it times small reads, as many as it reads from its console, until 0.
     /// </summary>
     public static string Text(NvmeFunction disk, bool lspci, bool second, bool timed) => string.Create(CultureInfo.InvariantCulture, $$"""
         {{GuestScript.Find($"{disk.Description.VendorId:x4}", $"{disk.Description.DeviceId:x4}")}}
@@ -37,7 +36,6 @@ internal static class NvmeGuestScript
         step filled fill {{Serial}} {{Mebibytes}}
         step loaded load {{Serial}} {{Mebibytes}}
         step counted counts {{Serial}}
-        {{(timed ? $"step direct direct {Serial} {TimedReads}" : "")}}
         step rebound rebind {{Serial}}
         step verified verify {{Serial}}
         step reset reset {{Serial}} {{Resets}}
@@ -45,6 +43,7 @@ internal static class NvmeGuestScript
         step verified verify {{Serial}}
         {{(second ? $"step formatted format {SecondSerial}\nstep filled fill {SecondSerial} {SecondMebibytes}\nstep rebound rebind {SecondSerial}\nstep verified verify {SecondSerial}" : "")}}
         step trimmed trim {{Serial}}
+        {{(timed ? $"while read -r number; do [ $number != 0 ] || break; step direct direct {Serial} $number; done" : "")}}
         step errors errors {{Serial}}
         """);
 }
