@@ -13,7 +13,8 @@ namespace Penstock.Hypervisor;
 public sealed class TapSession : IDisposable
 {
     private const int OnlyFunction = 0;
-    private const int Polls = 400;
+    private const int MostPolls = 400;
+    private const int LeastPolls = 2;
 
     private static readonly TimeSpan BeatTime = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan CommandTime = TimeSpan.FromSeconds(5);
@@ -25,6 +26,7 @@ public sealed class TapSession : IDisposable
     private readonly Lock _gate = new();
     private readonly Queue<Action> _commands = new();
     private readonly byte[] _data = new byte[TapLayout.LongestData];
+    private int _polls = MostPolls;
     private volatile bool _stopping;
 
     /// <summary>Makes the channel. The tap listens from <see cref="Start"/> on.</summary>
@@ -155,16 +157,19 @@ public sealed class TapSession : IDisposable
     /// <returns>Whether somebody rang.</returns>
     private bool AwaitWork()
     {
-        for (int i = 0; i < Polls; i++)
+        for (int i = 0; i < _polls; i++)
         {
             if (_channel.HasRung())
             {
+                _polls = Math.Min(_polls * 2, MostPolls);
                 return true;
             }
 
             Thread.SpinWait(4);
         }
 
+        // In vain: on a busy machine polling takes the processor from the guest that is waited for.
+        _polls = Math.Max(_polls / 2, LeastPolls);
         _channel.AwaitBell(BeatTime);
         return _channel.HasRung() || _channel.IsGivenUp;
     }
