@@ -69,14 +69,6 @@ internal sealed class ServedCommand : IAsyncDisposable
         return lines;
     }
 
-    /// <summary>Stops it with SIGSTOP: it is there and does nothing.</summary>
-    public async Task FreezeAsync()
-    {
-        using Process kill = Process.Start("kill", ["-STOP", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
-        await kill.WaitForExitAsync().WaitAsync(StepTime);
-        Assert.Equal(0, kill.ExitCode);
-    }
-
     /// <summary>Kills it with SIGKILL and waits until it is gone.</summary>
     public async Task KillAsync()
     {
