@@ -52,7 +52,7 @@ internal static class BenchCommand
         Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
         Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Commands in each round.", 200_000);
         var size = new Option<string>("--size") { HelpName = "SIZE", DefaultValueFactory = _ => "256M", Description = "Size of the disk." };
-        var image = new Option<string?>("--image") { HelpName = "PATH", Description = "The file with the blocks, which are in memory without it." };
+        var image = new Option<string?>("--image") { HelpName = "PATH", Description = "The file with the blocks, which are in memory without it. They are overwritten." };
         Option<int?> cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor of the driver; the first one when not given.");
         Option<int?> serverCpu = CommonOptions.Number("--server-cpu", 0, Processors.Largest, "The processor of the server; the last one when not given.");
         Option<bool> json = CommonOptions.Json();

@@ -21,6 +21,9 @@ internal sealed class BenchProcess : IDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
+
+        // It ends by being killed, and would leave the sockets of the runtime's diagnostics in the temporary folder.
+        start.Environment["DOTNET_EnableDiagnostics"] = "0";
         try
         {
             _process = Process.Start(start)!;
