@@ -15,6 +15,8 @@ public sealed class TapRecordingTests(GuestLab lab) : IDisposable
     public void Dispose() => _folder.Delete(recursive: true);
 
     [Fact]
+    [Trait("Row", "S3-1")]
+    [Trait("Row", "S3-2")]
     public async Task Recording_OfTheSlowPath_PredictsEveryMessage()
     {
         string file = Path.Combine(_folder.FullName, "guest.calls.txt.gz");

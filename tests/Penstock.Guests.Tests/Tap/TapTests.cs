@@ -20,7 +20,7 @@ public sealed class TapTests(GuestLab lab)
     [Theory]
     [InlineData(RpcitPath.Shadow)]
     [InlineData(RpcitPath.Nested)]
-    [Trait("Row", "S3-1")]
+    [Trait("Row", "S3-3")]
     public async Task FastPath_FilesResetsRebindPowerCycleReboot_NoMapEver(RpcitPath path)
     {
         using var bench = new TapBench(path);
@@ -90,6 +90,7 @@ public sealed class TapTests(GuestLab lab)
     [Theory]
     [InlineData(RpcitPath.Shadow)]
     [InlineData(RpcitPath.Nested)]
+    [Trait("Row", "S3-13")]
     public async Task Handover_UnderLoad_DataRight(RpcitPath path)
     {
         using var bench = new TapBench(path);
