@@ -14,5 +14,5 @@ internal static class RpcitPaths
 
     public static RpcitPath Parse(string text) => Names.TryGetValue(text, out RpcitPath known)
         ? known
-        : throw new UsageException($"there is no way of RPCIT '{text}'; choose {string.Join(", ", Names.Keys)}");
+        : throw new UsageException($"there is no way of RPCIT '{text}'; choose one of {string.Join(", ", Names.Keys)}");
 }

@@ -34,10 +34,10 @@ internal static class UsageErrors
         if (command.Subcommands.Count > 0 && parsed.Errors.Count > 0)
         {
             string noun = command is CommandGroup group ? group.Noun : "command";
-            string names = string.Join(", ", command.Subcommands.Select(c => c.Name));
+            string names = (command.Subcommands.Count > 1 ? "one of " : "") + string.Join(", ", command.Subcommands.Select(c => c.Name));
             return parsed.UnmatchedTokens is [string name, ..]
-                ? $"there is no {noun} '{name}'; choose one of {names}"
-                : $"which {noun}? choose one of {names}; {SeeHelp(parsed)}";
+                ? $"there is no {noun} '{name}'; choose {names}"
+                : $"which {noun}? choose {names}; {SeeHelp(parsed)}";
         }
 
         if (parsed.UnmatchedTokens is [string extra, ..])
@@ -45,7 +45,14 @@ internal static class UsageErrors
             return $"'{extra}' is one word too many; {SeeHelp(parsed)}";
         }
 
-        return WrongOption(parsed) ?? (parsed.Errors is [ParseError error, ..] ? $"{error.Message.TrimEnd('.')}; {SeeHelp(parsed)}" : null);
+        return MissingArgument(parsed) ?? WrongOption(parsed) ?? (parsed.Errors is [ParseError error, ..] ? $"{error.Message.TrimEnd('.')}; {SeeHelp(parsed)}" : null);
+    }
+
+    private static string? MissingArgument(ParseResult parsed)
+    {
+        Argument? missing = parsed.CommandResult.Command.Arguments.FirstOrDefault(
+            a => a.Arity.MinimumNumberOfValues > 0 && parsed.GetResult(a) is null or { Tokens.Count: 0 });
+        return missing is null ? null : $"{missing.Name} is missing ({missing.Description?.TrimEnd('.')}); {SeeHelp(parsed)}";
     }
 
     private static string? WrongOption(ParseResult parsed)

@@ -12,13 +12,13 @@ internal static class BenchCommand
     private const int MostSampled = 10_000_000;
 
     public static Command Create() =>
-        new CommandGroup("bench", "Measure.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateInterrupts(), CreateZpci() };
+        new CommandGroup("bench", "Measure. Figures are printed as JSON where the output is no terminal.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateInterrupts(), CreateZpci() };
 
     private static Command CreateMessages()
     {
         Option<bool> json = CommonOptions.Json();
         var peers = new PeerOptions("region_*", "bench/messages");
-        var command = new Command("messages", "Round trips of single messages: our server and a C floor in turn, both ends on one processor. JSON when not on a terminal.") { json };
+        var command = new Command("messages", "Round trips of single messages: our server and a C floor in turn, both ends on one processor.") { json };
         peers.AddTo(command);
         command.SetAction((parsed, cancellation) => new MessagesBench(
             peers.Of(parsed), new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).RunAsync(cancellation));
@@ -30,7 +30,7 @@ internal static class BenchCommand
         Option<bool> json = CommonOptions.Json();
         var peers = new PeerOptions("dma_message_*", "bench/dma") { ClientIsOptional = true };
         Option<int?> accesses = CommonOptions.Number("--accesses", 1, MostOperations, "Translations, and copies, for each measure in each round.", 1_000_000);
-        var command = new Command("dma", "DMA by messages, beside a C floor, when the C client is named; translation and copies of mapped memory in this process. JSON when not on a terminal.") { json, accesses };
+        var command = new Command("dma", "DMA by messages, beside a C floor, when the C client is named; translation and copies of mapped memory in this process.") { json, accesses };
         peers.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -56,7 +56,7 @@ internal static class BenchCommand
         Option<int?> cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor of the driver; the first one when not given.");
         Option<int?> serverCpu = CommonOptions.Number("--server-cpu", 0, Processors.Largest, "The processor of the server; the last one when not given.");
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("nvme", "Random reads and writes of 4 KiB on an NVMe controller in another process; both ends poll. JSON when not on a terminal.")
+        var command = new Command("nvme", "Random reads and writes of 4 KiB on an NVMe controller in another process; both ends poll.")
         {
             rounds, operations, size, image, cpu, serverCpu, json,
         };
@@ -79,7 +79,7 @@ internal static class BenchCommand
         Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
         Option<int?> operations = CommonOptions.Number("--operations", 1, MostSampled, "Maps and unmaps in each round.", 20_000);
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("maps", "Mapping and unmapping in this process, at 1 to 65535 mappings, with and without a thread that translates; pinning. JSON when not on a terminal.")
+        var command = new Command("maps", "Mapping and unmapping in this process, at 1 to 65535 mappings, with and without a thread that translates; pinning.")
         {
             rounds, operations, json,
         };
@@ -94,7 +94,7 @@ internal static class BenchCommand
         Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
         Option<int?> operations = CommonOptions.Number("--operations", 1, MostSampled, "Interruptions in each round.", 200_000);
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("interrupts", "Interruptions of a zPCI function: by eventfd, by firmware, through the host, with and without the bypass. JSON when not on a terminal.")
+        var command = new Command("interrupts", "Interruptions of a zPCI function: by eventfd, by firmware, through the host, with and without the bypass.")
         {
             rounds, operations, json,
         };
@@ -120,7 +120,7 @@ internal static class BenchCommand
         });
         var plot = new Option<string?>("--plot") { HelpName = "PATH", Description = "Where to draw the figures, as SVG." };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("zpci", "zPCI: walks of I/O tables, RPCIT in all modes, strict and lazy unmaps, exits of loads. JSON when not on a terminal.")
+        var command = new Command("zpci", "zPCI: walks of I/O tables, RPCIT in all modes, strict and lazy unmaps, exits of loads.")
         {
             walker, rounds, operations, measures, cpu, plot, json,
         };

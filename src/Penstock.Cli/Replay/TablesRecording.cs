@@ -57,7 +57,7 @@ internal sealed class TablesRecording
         }
         catch (JsonException wrong)
         {
-            throw new ReplayFailure($"'{path}' is not JSON ({wrong.Message.TrimEnd('.')}); give the .json of a recording of tables");
+            throw new ReplayFailure($"'{path}' is not JSON (line {wrong.LineNumber + 1}, byte {wrong.BytePositionInLine + 1}); give the .json of a recording of tables");
         }
     }
 

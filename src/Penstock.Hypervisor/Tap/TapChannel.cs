@@ -175,7 +175,7 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     public bool Answer(int processor, TapAnswer answer)
     {
         int slot = SlotOf(processor);
-        Word(slot + TapLayout.SlotAction) = answer.Action;
+        Word(slot + TapLayout.SlotAction) = (uint)answer.Action;
         Word(slot + TapLayout.SlotAnswerConditionCode) = answer.ConditionCode;
         Long(slot + TapLayout.SlotAnswerR1) = answer.R1;
         if (Interlocked.CompareExchange(ref Word(slot), (uint)TapSlotState.Answered, (uint)TapSlotState.Taken) != (uint)TapSlotState.Taken)

@@ -189,7 +189,7 @@ public sealed partial class ZpciBus
         // What firmware delivers goes by the mode in the interruption state area.
         if (Machine.Gisa is { HasModes: true } gisa)
         {
-            gisa.SetMode(number, mode == ZpciInterruptionControl.Single ? GuestInterruptionMode.Single : GuestInterruptionMode.All);
+            gisa.SetMode(number, mode);
         }
 
         return ZpciResult.Done(control);

@@ -97,11 +97,16 @@ public sealed class Gisa
     /// <summary>The guest says with SIC how often a subclass comes through; in single mode, that the next one may come.</summary>
     /// <param name="subclass">The subclass.</param>
     /// <param name="mode">How often.</param>
-    /// <exception cref="VfioException">ERANGE: there is no such subclass; EOPNOTSUPP: the area has format 0.</exception>
-    public void SetMode(int subclass, GuestInterruptionMode mode)
+    /// <exception cref="VfioException">ERANGE: there is no such subclass; EINVAL: that is no mode; EOPNOTSUPP: the area has format 0.</exception>
+    public void SetMode(int subclass, ZpciInterruptionControl mode)
     {
         string what = $"setting the mode of interruption subclass {subclass}";
         Check(what, subclass);
+        if (mode is not (ZpciInterruptionControl.All or ZpciInterruptionControl.Single))
+        {
+            throw new VfioException(Errno.EINVAL, what, $"operation {(int)mode} of SIC sets no mode; pass All or Single");
+        }
+
         if (!HasModes)
         {
             throw new VfioException(Errno.EOPNOTSUPP, what, "the machine's interruption state areas have format 0");
@@ -112,7 +117,7 @@ public sealed class Gisa
         byte single;
         do
         {
-            single = (byte)(mode == GuestInterruptionMode.Single ? seen.Single | mask : seen.Single & ~mask);
+            single = (byte)(mode == ZpciInterruptionControl.Single ? seen.Single | mask : seen.Single & ~mask);
         }
         while (!_guest.Area.TryReplace(ref seen, seen with { Single = single, None = (byte)(seen.None & ~mask) }));
     }

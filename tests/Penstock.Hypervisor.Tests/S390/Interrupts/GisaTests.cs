@@ -28,7 +28,7 @@ public sealed class GisaTests : IDisposable
 
         gisa.Register(3);
         Assert.Equal(0x10, bytes[ZpciGisa.AlertMask]);
-        gisa.SetMode(7, GuestInterruptionMode.Single);
+        gisa.SetMode(7, ZpciInterruptionControl.Single);
         Assert.Equal(0x01, bytes[ZpciGisa.SingleMask]);
         gisa.Unregister(3);
         Assert.Equal(0, bytes[ZpciGisa.AlertMask]);
@@ -195,7 +195,7 @@ public sealed class GisaTests : IDisposable
         (ZpciFunction function, VfioDeviceFile file) = Forwarded();
         using (file)
         {
-            _rig.Gisa.SetMode(S390Rig.Subclass, GuestInterruptionMode.Single);
+            _rig.Gisa.SetMode(S390Rig.Subclass, ZpciInterruptionControl.Single);
             Assert.True(function.Signal(0));
             Assert.NotEqual(0, _rig.Gisa.Take());
 
@@ -209,11 +209,11 @@ public sealed class GisaTests : IDisposable
             Assert.Equal((0, 0L), ((int)_rig.Gisa.Pending, _rig.Gisa.ForwardedByHost));
             Assert.Equal(0x20, _rig.Byte(S390Rig.Summary));
 
-            _rig.Gisa.SetMode(S390Rig.Subclass, GuestInterruptionMode.Single);
+            _rig.Gisa.SetMode(S390Rig.Subclass, ZpciInterruptionControl.Single);
             Assert.True(function.Signal(0));
             Assert.Equal(GisaArea.MaskOf(S390Rig.Subclass), _rig.Gisa.Take());
             Assert.Equal(1, _rig.Gisa.ForwardedByHost);
-            _rig.Gisa.SetMode(S390Rig.Subclass, GuestInterruptionMode.All);
+            _rig.Gisa.SetMode(S390Rig.Subclass, ZpciInterruptionControl.All);
             Assert.True(function.Signal(0));
             Assert.True(function.Signal(0));
             Assert.Equal(3, _rig.Gisa.ForwardedByHost);
@@ -226,8 +226,9 @@ public sealed class GisaTests : IDisposable
     {
         using var old = new S390Rig(new ZpciMachine { Assists = ZpciAssists.Interpretation });
         Assert.False(old.Gisa.HasModes);
-        Assert.Equal(Errno.EOPNOTSUPP, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(3, GuestInterruptionMode.Single)));
-        Assert.Equal(Errno.ERANGE, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(8, GuestInterruptionMode.All)));
+        Assert.Equal(Errno.EOPNOTSUPP, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(3, ZpciInterruptionControl.Single)));
+        Assert.Equal(Errno.ERANGE, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(8, ZpciInterruptionControl.All)));
+        Assert.Equal(Errno.EINVAL, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(3, ZpciInterruptionControl.Direct)));
     }
 
     [Fact]
