@@ -18,7 +18,7 @@ internal static class ZpciListing
     public static int Print(DeviceCatalog catalog, Output output)
     {
         var functions = new TextTable(
-            new("DEVICE"), new("FID", Right: true), new("HANDLE"), new("DMA"), new("PCHID"), new("VFN", Right: true), new("TYPE", Right: true), new("PATH"), new("UTIL"));
+            new("DEVICE"), new("FID", Right: true), new("HANDLE"), new("DMA"), new("PCHID"), new("VFN", Right: true), new("TYPE", Right: true), new("FMB", Right: true), new("ERROR", Right: true), new("PATH"), new("UTIL"));
         var groups = new TextTable(
             new("DEVICE"), new("GROUP", Right: true), new("MESSAGES TO"), new("ADDRESS MASK"), new("FLAGS"), new("VERSION", Right: true), new("INTERRUPTS", Right: true), new("STORE", Right: true), new("INTERPRETED", Right: true), new("INTERVAL", Right: true));
         var others = new List<string>();
@@ -81,6 +81,8 @@ internal static class ZpciListing
             Invariant($"0x{info.Base.PhysicalChannel:x}"),
             Invariant($"{info.Base.VirtualFunction}"),
             Invariant($"{info.Base.FunctionType}"),
+            Invariant($"{info.Base.MeasurementLength}"),
+            Invariant($"{info.Base.ErrorLength}"),
             PathOf(info),
             info.UtilText.Length == 0 ? "-" : info.UtilText);
         if (info.Group is { } group)

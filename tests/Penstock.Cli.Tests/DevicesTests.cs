@@ -44,7 +44,7 @@ public sealed class DevicesTests
 
         Assert.Equal(0, result.Status);
         Assert.Empty(result.Errors);
-        Assert.Single(result.Output, line => line.StartsWith("edu ", StringComparison.Ordinal) && line.EndsWith("PENSTOCK EDU", StringComparison.Ordinal));
+        Assert.Single(result.Output, line => line.StartsWith("edu ", StringComparison.Ordinal) && line.EndsWith(" 32  00000000  PENSTOCK EDU", StringComparison.Ordinal));
         Assert.Single(result.Output, line => line.StartsWith("nvme ", StringComparison.Ordinal) && line.Contains("0xfe00000000000000", StringComparison.Ordinal));
         Assert.Single(result.Output, line => line.StartsWith("gpio-mdev: ", StringComparison.Ordinal));
         Assert.All(result.Output, line => Assert.DoesNotContain(line, char.IsControl));

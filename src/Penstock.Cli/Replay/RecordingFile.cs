@@ -14,6 +14,11 @@ internal static class RecordingFile
         FileStream file = OpenRaw(path);
         try
         {
+            if (!file.CanSeek)
+            {
+                throw new UsageException($"'{path}' is a pipe or a device; put the recording into a file");
+            }
+
             Span<byte> magic = stackalloc byte[2];
             bool packed = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false) == magic.Length
                 && magic[0] == GzipMagic0 && magic[1] == GzipMagic1;

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text.Json;
 using Penstock.S390;
+using Penstock.Specs.Zpci;
 
 namespace Penstock.Cli.Replay;
 
@@ -28,7 +29,7 @@ internal sealed class TablesRecording
     {
         using JsonDocument facts = ReadFacts(path);
         var iota = new Iota(Number(facts, "iota", path));
-        var aperture = new DmaAperture(Number(facts, "pba", path), Number(facts, "pal", path));
+        DmaAperture aperture = DmaAperture.Of(new ZpciFib { FirstAddress = Number(facts, "pba", path), LastAddress = Number(facts, "pal", path) });
         if (!iota.HasTable)
         {
             throw new ReplayFailure($"'{path}': iota 0x{iota.Value:x} designates no table, so there is nothing to walk; record while translation is registered");

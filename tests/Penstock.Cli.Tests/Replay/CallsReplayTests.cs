@@ -182,6 +182,14 @@ public sealed class CallsReplayTests : IDisposable
         (await RunAsync()).AssertRefused(1, "line 1", "longer than");
     }
 
+    [Fact]
+    public async Task Calls_FromAPipe_Refused()
+    {
+        string path = _folder.File("LABEL.calls.txt");
+        File.CreateSymbolicLink(path, "/proc/self/fd/0");
+        (await ToolProcess.RunAsync("replay", "zpci", path)).AssertRefused(2, "LABEL.calls.txt'", "is a pipe");
+    }
+
     private static ZpciFib Fib(ulong first, ulong last) => new() { FirstAddress = first, LastAddress = last, Iota = 0x285_0804 };
 
     private static string Hex(ReadOnlySpan<byte> bytes) => Convert.ToHexStringLower(bytes);

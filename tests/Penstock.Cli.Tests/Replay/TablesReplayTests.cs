@@ -72,10 +72,21 @@ public sealed class TablesReplayTests : IDisposable
         Assert.Contains("3ffffffffff", Assert.Single(result.Errors), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Tables_ApertureWithinPages_IsRoundedToWholeOnes()
+    {
+        GuestTables tables = NewTables();
+        tables.Map(0x1_0000_0000, 0x5000, 2);
+        ToolResult result = await ToolProcess.RunAsync("replay", "zpci", await WriteAsync(tables, 0x1_0000_0008, 0x1_0000_1007));
+        Assert.Empty(result.Errors);
+        Assert.Equal(["100000000 5000 rw", "100001000 6000 rw"], result.Output);
+    }
+
     [Theory]
     [InlineData("lacks a page", 1, "'LABEL.tables.gz'", "lacks the table page at 0x400", "pba to pal")]
     [InlineData("cut", 1, "'LABEL.tables.gz'", "ends within the record at byte")]
-    [InlineData("cut packed", 1, "'LABEL.tables.gz'")]
+    [InlineData("cut packed", 1, "'LABEL.tables.gz'", "not a whole gzip file")]
+    [InlineData("cut trailer", 1, "'LABEL.tables.gz'", "not a whole gzip file")]
     [InlineData("no tables", 1, "'LABEL.tables.gz'", "beside it")]
     [InlineData("odd address", 1, "'LABEL.tables.gz'", "not a multiple of 4096")]
     [InlineData("no JSON", 1, "'LABEL.json'", "not JSON")]
@@ -97,9 +108,9 @@ public sealed class TablesReplayTests : IDisposable
             case "cut":
                 await WritePackedAsync(packed, [.. PagesOf(_memory).SelectMany(static r => r).SkipLast(1)]);
                 break;
-            case "cut packed":
+            case "cut packed" or "cut trailer":
                 byte[] whole = await File.ReadAllBytesAsync(packed);
-                await File.WriteAllBytesAsync(packed, whole[..(whole.Length / 2)]);
+                await File.WriteAllBytesAsync(packed, whole[..(how == "cut packed" ? whole.Length / 2 : whole.Length - 8)]);
                 break;
             case "no tables":
                 File.Delete(packed);

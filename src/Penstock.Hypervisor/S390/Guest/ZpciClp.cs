@@ -71,7 +71,7 @@ internal readonly ref struct ZpciClp(ZpciBus bus)
             return answer.Refuse(ZpciClpResponse.BadFormat);
         }
 
-        if (!request.Header.IsReservedZero || request.Reserved != 0)
+        if (!request.Header.IsReservedZero)
         {
             return answer.Refuse(ZpciClpResponse.ReservedNotZero);
         }

@@ -31,8 +31,9 @@ internal sealed class ZpciGuestGroups(byte designationTypes)
 
         if (interpreted)
         {
-            ZpciGuestGroup real = New(host).With(info, interpreted: true);
-            return _byId[host] = real;
+            // One answer for all of them: without tables only as long as each of them may.
+            bool all = relaxed && (!_byId.TryGetValue(host, out ZpciGuestGroup? before) || before.HasRelaxedTranslation);
+            return _byId[host] = New(host).With(info, interpreted: true) with { HasRelaxedTranslation = all };
         }
 
         if (_simulated.TryGetValue((host, relaxed), out ZpciGuestGroup? known))

@@ -72,6 +72,15 @@ public sealed class ClpTests : IDisposable
     }
 
     [Fact]
+    public void List_BytesBehindTheToken_AreNotLookedAt()
+    {
+        _rig.Plug();
+        byte[] request = ListRequest(0);
+        request[^1] = 1;
+        Assert.Equal(ZpciClpResponse.Ok, CodeOf(_rig.Clp(request, 48, out _)));
+    }
+
+    [Fact]
     public void List_OneFunction_ExactBytes()
     {
         _rig.Plug(id: 9);

@@ -26,6 +26,18 @@ public sealed class InterpretedTests : IDisposable
     }
 
     [Fact]
+    public void Plug_RelaxedTranslation_GroupOffersItWhileAllOfItsFunctionsMay()
+    {
+        ZpciGuestFunction first = _rig.PlugEnabled(_hardware, ZpciFunctions.Create(5, 0x123), relaxed: true);
+        Assert.True(first.IsInterpreted);
+        Assert.Equal(ZpciClpQueryGroupResponse.RelaxedTranslation | ZpciClpQueryGroupResponse.Refresh, _rig.Bus.FindGroup(0)!.Answer.Flags);
+        Assert.Equal(ZpciConditionCode.Done, _rig.Modify(first, ZpciModifyOperation.RegisterIoat, ControlsTests.Ioat(iota: 0)).ConditionCode);
+        ZpciGuestFunction second = _rig.Plug(zpci: ZpciFunctions.Create(6, 0x124), relaxed: false);
+        Assert.Equal(first.Group.Id, second.Group.Id);
+        Assert.Equal(ZpciClpQueryGroupResponse.Refresh, _rig.Bus.FindGroup(0)!.Answer.Flags);
+    }
+
+    [Fact]
     [Trait("Row", "S0-7")]
     public void Access_Interpreted_NoExits()
     {
