@@ -10,6 +10,9 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
 {
     private const uint Unknown = 0;
 
+    /// <summary>What a region third table reaches; QEMU grants less. A guest may change its FIB between the plugin's look and QEMU's.</summary>
+    private const ulong LargestAperture = 1ul << 42;
+
     private readonly TapRecorder? _recorder = options.Recorder;
     private RpcitPath _wish = options.Path;
     private volatile RpcitPath _path;
@@ -70,17 +73,24 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
             return;
         }
 
-        if (path != RpcitPath.Fallback)
+        if (_path == RpcitPath.Fallback)
         {
-            if (_path != path || _leaving)
+            if (path != RpcitPath.Fallback)
             {
                 Lend();
             }
         }
-        else if (_path != RpcitPath.Fallback && !_leaving)
+        else if (_path != path)
         {
+            // Also from one fast path to the other: between them the device follows QEMU's messages, which have to be right by then.
             _leaving = true;
             Publish(TapFunctionMode.Ask);
+        }
+        else if (_leaving)
+        {
+            _leaving = false;
+            _telling = null;
+            PublishPath();
         }
     }
 
@@ -90,15 +100,25 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
         TakeBack();
     }
 
-    /// <summary>The plugin does not wait for this side any more: QEMU tells the device's user every page from now on.</summary>
+    /// <summary>
+    /// The plugin does not wait for this side any more: QEMU tells the device's user every page from now on. The mode stays as it is: the plugin refuses
+    /// until the guest refreshes everything, and a function that goes through would never be refused.
+    /// </summary>
     public void GivenUp()
     {
         if (!_givenUp)
         {
-            _givenUp = true;
             options.Log?.Invoke("the plugin has given this process up; QEMU answers RPCIT from now on");
-            TakeBack();
+            End();
         }
+    }
+
+    /// <summary>This side leaves, and the plugin does what it does when it has given up.</summary>
+    public void End()
+    {
+        _givenUp = true;
+        _hasAnchor = false;
+        TakeBackTarget();
     }
 
     private bool IsOurs(uint handle) => _handle != Unknown && handle == (_handle | ZpciHandle.Enabled);
@@ -179,7 +199,14 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
         if (operation is ZpciModifyOperation.RegisterIoat or ZpciModifyOperation.ReregisterIoat)
         {
             ZpciFib fib = ZpciFib.Read(data);
-            _registration = new IoatRegistration(new Iota(fib.Iota), DmaAperture.Of(fib));
+            DmaAperture aperture = DmaAperture.Of(fib);
+            if (aperture.IsEmpty || aperture.Last - aperture.First >= LargestAperture)
+            {
+                options.Log?.Invoke($"RPCIT stays with QEMU: the guest's I/O addresses 0x{aperture.First:x} to 0x{aperture.Last:x} are none, or too many");
+                return;
+            }
+
+            _registration = new IoatRegistration(new Iota(fib.Iota), aperture);
             Volatile.Write(ref _last, _registration.Aperture.Last);
             _hasAnchor = true;
             if (_wish != RpcitPath.Fallback && !_givenUp)
@@ -223,7 +250,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
             if (_telling == processor)
             {
                 // It is past the refresh of everything: an interrupt came between that and its result.
-                TakeBack();
+                Left();
             }
 
             return Leave();
@@ -246,7 +273,17 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
     {
         if (_leaving && IsWhole(call))
         {
-            TakeBack();
+            Left();
+        }
+    }
+
+    /// <summary>QEMU has told every page.</summary>
+    private void Left()
+    {
+        TakeBack();
+        if (_wish != RpcitPath.Fallback)
+        {
+            Lend();
         }
     }
 
@@ -264,7 +301,6 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
             return;
         }
 
-        TakeBackTarget();
         _path = _wish;
         Publish(TapFunctionMode.Ask);
         if (target.Lend(_wish, _registration, channel) is string why)
@@ -276,11 +312,10 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
         }
 
         Interlocked.Increment(ref _lent);
-        if (_path == RpcitPath.Nested)
-        {
-            Publish(TapFunctionMode.Ring);
-        }
+        PublishPath();
     }
+
+    private void PublishPath() => Publish(_path == RpcitPath.Nested ? TapFunctionMode.Ring : TapFunctionMode.Ask);
 
     private void TakeBack()
     {

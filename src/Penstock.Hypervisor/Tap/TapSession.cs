@@ -111,7 +111,7 @@ public sealed class TapSession : IDisposable
                 Serve();
             }
 
-            _function.AnchorLost();
+            _function.End();
         }
         catch (Exception fault)
         {

@@ -92,6 +92,9 @@ public sealed class TappedServer : IDisposable
         if (!_disposed)
         {
             _disposed = true;
+
+            // The device's user first: without the tap it would follow what QEMU told before.
+            Server.Stop();
             Tap.Dispose();
             _tables.Dispose();
             Vm.Dispose();

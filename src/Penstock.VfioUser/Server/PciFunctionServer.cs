@@ -67,6 +67,9 @@ public sealed class PciFunctionServer : IDisposable
     /// <returns>Whether it has ended.</returns>
     public bool Wait(TimeSpan time) => _server.Wait(time);
 
+    /// <summary>Ends the session and removes the socket. The function and its host stay until <see cref="Dispose"/>.</summary>
+    public void Stop() => _server.Dispose();
+
     /// <summary>Ends the session, removes the socket and unplugs the function.</summary>
     public void Dispose()
     {

@@ -1,5 +1,6 @@
 using Penstock.Hypervisor.Tests.S390.Nesting;
 using Penstock.Interop;
+using Penstock.Vfio;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
@@ -49,7 +50,43 @@ public sealed class OuterInvalidationTests : IDisposable
     }
 
     [Fact]
-    public void Drain_WaitsOnlyForWhatWasTouched()
+    public void Drain_AccessOfAnotherPageInProgress_IsWaitedFor()
+    {
+        // After a drain nobody is busy, whatever its lines named: the next line is not waited for.
+        WalkedRefresh walked = Registered();
+        _rig.Tables.Map(Iova, Data);
+        using var inScope = new ManualResetEventSlim();
+        using var mayLeave = new ManualResetEventSlim();
+        bool left = false;
+        var device = new Thread(() =>
+        {
+            using DmaScope scope = walked.Domain.Enter();
+            Assert.True(scope.TryBorrow(Iova, 1, DmaAccess.Read, out _));
+            inScope.Set();
+            mayLeave.Wait();
+            Volatile.Write(ref left, true);
+        });
+        device.Start();
+        inScope.Wait();
+        _lines.Add(Iova + (64 * Page), Page);
+        bool before = false;
+        var drain = new Thread(() =>
+        {
+            walked.DrainOuter(0, 1);
+            before = !Volatile.Read(ref left);
+        });
+        drain.Start();
+        bool waited = SpinWait.SpinUntil(() => (drain.ThreadState & ThreadState.Stopped) != 0, TimeSpan.FromMilliseconds(100)) == false;
+        mayLeave.Set();
+        device.Join();
+        drain.Join();
+
+        Assert.True(waited);
+        Assert.False(before);
+    }
+
+    [Fact]
+    public void Drain_CountsWaitsForWhatWasTouched()
     {
         WalkedRefresh walked = Registered();
         _rig.Tables.Map(Iova, Data);

@@ -199,6 +199,9 @@ public sealed class TapSessionTests : IDisposable
         Plugin.GiveUp();
         Assert.True(SpinWait.SpinUntil(() => Tap.Path == RpcitPath.Fallback, TimeSpan.FromSeconds(30)));
 
+        // It still refuses until the guest refreshes everything: QEMU knows no page.
+        Assert.Equal(TapFunctionMode.Ask, Plugin.Mode);
+
         Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
         Assert.Equal([Lent, "take back"], _target.Calls);
     }
@@ -215,6 +218,56 @@ public sealed class TapSessionTests : IDisposable
         Assert.False(Plugin.HasOwner);
         Assert.True(Plugin.IsUnlocked);
         Assert.Equal("take back", _target.Calls.Last());
+        Assert.Equal(TapFunctionMode.Ask, Plugin.Mode);
+    }
+
+    /// <summary>Between two fast paths QEMU tells every page too: the device follows its messages for a moment.</summary>
+    [Fact]
+    public void Switch_FromOneFastPathToTheOther_GoesByQemu()
+    {
+        StartLent(RpcitPath.Shadow);
+        Tap.SwitchTo(RpcitPath.Nested);
+
+        Assert.Equal(RpcitPath.Shadow, Tap.Path);
+        Assert.Equal(1u, Plugin.Rpcit(Handle, First, Page).ConditionCode);
+        Assert.Equal(Tell, Plugin.Rpcit(Handle, First, Last - First + 1).Action);
+        Assert.DoesNotContain("take back", _target.Calls);
+        Plugin.RpcitDone(Handle, First, Last - First + 1);
+
+        Assert.Equal(["take back", Lent.Replace("Shadow", "Nested", StringComparison.Ordinal)], _target.Calls.TakeLast(2));
+        Assert.Equal(RpcitPath.Nested, Tap.Path);
+        Assert.Equal(TapFunctionMode.Ring, Plugin.Mode);
+    }
+
+    [Theory]
+    [InlineData(RpcitPath.Shadow, TapFunctionMode.Ask)]
+    [InlineData(RpcitPath.Nested, TapFunctionMode.Ring)]
+    internal void Switch_BackBeforeTheHandover_NothingIsTakenBack(RpcitPath path, TapFunctionMode mode)
+    {
+        StartLent(path);
+        Tap.SwitchTo(RpcitPath.Fallback);
+        Assert.Equal(1u, Plugin.Rpcit(Handle, First, Page).ConditionCode);
+        Tap.SwitchTo(path);
+
+        Assert.Equal(mode, Plugin.Mode);
+        Assert.Equal((Done, 0u, (ulong)Handle << 32), Plugin.Rpcit(Handle, First, Page));
+        Assert.DoesNotContain("take back", _target.Calls);
+    }
+
+    /// <summary>QEMU refuses these; a guest may show the plugin other ones than QEMU.</summary>
+    [Theory]
+    [InlineData(Last, First)]
+    [InlineData(0ul, ulong.MaxValue)]
+    [InlineData(0ul, 1ul << 42)]
+    public void Registration_OfAddressesThatCannotBe_StaysWithQemu(ulong first, ulong last)
+    {
+        Start(RpcitPath.Nested);
+        Enable();
+        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: first, last: last);
+
+        Assert.False(Tap.HasAnchor);
+        Assert.Empty(_target.Calls);
+        Assert.Equal(TapFunctionMode.Through, Plugin.Mode);
     }
 
     /// <summary>Whatever stands in the shared memory: an answer comes, and nothing else happens.</summary>
