@@ -14,6 +14,7 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     private readonly MemoryMapping _mapping;
     private readonly byte* _base;
     private uint _seenBell;
+    private uint _drained;
 
     /// <summary>Makes the memory and locks it: the lock is how the plugin sees that this process lives.</summary>
     /// <exception cref="SystemCallException">The system refused.</exception>
@@ -79,7 +80,7 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     public uint Head => Volatile.Read(ref Word(TapLayout.HeadOffset));
 
     /// <summary>How many of them have taken effect.</summary>
-    public uint Drained => Volatile.Read(ref Word(TapLayout.DrainedOffset));
+    public uint Drained => _drained;
 
     /// <summary>Says that this side lives.</summary>
     public void Beat() => Volatile.Write(ref Long(TapLayout.HeartbeatOffset), (ulong)(Stopwatch.GetTimestamp() * (1_000_000_000 / Stopwatch.Frequency)));
@@ -208,6 +209,7 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     /// <summary>Says that lines have taken effect, and wakes whoever waits for them.</summary>
     public void SetDrained(uint count)
     {
+        _drained = count;
         Volatile.Write(ref Word(TapLayout.DrainedOffset), count);
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref Word(TapLayout.DrainSleepersOffset)) != 0)

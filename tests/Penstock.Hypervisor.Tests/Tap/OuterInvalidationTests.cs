@@ -49,6 +49,22 @@ public sealed class OuterInvalidationTests : IDisposable
         Assert.Null(NestingRig.Seen(walked.Domain, Iova));
     }
 
+    /// <summary>A count is the other side's word.</summary>
+    [Fact]
+    public void MoreLinesThanCanBe_NoneIsRead_EverythingIsForgotten()
+    {
+        WalkedRefresh walked = Registered();
+        _rig.Tables.Map(Iova, Data);
+        Assert.NotNull(NestingRig.Seen(walked.Domain, Iova));
+        _rig.Tables.Unmap(Iova);
+
+        _lines.Claimed = uint.MaxValue;
+
+        Assert.Null(NestingRig.Seen(walked.Domain, Iova));
+        walked.DrainOuter(0, uint.MaxValue);
+        Assert.Equal(1, walked.Waits);
+    }
+
     [Fact]
     public void Drain_AccessOfAnotherPageInProgress_IsWaitedFor()
     {
@@ -113,7 +129,10 @@ public sealed class OuterInvalidationTests : IDisposable
 
         public bool IsBusy { get; private set; }
 
-        public uint Head => (uint)_lines.Count;
+        /// <summary>How many there are said to be beyond those that there are.</summary>
+        public uint Claimed { get; set; }
+
+        public uint Head => (uint)_lines.Count + Claimed;
 
         public void Add(ulong start, ulong length) => _lines.Add((start, length));
 

@@ -13,6 +13,9 @@ internal sealed unsafe class InvalidationRing : IDisposable
     /// <summary>Ranges that it holds.</summary>
     internal const int Capacity = 256;
 
+    /// <summary>Ranges from outside that can be there at once.</summary>
+    internal const uint MostOuter = TapLayout.RingCount;
+
     private const int PageShift = (int)ZpciTableLevel.Page;
 
     private readonly ResourceLedger _ledger;
@@ -121,6 +124,14 @@ internal sealed unsafe class InvalidationRing : IDisposable
         }
 
         uint head = outer.Head;
+        if (head - _outerDrained > MostOuter)
+        {
+            // So many are not there; whoever counts is not to be trusted.
+            kept.Drop(0, ulong.MaxValue);
+            Volatile.Write(ref _outerDrained, head);
+            return;
+        }
+
         for (uint at = _outerDrained; at != head; at++)
         {
             if (outer.TryReadLine(at, out ulong start, out ulong length) && length != 0 && length - 1 <= ulong.MaxValue - start)

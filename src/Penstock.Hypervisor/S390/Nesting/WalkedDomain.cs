@@ -116,8 +116,8 @@ internal sealed class WalkedDomain : TranslatingDomain, IGuestReader
                 spin.SpinOnce();
             }
 
-            bool touched = false;
-            for (uint at = from; at != until; at++)
+            bool touched = until - from > InvalidationRing.MostOuter && _touched.Take(0, ulong.MaxValue >> PageShift);
+            for (uint at = from; at != until && until - from <= InvalidationRing.MostOuter; at++)
             {
                 touched |= !_outer!.TryReadLine(at, out ulong start, out ulong length) || length == 0
                     ? _touched.Take(0, ulong.MaxValue >> PageShift)
