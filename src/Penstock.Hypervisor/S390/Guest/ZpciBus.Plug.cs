@@ -9,6 +9,10 @@ namespace Penstock.Hypervisor;
 /// <content>Plugging functions in.</content>
 public sealed partial class ZpciBus
 {
+    // As many mappings as Linux's containers take, and several for each page of the guest's.
+    private const long LeastBudget = 1 << 16;
+    private const long BudgetFactor = 4;
+
     /// <summary>Plugs a device in.</summary>
     /// <param name="file">The open device; the function becomes its owner, unless this fails.</param>
     /// <param name="options">How; null for the usual way.</param>
@@ -69,7 +73,14 @@ public sealed partial class ZpciBus
     };
 
     private FallbackRefresh<TableWalker<GuestTableReader>> FallbackFor(ZpciGuestFunction function) => new(
-        new TableWalker<GuestTableReader>(new GuestTableReader(Machine.Memory)), NotifierOf(function), LimitOf(function)?.Budget);
+        new TableWalker<GuestTableReader>(new GuestTableReader(Machine.Memory)), NotifierOf(function), LimitOf(function)?.Budget ?? NewBudget());
+
+    /// <summary>
+    /// Where no container has a limit: a guest's tables may share tables below them, and then map any number of pages with little memory; what is
+    /// remembered of them must not grow past what a guest has a use for.
+    /// </summary>
+    private DmaBudget NewBudget() =>
+        new(Math.Max(LeastBudget, Machine.Memory.Slots.Sum(static s => (long)(s.Length / ZpciIoTable.PageSize)) * BudgetFactor));
 
     private void Add(ZpciGuestFunction function, uint handle)
     {

@@ -220,6 +220,36 @@ public sealed class ControlsTests : IDisposable
         Assert.All(events, e => Assert.Equal((function.Handle, function.FunctionId), (e.Handle, e.FunctionId)));
     }
 
+    [Fact]
+    public void Refresh_SegmentsThatShareOnePageTable_BoundedWithoutAContainer()
+    {
+        const int Segments = 400;
+        const ulong Segment = Tables + 0x4000;
+        const ulong Page = Tables + 0x8000;
+        Write(Tables + (2 * 8), Segment | ZpciIoTable.TypeRegionThird | ZpciIoTable.LengthMask);
+        for (ulong i = 0; i < Segments; i++)
+        {
+            Write(Segment + (i * 8), Page);
+        }
+
+        for (ulong i = 0; i < ZpciIoTable.PageEntries; i++)
+        {
+            Write(Page + (i * 8), 0x5000);
+        }
+
+        ZpciGuestFunction function = _rig.Bus.Plug(_rig.Open(), new ZpciFunctionOptions { Interpret = false });
+        Assert.Equal(ZpciClpResponse.Ok, _rig.Set(function, ZpciSetOperation.Enable));
+        Assert.Equal("0", Do(function, ZpciModifyOperation.RegisterIoat, Ioat(last: Start + (Segments * ZpciIoTable.SegmentSize) - 1)));
+        Assert.Equal("0", Text(_rig.Bus.Refresh(2, ZpciGuestRig.Request(function), Start, ZpciIoTable.SegmentSize)));
+        Assert.Equal("1/16", Text(_rig.Bus.Refresh(2, ZpciGuestRig.Request(function), Start, Segments * ZpciIoTable.SegmentSize)));
+        for (ulong i = 0; i < ZpciIoTable.PageEntries; i++)
+        {
+            Write(Page + (i * 8), ZpciIoTable.PageInvalid);
+        }
+
+        Assert.Equal("0", Text(_rig.Bus.Refresh(2, ZpciGuestRig.Request(function), Start, Segments * ZpciIoTable.SegmentSize)));
+    }
+
     internal static ZpciFib Interrupts() => new()
     {
         InterruptWord = new ZpciInterruptWord(0) { Subclass = ZpciGuestRig.Subclass, Interrupts = 4, VectorOffset = 2, HasSummary = true, SummaryOffset = 5 }.Value,
@@ -233,6 +263,8 @@ public sealed class ControlsTests : IDisposable
     private static string Text(ZpciResult result) => result.Exception != ZpciProgramException.None
         ? result.Exception.ToString()
         : result.ConditionCode == ZpciConditionCode.Error ? $"1/{(byte)result.Status}" : $"{(byte)result.ConditionCode}";
+
+    private void Write(ulong address, ulong entry) => System.Buffers.Binary.BinaryPrimitives.WriteUInt64BigEndian(_rig.Memory.Span(address, sizeof(ulong)), entry);
 
     private string Do(ZpciGuestFunction function, ZpciModifyOperation operation, ZpciFib fib = default) => Text(_rig.Modify(function, operation, fib));
 
