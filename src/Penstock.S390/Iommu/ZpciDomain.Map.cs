@@ -39,6 +39,12 @@ public sealed unsafe partial class ZpciDomain
         }
 
         ulong undone = _tables.Undo(iova, done, entry);
+        if (undone != 0)
+        {
+            // Functions, or a hypervisor below, may have seen them already.
+            Sync(iova, size);
+        }
+
         WaitForScopes();
         Leave(bank, (long)(undone + (pages - done)));
         throw new VfioException(errno, what.ToString(), errno switch
@@ -121,6 +127,12 @@ public sealed unsafe partial class ZpciDomain
         if ((entry & ZpciIoTable.PageInvalid) != 0 || _real.Find(entry) is not { } bank || bank.Range != range)
         {
             throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it is not exactly one mapping");
+        }
+
+        // Of several at once, who finds the first entry valid takes it.
+        if (_tables.Clear(iova) != entry)
+        {
+            throw new VfioException(Errno.EINVAL, $"unmapping {range}", "somebody else is unmapping it");
         }
 
         var nothing = default(Ignored);

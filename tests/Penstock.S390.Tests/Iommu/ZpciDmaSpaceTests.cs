@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Penstock.Interop;
 using Penstock.Testing;
 using Penstock.Vfio;
@@ -62,6 +63,43 @@ public sealed class ZpciDmaSpaceTests : IDisposable
         Assert.Equal((0x1_0000_0000ul, 64 * Page), Assert.Single(_function.Refreshes));
         Assert.Equal(1, space.Domain.Counters.GlobalRefreshes);
         Assert.Contains(space.Map(_memory, 0, Page, DmaAccess.Read), seen);
+    }
+
+    [Fact]
+    public void Lazy_UnmapByManyAtOnce_OneTakesItAndNothingIsGivenBackTwice()
+    {
+        using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = true });
+        int taken = 0;
+        var odd = new ConcurrentQueue<Errno>();
+        using var barrier = new Barrier(3);
+        ulong iova = 0;
+        Thread[] drivers = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() =>
+        {
+            for (int i = 0; i < 300; i++)
+            {
+                barrier.SignalAndWait();
+                Errno errno = DomainRig.ErrnoOf(() => space.Unmap(iova, 8 * Page));
+                Interlocked.Add(ref taken, errno == Errno.None ? 1 : 0);
+                if (errno is not (Errno.None or Errno.EINVAL))
+                {
+                    odd.Enqueue(errno);
+                }
+
+                barrier.SignalAndWait();
+            }
+        }))];
+        Array.ForEach(drivers, static d => d.Start());
+        for (int i = 1; i <= 300; i++)
+        {
+            iova = space.Map(_memory, 0, 8 * Page, DmaAccess.Read);
+            barrier.SignalAndWait();
+            barrier.SignalAndWait();
+            space.Flush();
+            Assert.Equal((i, 0), (Volatile.Read(ref taken), space.Domain.Count));
+        }
+
+        Array.ForEach(drivers, static d => d.Join());
+        Assert.Empty(odd);
     }
 
     [Fact]

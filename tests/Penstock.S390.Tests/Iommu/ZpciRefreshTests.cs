@@ -63,6 +63,28 @@ public sealed class ZpciRefreshTests
     }
 
     [Fact]
+    public void Map_SecondFunctionCannotBeTold_FirstLearnsThatTheEntriesAreGone()
+    {
+        using var rig = new DomainRig(new FakeHostFunction { RefreshesOnMap = true });
+        var second = new FakeHostFunction("second") { RefreshesOnMap = true };
+        IommuGroup group = rig.Iommu.AddFunction(second);
+        group.Attach(rig.Domain);
+        var seen = new List<bool>();
+
+        // A hypervisor below keeps what it saw at the last refresh.
+        rig.Function.OnRefresh = (_, _) =>
+        {
+            seen.Add(DomainRig.IsInvalid(rig.Domain.Entry(Start)));
+            return ZpciAnswer.Done;
+        };
+        second.OnRefresh = static (_, _) => new ZpciAnswer(ZpciConditionCode.InvalidHandle);
+        Assert.Equal(Errno.EIO, rig.TryMap(Start, 2));
+        Assert.Equal([false, true], seen);
+        Assert.Equal((Start, 2 * Page), rig.Function.Refreshes.Last());
+        group.Detach();
+    }
+
+    [Fact]
     public void Unmap_RangeWithManyMappings_OneRefreshForEachFunctionWhateverItAnswers()
     {
         using var rig = new DomainRig();
