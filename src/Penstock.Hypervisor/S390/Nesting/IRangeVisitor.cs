@@ -18,6 +18,9 @@ internal interface IRangeVisitor
     /// <summary>Whether the rest of the frame is of no interest.</summary>
     bool SkipsFrame { get; }
 
+    /// <summary>Whether the rest of the range is of no interest. Looked at after each segment.</summary>
+    bool IsDone { get; }
+
     /// <summary>A page that leads somewhere.</summary>
     /// <param name="iova">Its address, or the address in it where the range begins.</param>
     /// <param name="address">Guest address of the page.</param>

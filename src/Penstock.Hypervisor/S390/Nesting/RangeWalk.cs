@@ -40,7 +40,7 @@ internal unsafe ref struct RangeWalk<TVisitor>
         if (At <= covered)
         {
             ZpciErrorEvent fault = Tables((int)iota.Level, iota.Origin, covered, !iota.IsProtected);
-            if (fault != ZpciErrorEvent.None || covered == _last)
+            if (fault != ZpciErrorEvent.None || covered == _last || _visitor.IsDone)
             {
                 return fault;
             }
@@ -75,7 +75,7 @@ internal unsafe ref struct RangeWalk<TVisitor>
                 fault = level == (int)ZpciTableLevel.Segment ? Segment(entry, stepLast, mayWrite) : Region(level, entry, stepLast, mayWrite);
             }
 
-            if (fault != ZpciErrorEvent.None)
+            if (fault != ZpciErrorEvent.None || _visitor.IsDone)
             {
                 return fault;
             }

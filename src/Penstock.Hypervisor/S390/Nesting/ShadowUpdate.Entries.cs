@@ -42,11 +42,13 @@ internal sealed unsafe partial class ShadowUpdate
             // The guest maps what is no memory: no device can reach it.
             _budget?.Return(1);
             _failed = true;
+            _failures++;
         }
         else if (!TryPutIn(iova, slot, wanted))
         {
             _budget?.Return(1);
             (_again, _starved) = (true, true);
+            _failures++;
         }
     }
 

@@ -14,6 +14,9 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
     // A guest that changes its tables all the time must not keep a processor here.
     private const int MostPasses = 16;
     private const int MostDropped = 256;
+
+    // Nor one whose tables name a great many pages that there is no room for, or that are no memory.
+    private const int MostFailures = 1 << 16;
     private const int RootPages = (int)(ZpciIoTable.TableSize / ZpciIoTable.PageSize);
 
     private readonly GuestPins _pins;
@@ -37,6 +40,7 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
     private bool _failed;
     private bool _flushed;
     private bool _skipsFrame;
+    private int _failures;
 
     /// <summary>Creates it with an empty shadow.</summary>
     /// <param name="pins">The guest's pages.</param>
@@ -64,6 +68,8 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
 
     /// <summary>Whether one more page may be in the shadow.</summary>
     internal bool HasBudget => _budget is null || _budget.Available > 0;
+
+    private bool GivesUp => _failures >= MostFailures;
 
     public void Dispose()
     {
@@ -101,7 +107,7 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
     internal ZpciErrorEvent Refresh(Iota iota, ulong first, ulong last, out ulong reached, out bool full)
     {
         ZpciErrorEvent fault;
-        (_first, _last, _failed) = (first, last, false);
+        (_first, _last, _failed, _failures) = (first, last, false, 0);
         _pins.Begin(((last - first) / ZpciIoTable.PageSize) + 1);
         try
         {
@@ -116,12 +122,18 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
                 var walk = new RangeWalk<Visitor>(_reader, ref visitor, first, last);
                 fault = walk.Walk(iota);
                 reached = walk.At;
+                if (GivesUp && fault == ZpciErrorEvent.None && (reached | (ZpciIoTable.SegmentSize - 1)) < last)
+                {
+                    // What is not looked at any more is not reached either.
+                    Nothing(ZpciTableLevel.Segment, (reached | (ZpciIoTable.SegmentSize - 1)) + 1, last);
+                }
+
                 if (_starved && _droppedCount != 0)
                 {
                     Flush();
                 }
             }
-            while (fault == ZpciErrorEvent.None && _again && (_starved ? _flushed : HasBudget) && ++passes < MostPasses);
+            while (fault == ZpciErrorEvent.None && _again && !GivesUp && (_starved ? _flushed : HasBudget) && ++passes < MostPasses);
             Flush();
         }
         finally
@@ -266,6 +278,8 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
     private readonly struct Visitor(ShadowUpdate shadow) : IRangeVisitor
     {
         public bool SkipsFrame => shadow._skipsFrame;
+
+        public bool IsDone => shadow.GivesUp;
 
         public void Table(ZpciTableLevel level, ulong iova, ulong origin) => shadow.Table(level, iova, origin);
 

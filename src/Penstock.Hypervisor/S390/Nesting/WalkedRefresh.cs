@@ -14,6 +14,9 @@ public sealed class WalkedRefresh : INestedTranslation
     // A scope must be short: more is looked at in pieces.
     private const ulong PerScope = 1ul << 28;
 
+    // All that a region third table can have. Larger tables have no end when all of their entries lead to one table.
+    private const int MostPieces = 1 << 14;
+
     private readonly Lock _gate = new();
     private readonly GuestPins? _pins;
     private readonly WalkedDomain _domain;
@@ -156,7 +159,7 @@ public sealed class WalkedRefresh : INestedTranslation
         _domain.Invalidate(first, last);
         var check = new Check(_domain.Space);
         ulong at = first;
-        while (true)
+        for (int pieces = 0; ; pieces++)
         {
             ulong until = Math.Min(last, at | (PerScope - 1));
 
@@ -173,9 +176,16 @@ public sealed class WalkedRefresh : INestedTranslation
                 check.Leave();
             }
 
-            if (until == last)
+            // An entry that leads nowhere says so of all addresses below it, also of those in later pieces.
+            until = Math.Max(until, check.NothingUntil);
+            if (until >= last)
             {
                 return check.Missing ? RpcitAnswer.Insufficient : RpcitAnswer.Done;
+            }
+
+            if (pieces == MostPieces)
+            {
+                return RpcitAnswer.Insufficient;
             }
 
             at = until + 1;
@@ -190,7 +200,12 @@ public sealed class WalkedRefresh : INestedTranslation
 
         public readonly bool SkipsFrame => false;
 
+        public readonly bool IsDone => false;
+
         internal bool Missing { get; private set; }
+
+        /// <summary>Last address below the last entry that leads nowhere.</summary>
+        internal ulong NothingUntil { get; private set; }
 
         /// <summary>What is known of memory ends with the scope.</summary>
         internal void Leave() => _length = 0;
@@ -219,8 +234,6 @@ public sealed class WalkedRefresh : INestedTranslation
             }
         }
 
-        public readonly void Nothing(ZpciTableLevel level, ulong first, ulong last)
-        {
-        }
+        public void Nothing(ZpciTableLevel level, ulong first, ulong last) => NothingUntil = first | ((1ul << (int)level) - 1);
     }
 }

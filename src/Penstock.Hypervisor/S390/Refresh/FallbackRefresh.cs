@@ -16,6 +16,9 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
     // A guest that keeps changing its tables while they are read must not keep us here.
     private const int MostPasses = 64;
 
+    // Nor one whose tables name a great many pages that cannot be mapped: each costs a call.
+    private const int MostFailedMaps = 1 << 14;
+
     private readonly Lock _gate = new();
     private readonly TWalker _walker;
     private readonly IDmaNotifier _notifier;
@@ -25,7 +28,7 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
     private IoatRegistration? _registration;
     private ulong _unmapStart;
     private ulong _unmapLength;
-    private bool _mapFailed;
+    private int _failedMaps;
 
     /// <summary>Creates the mode with nothing registered.</summary>
     /// <param name="walker">What reads the guest's tables.</param>
@@ -116,7 +119,7 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
                 return RpcitAnswer.Failed(fault, start);
             }
 
-            _mapFailed = false;
+            _failedMaps = 0;
             bool again;
             int passes = 0;
             do
@@ -127,9 +130,9 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
                     return RpcitAnswer.Failed(fault, reached);
                 }
             }
-            while (again && HasBudget && ++passes < MostPasses);
+            while (again && HasBudget && _failedMaps < MostFailedMaps && ++passes < MostPasses);
 
-            return again || _mapFailed || !HasBudget ? RpcitAnswer.Insufficient : RpcitAnswer.Done;
+            return again || _failedMaps != 0 || !HasBudget ? RpcitAnswer.Insufficient : RpcitAnswer.Done;
         }
     }
 
@@ -140,7 +143,7 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
         again = false;
         ZpciErrorEvent fault = ZpciErrorEvent.None;
         ulong at = first;
-        while (at != end)
+        while (at != end && _failedMaps < MostFailedMaps)
         {
             IoWalk walk = _walker.Walk(iota, at);
             fault = walk.Fault;
@@ -162,6 +165,12 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
             }
 
             at = next;
+        }
+
+        if (fault == ZpciErrorEvent.None && at != end)
+        {
+            // What is not looked at any more is not reached either.
+            Forget(ZpciTableLevel.Page, at, end);
         }
 
         FlushUnmaps();
@@ -240,7 +249,7 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
                 continue;
             }
 
-            _mapFailed = true;
+            _failedMaps++;
             _cache.Drop(iova, iova + ZpciIoTable.PageSize);
             _budget?.Return(1);
         }
