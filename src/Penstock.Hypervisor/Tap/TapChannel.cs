@@ -219,10 +219,13 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
         }
     }
 
-    /// <summary>Leaves: the plugin leaves everything to QEMU from now on.</summary>
+    /// <summary>The plugin leaves everything to QEMU from now on, once it has refused the guest.</summary>
+    public void Leave() => Volatile.Write(ref Word(TapLayout.OwnerOffset), 0);
+
+    /// <summary>Leaves, and wakes who waits.</summary>
     public void Dispose()
     {
-        Volatile.Write(ref Word(TapLayout.OwnerOffset), 0);
+        Leave();
         for (int i = 0; i < TapLayout.SlotCount; i++)
         {
             // SAFETY: slots are in the mapping.

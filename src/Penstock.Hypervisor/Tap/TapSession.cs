@@ -110,13 +110,21 @@ public sealed class TapSession : IDisposable
             {
                 Serve();
             }
+        }
+        catch (Exception fault)
+        {
+            // The last resort of a dedicated thread.
+            _options.Log?.Invoke($"the tap ended: {fault}");
+        }
 
+        try
+        {
+            _channel.Leave();
             _function.End();
         }
         catch (Exception fault)
         {
-            // The last resort of a dedicated thread. Without its heartbeat the plugin gives this process up.
-            _options.Log?.Invoke($"the tap ended: {fault}");
+            _options.Log?.Invoke($"the device could not be taken back: {fault.Message}");
         }
     }
 
@@ -180,9 +188,9 @@ public sealed class TapSession : IDisposable
         {
             return _function.Handle(processor, call, _data.AsSpan(0, call.DataLength));
         }
-        catch (Exception fault)
+        catch (Exception fault) when (call.Kind != TapCallKind.RpcitAsked)
         {
-            // QEMU knows what to do; the device follows it from now on.
+            // QEMU has done it; an RPCIT that is not done here ends the tap instead, so that QEMU is told every page.
             _options.Log?.Invoke($"the tap leaves {call.Kind} to QEMU: {fault.Message}");
             return TapAnswer.GoOn;
         }

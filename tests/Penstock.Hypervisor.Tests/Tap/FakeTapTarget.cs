@@ -13,6 +13,9 @@ internal sealed class FakeTapTarget : ITapTarget
     /// <summary>Why nothing can be lent, or null.</summary>
     public string? Refusal { get; set; }
 
+    /// <summary>What refreshes throw, or null.</summary>
+    public Exception? Fault { get; set; }
+
     public string? Lend(RpcitPath path, IoatRegistration registration, TapChannel channel)
     {
         Calls.Enqueue($"lend {path} {registration.Iota.Value:x} {registration.Aperture.First:x} {registration.Aperture.Last:x}");
@@ -24,7 +27,7 @@ internal sealed class FakeTapTarget : ITapTarget
     public RpcitAnswer Refresh(ulong start, ulong length)
     {
         Calls.Enqueue($"refresh {start:x} {length:x}");
-        return Answer;
+        return Fault is null ? Answer : throw Fault;
     }
 
     public void DrainRing(uint from, uint until) => Calls.Enqueue($"drain {from} {until}");

@@ -221,6 +221,19 @@ public sealed class TapSessionTests : IDisposable
         Assert.Equal(TapFunctionMode.Ask, Plugin.Mode);
     }
 
+    /// <summary>A defect of ours: the guest is refused by the plugin, and QEMU told every page.</summary>
+    [Fact]
+    public void Refresh_ThatThrows_EndsTheTap()
+    {
+        StartLent(RpcitPath.Shadow);
+        _target.Fault = new InvalidOperationException("a defect");
+
+        Assert.Equal(uint.MaxValue, Plugin.Rpcit(Handle, First, Page).Action);
+        Assert.False(Plugin.HasOwner);
+        Assert.True(SpinWait.SpinUntil(() => _target.Calls.Last() == "take back", TimeSpan.FromSeconds(30)));
+        Assert.Equal(TapFunctionMode.Ask, Plugin.Mode);
+    }
+
     /// <summary>Between two fast paths QEMU tells every page too: the device follows its messages for a moment.</summary>
     [Fact]
     public void Switch_FromOneFastPathToTheOther_GoesByQemu()
