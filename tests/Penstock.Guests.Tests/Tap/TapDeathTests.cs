@@ -20,7 +20,7 @@ public sealed class TapDeathTests(GuestLab lab) : IDisposable
     [Theory]
     [InlineData("shadow")]
     [InlineData("nested")]
-    public async Task Kill_InTheMiddle_GuestLivesWithErrors(string path)
+    public async Task Kill_BetweenTwoIos_GuestLivesWithErrors(string path)
     {
         string[] disk = ["nvme", "--image", Path.Combine(_folder.FullName, "image"), "--size", "64M", "--serial", Serial, "--socket", Path.Combine(_folder.FullName, "disk.sock"), "--rpcit", path];
         await using ServedCommand serve = ServedCommand.Start(disk);
