@@ -66,12 +66,9 @@ internal static unsafe partial class Native
     internal const int FALLOC_FL_KEEP_SIZE = 1;
     internal const int FALLOC_FL_PUNCH_HOLE = 2;
     internal const int FALLOC_FL_ZERO_RANGE = 0x10;
-    internal const int SYS_close = 3;
-    internal const int SYS_sendto = 44;
-    internal const int SYS_recvmsg = 47;
 
     /// <summary>Nobody looks at what comes of it: the number is free also after an error.</summary>
-    internal static nint close(int fd) => syscall(SYS_close, fd, 0, 0);
+    internal static nint close(int fd) => syscall(SystemCallNumbers.Close, fd, 0, 0);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int fcntl(int fd, int cmd, nint arg);
@@ -117,12 +114,12 @@ internal static unsafe partial class Native
 
     // The two calls of every message leave errno where it is: whoever sees a failure takes it with SystemError at once. The runtime
     // keeps errno across its own work on the way back, which the SetLastError form relies on too.
-    internal static nint recvmsg(int fd, MessageHeader* message, int flags) => syscall(SYS_recvmsg, fd, (nint)message, flags);
+    internal static nint recvmsg(int fd, MessageHeader* message, int flags) => syscall(SystemCallNumbers.ReceiveMessage, fd, (nint)message, flags);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial nint sendmsg(int fd, MessageHeader* message, int flags);
 
-    internal static nint send(int fd, void* buffer, nuint length, int flags) => syscall(SYS_sendto, fd, (nint)buffer, (nint)length, flags, 0, 0);
+    internal static nint send(int fd, void* buffer, nuint length, int flags) => syscall(SystemCallNumbers.SendTo, fd, (nint)buffer, (nint)length, flags, 0, 0);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int poll(PollDescriptor* fds, nuint count, int timeoutMilliseconds);
