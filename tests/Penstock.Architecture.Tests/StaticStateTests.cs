@@ -19,6 +19,8 @@ public sealed class StaticStateTests
     [InlineData("Penstock.Vfio")]
     [InlineData("Penstock.Pci")]
     [InlineData("Penstock.VfioUser")]
+    [InlineData("Penstock.S390")]
+    [InlineData("Penstock.Hypervisor")]
     public void Core_StaticFields_CannotChange(string project)
     {
         IEnumerable<string> mutable = Assemblies.Of(project).GetTypes()

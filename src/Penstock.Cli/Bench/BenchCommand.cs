@@ -84,7 +84,7 @@ internal static class BenchCommand
             rounds, operations, json,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(new MapsBench(
-            new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
+            new RoundsOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
     }
@@ -99,7 +99,7 @@ internal static class BenchCommand
             rounds, operations, json,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(new InterruptsBench(
-            new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
+            new RoundsOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
     }

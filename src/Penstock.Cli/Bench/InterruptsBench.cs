@@ -9,7 +9,7 @@ namespace Penstock.Cli.Bench;
 /// What an interruption of a zPCI function costs whoever sends it: by eventfd, by firmware into the running guest's memory, through the host, and by way of
 /// the interrupt bypass; and how often the host was interrupted for it.
 /// </summary>
-internal sealed class InterruptsBench(MapsBenchOptions options, Output output)
+internal sealed class InterruptsBench(RoundsOptions options, Output output)
 {
     private const int Batch = 64;
 

@@ -57,14 +57,14 @@ internal static class DemoCommand
 
     private static DeviceDemo FindDemo(DeviceCatalog catalog, string name)
     {
-        string names = string.Join(" or ", DeviceDemo.All.Select(d => d.Device));
+        string names = string.Join(", ", DeviceDemo.All.Select(d => d.Device));
         if (catalog.Entries.All(e => e.Name != name))
         {
-            throw new UsageException($"there is no device '{name}' that can be shown; choose {names}");
+            throw new UsageException($"there is no device '{name}' that can be shown; choose one of {names}");
         }
 
         return DeviceDemo.All.FirstOrDefault(d => d.Device == name)
-            ?? throw new UsageException($"'{name}' has no demonstration; choose {names}, or use 'penstock serve {name}'");
+            ?? throw new UsageException($"'{name}' has no demonstration; choose one of {names}, or use 'penstock serve {name}'");
     }
 
     private static RpcitPath? ParsePath(string? text, string? guest)

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using Penstock.Specs.Zpci;
 
 namespace Penstock.S390;
 

@@ -1,4 +1,4 @@
-namespace Penstock.S390;
+namespace Penstock.Specs.Zpci;
 
 /// <summary>What the machine can do for guests with zPCI functions, as byte 118 of the SCLP's read-info answer says it.</summary>
 [Flags]

@@ -1,4 +1,4 @@
-namespace Penstock.Hypervisor;
+namespace Penstock.Specs.Zpci;
 
 /// <summary>Program interruptions that end a zPCI instruction instead of a condition code (z/Architecture interruption codes).</summary>
 public enum ZpciProgramException

@@ -1,4 +1,4 @@
-namespace Penstock.Hypervisor;
+namespace Penstock.Specs.Zpci;
 
 /// <summary>Answers to the service calls that configure a function and take it back (SCLP response codes).</summary>
 public enum ZpciSclpResponse : ushort
