@@ -97,6 +97,9 @@ internal static unsafe partial class Native
     internal static partial int connect(int fd, byte* address, uint length);
 
     [LibraryImport("libc", SetLastError = true)]
+    internal static partial int kill(int pid, int signal);
+
+    [LibraryImport("libc", SetLastError = true)]
     internal static partial int shutdown(int fd, int how);
 
     [LibraryImport("libc", SetLastError = true)]

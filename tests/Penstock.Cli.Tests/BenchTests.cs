@@ -83,6 +83,35 @@ public sealed class BenchTests
         });
     }
 
+    [Fact]
+    public async Task BenchNvme_PeerByPath_IsMeasuredInTurnAndCompared()
+    {
+        using var folder = new TemporaryFolder();
+        string peer = Program(folder, "peer", $"exec '{Repository.Program}' serve nvme --poll --size 16M --socket \"$1\"");
+
+        ToolResult result = await ToolProcess.RunAsync("bench", "nvme", "--rounds", "1", "--operations", "2000", "--size", "16M", "--peer", peer);
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(
+            ["penstock", "peer", "penstock", "peer", "penstock", "peer", "penstock", "peer"],
+            result.Objects.Select(o => o.GetProperty("server").GetString()));
+        Assert.All(result.Objects, o =>
+        {
+            bool isOurs = o.GetProperty("server").GetString() == "penstock";
+            Assert.Equal(isOurs, o.TryGetProperty("best_ratio", out _) && o.TryGetProperty("controller_samples", out _));
+            Assert.True(o.GetProperty("best_iops").GetDouble() > 0);
+        });
+    }
+
+    [Fact]
+    public async Task BenchNvme_PeerThatIsNotThere_SaysWhatIsWanted()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "nvme", "--peer", "/no/such/program");
+
+        Assert.Equal(2, result.Status);
+        Assert.Contains("--peer: there is no program '/no/such/program'", Assert.Single(result.Errors), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("nvme", "--operations", "1000000000", "Read, 1 under way")]
     [InlineData("dma", "--accesses", "1000000000", "translation, 1 mappings")]

@@ -53,12 +53,13 @@ internal static class BenchCommand
         Option<int?> operations = CommonOptions.Number("--operations", 1, MostOperations, "Commands in each round.", 200_000);
         var size = new Option<string>("--size") { HelpName = "SIZE", DefaultValueFactory = _ => "256M", Description = "Size of the disk." };
         var image = new Option<string?>("--image") { HelpName = "PATH", Description = "The file with the blocks, which are in memory without it. They are overwritten." };
+        var peer = new Option<string?>("--peer") { HelpName = "PROGRAM", Description = "A server to compare with: it serves an NVMe controller on the vfio-user socket that is its only argument." };
         Option<int?> cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor of the driver; the first one when not given.");
         Option<int?> serverCpu = CommonOptions.Number("--server-cpu", 0, Processors.Largest, "The processor of the server; the last one when not given.");
         Option<bool> json = CommonOptions.Json();
         var command = new Command("nvme", "Random reads and writes of 4 KiB on an NVMe controller in another process; both ends poll.")
         {
-            rounds, operations, size, image, cpu, serverCpu, json,
+            rounds, operations, size, image, peer, cpu, serverCpu, json,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(new NvmeBench(
             new NvmeBenchOptions
@@ -67,6 +68,7 @@ internal static class BenchCommand
                 Operations = parsed.GetValue(operations)!.Value,
                 Size = parsed.GetValue(size)!,
                 Image = parsed.GetValue(image),
+                Peer = parsed.GetValue(peer),
                 HostProcessor = parsed.GetValue(cpu) is int host ? Processors.Require(host) : Processors.First(),
                 ServerProcessor = parsed.GetValue(serverCpu) is int server ? Processors.Require(server) : Processors.Last(),
             },

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.Diagnostics;
+using Penstock.Interop;
 
 namespace Penstock.Cli.Bench;
 
@@ -45,6 +46,12 @@ internal sealed class BenchProcess : IDisposable
     /// <summary>Whether the program has ended.</summary>
     public bool HasExited => _process.HasExited;
 
+    /// <summary>Keeps the program from running while another one is measured.</summary>
+    public void Pause() => Send(ProcessControl.Stop);
+
+    /// <summary>Lets it run again.</summary>
+    public void Resume() => Send(ProcessControl.Continue);
+
     /// <summary>Waits for the program's end.</summary>
     /// <returns>What it printed on standard output.</returns>
     /// <exception cref="IOException">It failed; the message has its own words.</exception>
@@ -73,6 +80,14 @@ internal sealed class BenchProcess : IDisposable
         }
 
         _process.Dispose();
+    }
+
+    private void Send(Action<int> control)
+    {
+        if (!_process.HasExited)
+        {
+            control(_process.Id);
+        }
     }
 
     private async Task<IOException> FailureAsync()

@@ -9,7 +9,7 @@ namespace Penstock.Cli.Bench;
 
 /// <summary>
 /// Random reads and writes of 4 KiB on an NVMe controller that another process serves and that polls: one driver thread here, on another processor,
-/// which polls too, with one command and with 32 under way.
+/// which polls too, with one command and with 32 under way. Another program's controller may be measured in turn, round after round.
 /// </summary>
 internal sealed class NvmeBench(NvmeBenchOptions options, Output output)
 {
@@ -23,7 +23,13 @@ internal sealed class NvmeBench(NvmeBenchOptions options, Output output)
 
     public int Run(CancellationToken cancellation)
     {
-        using var rig = new NvmeBenchRig(options);
+        if (options.Peer is string program && !File.Exists(program))
+        {
+            throw new UsageException($"--peer: there is no program '{program}'; name one that serves an NVMe controller on the vfio-user socket that is its only argument");
+        }
+
+        using NvmeBenchRig rig = NvmeBenchRig.Start(options);
+        using NvmeBenchRig? peer = options.Peer is string other ? StartPeer(rig, other) : null;
 
         // On a thread of its own, so that no other one is moved.
         Exception? failure = null;
@@ -32,7 +38,7 @@ internal sealed class NvmeBench(NvmeBenchOptions options, Output output)
             try
             {
                 ProcessPlacement.PinCurrentThread(options.HostProcessor);
-                Measure(rig, cancellation);
+                Measure(rig, peer, cancellation);
             }
             catch (Exception e)
             {
@@ -56,55 +62,79 @@ internal sealed class NvmeBench(NvmeBenchOptions options, Output output)
         output.Line($"4 KiB at random, driver on processor {options.HostProcessor}, server on processor {options.ServerProcessor}. IOPS: best and median of {options.Rounds} rounds; latencies over all rounds, in");
         output.Line("nanoseconds. SUBMIT, TAKE and WAIT: where the driver's time goes, for each command in the median round; WAIT has the server's work in it.");
         output.Line("CONTROLLER: where the time of the server's thread goes, sampled, for each command in the same round; WORKERS: time of other threads of it.");
+        if (options.Peer is not null)
+        {
+            output.Line($"(peer): {options.Peer}, in turn with Penstock's, round after round; the one that is not measured stands still.");
+        }
+
         return ExitStatus.Done;
     }
 
     private static string Text(double value) => value.ToString("F0", CultureInfo.InvariantCulture);
 
-    private void Measure(NvmeBenchRig rig, CancellationToken cancellation)
+    private NvmeBenchRig StartPeer(NvmeBenchRig ours, string program)
     {
-        var loop = new NvmeBenchLoop(rig);
-        var latencies = new LatencyHistogram();
+        ours.Pause();
+        NvmeBenchRig peer = NvmeBenchRig.StartPeer(options, program);
+        peer.Pause();
+        return peer;
+    }
+
+    private void Measure(NvmeBenchRig rig, NvmeBenchRig? peer, CancellationToken cancellation)
+    {
+        NvmeBenchServer[] servers = peer is null ? [new("penstock", rig, inTurn: false)] : [new("penstock", rig, inTurn: true), new("peer", peer, inTurn: true)];
         foreach (NvmeIoOpcode opcode in new[] { NvmeIoOpcode.Read, NvmeIoOpcode.Write })
         {
             foreach (int depth in s_depths)
             {
                 output.Note($"{opcode}, {depth} under way");
-                loop.Run(opcode, depth, options.Operations, latencies, cancellation);
-                latencies.Clear();
-                var rounds = new List<NvmeBenchRound>();
-                for (int i = 0; i < options.Rounds; i++)
+                for (int i = 0; i <= options.Rounds; i++)
                 {
-                    rounds.Add(loop.Run(opcode, depth, options.Operations, latencies, cancellation));
+                    foreach (NvmeBenchServer server in servers)
+                    {
+                        server.Run(opcode, depth, options.Operations, isCounted: i != 0, cancellation);
+                    }
                 }
 
-                Report($"{opcode}".ToLowerInvariant(), depth, rig.Driver.HasMappedDoorbells, rounds, latencies);
+                foreach (NvmeBenchServer server in servers)
+                {
+                    Report($"{opcode}".ToLowerInvariant(), depth, server, server == servers[0] && peer is not null ? servers[1] : null);
+                }
+
+                Array.ForEach(servers, static server => server.Forget());
             }
         }
     }
 
-    private void Report(string measure, int depth, bool mapped, List<NvmeBenchRound> rounds, LatencyHistogram latencies)
+    private void Report(string measure, int depth, NvmeBenchServer server, NvmeBenchServer? beside)
     {
+        (List<NvmeBenchRound> rounds, LatencyHistogram latencies) = (server.Rounds, server.Latencies);
         NvmeBenchRound[] sorted = [.. rounds.OrderBy(r => r.PerSecond)];
-        double best = sorted[^1].PerSecond;
-        double median = BenchSummary.MedianOf([.. sorted.Select(r => r.PerSecond)]);
+        double best = server.Best;
+        double median = server.Median;
         NvmeBenchRound middle = sorted[sorted.Length / 2];
         double bytes = rounds.Max(r => r.Allocated);
         double At(double share) => latencies.At(share);
         NvmeTimesLog controller = middle.Controller;
         double Each(ulong nanoseconds) => nanoseconds / Math.Max(1.0, controller.Commands);
         double workers = controller.Workers / Math.Max(1.0, controller.WorkerCommands);
+        string row = server.Rig.HasTimes ? measure : $"{measure} (peer)";
         _table.Add(
-            measure, depth.ToString(CultureInfo.InvariantCulture), Text(best), Text(median), Text(At(0.5)), Text(At(0.9)), Text(At(0.99)), Text(At(0.999)), Text(latencies.Longest),
+            row, depth.ToString(CultureInfo.InvariantCulture), Text(best), Text(median), Text(At(0.5)), Text(At(0.9)), Text(At(0.99)), Text(At(0.999)), Text(latencies.Longest),
             Text(middle.Submitting), Text(middle.Taking), Text(middle.Waiting), bytes.ToString("F2", CultureInfo.InvariantCulture));
-        _controller.Add(
-            measure, depth.ToString(CultureInfo.InvariantCulture), Text(Each(controller.Doorbells)), Text(Each(controller.Fetch)), Text(Each(controller.Data)),
-            Text(Each(controller.Complete)), Text(Each(controller.Interrupt)), Text(Each(controller.Other)), Text(Each(controller.Idle)), Text(workers));
-        output.Object(new JsonObject
+        if (server.Rig.HasTimes)
+        {
+            _controller.Add(
+                measure, depth.ToString(CultureInfo.InvariantCulture), Text(Each(controller.Doorbells)), Text(Each(controller.Fetch)), Text(Each(controller.Data)),
+                Text(Each(controller.Complete)), Text(Each(controller.Interrupt)), Text(Each(controller.Other)), Text(Each(controller.Idle)), Text(workers));
+        }
+
+        var result = new JsonObject
         {
             ["measure"] = $"nvme_{measure}_4096",
+            ["server"] = server.Label,
             ["depth"] = depth,
-            ["mapped_doorbells"] = mapped,
+            ["mapped_doorbells"] = server.Rig.Driver.HasMappedDoorbells,
             ["rounds"] = options.Rounds,
             ["best_iops"] = Math.Round(best),
             ["median_iops"] = Math.Round(median),
@@ -117,15 +147,26 @@ internal sealed class NvmeBench(NvmeBenchOptions options, Output output)
             ["take_ns"] = Math.Round(middle.Taking, 1),
             ["wait_ns"] = Math.Round(middle.Waiting, 1),
             ["allocated_bytes"] = Math.Round(bytes, 3),
-            ["controller_samples"] = controller.Commands,
-            ["controller_doorbells_ns"] = Math.Round(Each(controller.Doorbells), 1),
-            ["controller_fetch_ns"] = Math.Round(Each(controller.Fetch), 1),
-            ["controller_data_ns"] = Math.Round(Each(controller.Data), 1),
-            ["controller_complete_ns"] = Math.Round(Each(controller.Complete), 1),
-            ["controller_interrupt_ns"] = Math.Round(Each(controller.Interrupt), 1),
-            ["controller_other_ns"] = Math.Round(Each(controller.Other), 1),
-            ["controller_idle_ns"] = Math.Round(Each(controller.Idle), 1),
-            ["controller_workers_ns"] = Math.Round(workers, 1),
-        });
+        };
+        if (server.Rig.HasTimes)
+        {
+            result["controller_samples"] = controller.Commands;
+            result["controller_doorbells_ns"] = Math.Round(Each(controller.Doorbells), 1);
+            result["controller_fetch_ns"] = Math.Round(Each(controller.Fetch), 1);
+            result["controller_data_ns"] = Math.Round(Each(controller.Data), 1);
+            result["controller_complete_ns"] = Math.Round(Each(controller.Complete), 1);
+            result["controller_interrupt_ns"] = Math.Round(Each(controller.Interrupt), 1);
+            result["controller_other_ns"] = Math.Round(Each(controller.Other), 1);
+            result["controller_idle_ns"] = Math.Round(Each(controller.Idle), 1);
+            result["controller_workers_ns"] = Math.Round(workers, 1);
+        }
+
+        if (beside is not null)
+        {
+            result["best_ratio"] = Math.Round(best / beside.Best, 3);
+            result["median_ratio"] = Math.Round(median / beside.Median, 3);
+        }
+
+        output.Object(result);
     }
 }

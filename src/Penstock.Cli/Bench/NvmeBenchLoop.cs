@@ -123,6 +123,11 @@ internal sealed class NvmeBenchLoop
 
     private NvmeTimesLog ReadTimes()
     {
+        if (!_rig.HasTimes)
+        {
+            return default;
+        }
+
         Span<byte> page = stackalloc byte[NvmeTimesLog.Length];
         _rig.Driver.ReadLog(NvmeTimesLog.Id, page);
         return NvmeTimesLog.Read(page);

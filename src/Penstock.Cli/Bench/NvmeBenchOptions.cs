@@ -11,9 +11,12 @@ internal sealed record NvmeBenchOptions
 
     public string? Image { get; init; }
 
+    /// <summary>A program that serves another controller, on the socket that is its only argument; null for none.</summary>
+    public string? Peer { get; init; }
+
     /// <summary>Where the host's driver runs.</summary>
     public int HostProcessor { get; init; }
 
-    /// <summary>Where the whole server runs.</summary>
+    /// <summary>Where each server runs as a whole.</summary>
     public int ServerProcessor { get; init; }
 }

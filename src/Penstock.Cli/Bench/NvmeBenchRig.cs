@@ -5,7 +5,9 @@ using Penstock.VfioUser;
 
 namespace Penstock.Cli.Bench;
 
-/// <summary>A polling NVMe server in a process of its own, on a processor of its own, and the driver that uses it from here.</summary>
+/// <summary>
+/// A polling NVMe server in a process of its own, on a processor of its own, and the driver that uses it from here. While another one is measured it stands still.
+/// </summary>
 internal sealed class NvmeBenchRig : IDisposable
 {
     /// <summary>Most commands under way.</summary>
@@ -23,17 +25,10 @@ internal sealed class NvmeBenchRig : IDisposable
     private readonly RemoteVfioDevice? _remote;
     private readonly AssignedDevice? _device;
 
-    /// <exception cref="IOException">The server cannot be started or ends by itself.</exception>
-    public NvmeBenchRig(NvmeBenchOptions options)
+    private NvmeBenchRig(int processor, string program, string socketName, Func<string, List<string>> arguments)
     {
-        string socket = _folder.File("nvme.sock");
-        List<string> arguments = ["serve", "nvme", "--poll", "--times", "--size", options.Size, "--socket", socket];
-        if (options.Image is string image)
-        {
-            arguments.AddRange(["--image", image]);
-        }
-
-        _server = StartOn(options.ServerProcessor, arguments);
+        string socket = _folder.File(socketName);
+        _server = StartOn(processor, program, arguments(socket));
         try
         {
             WaitFor(socket);
@@ -50,6 +45,9 @@ internal sealed class NvmeBenchRig : IDisposable
         }
     }
 
+    /// <summary>Whether the controller says where its time goes.</summary>
+    public bool HasTimes { get; private init; }
+
     public NvmeDriver Driver { get; } = null!;
 
     public NvmeQueue Queue { get; } = null!;
@@ -57,8 +55,34 @@ internal sealed class NvmeBenchRig : IDisposable
     /// <summary>A page for each command.</summary>
     public DmaMemory Memory { get; } = null!;
 
+    /// <summary>Starts Penstock's server.</summary>
+    /// <exception cref="IOException">The server cannot be started or ends by itself.</exception>
+    public static NvmeBenchRig Start(NvmeBenchOptions options) => new(options.ServerProcessor, Environment.ProcessPath!, "nvme.sock", socket =>
+    {
+        List<string> arguments = ["serve", "nvme", "--poll", "--times", "--size", options.Size, "--socket", socket];
+        if (options.Image is string image)
+        {
+            arguments.AddRange(["--image", image]);
+        }
+
+        return arguments;
+    })
+    {
+        HasTimes = true,
+    };
+
+    /// <summary>Starts another program's server, whose disk must have a block size that divides <see cref="Length"/>.</summary>
+    /// <exception cref="IOException">As there.</exception>
+    public static NvmeBenchRig StartPeer(NvmeBenchOptions options, string program) => new(options.ServerProcessor, program, "peer.sock", static socket => [socket]);
+
+    public void Pause() => _server.Pause();
+
+    public void Resume() => _server.Resume();
+
     public void Dispose()
     {
+        // It answers the driver's last commands.
+        _server.Resume();
         Memory?.Dispose();
         Queue?.Dispose();
         Driver?.Dispose();
@@ -70,7 +94,7 @@ internal sealed class NvmeBenchRig : IDisposable
     }
 
     /// <summary>A process runs where the thread does that starts it.</summary>
-    private static BenchProcess StartOn(int processor, List<string> arguments)
+    private static BenchProcess StartOn(int processor, string program, List<string> arguments)
     {
         BenchProcess? started = null;
         Exception? failure = null;
@@ -79,7 +103,7 @@ internal sealed class NvmeBenchRig : IDisposable
             try
             {
                 ProcessPlacement.PinCurrentThread(processor);
-                started = new BenchProcess(Environment.ProcessPath!, arguments);
+                started = new BenchProcess(program, arguments);
             }
             catch (Exception e)
             {
