@@ -49,24 +49,11 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
     public override void Map(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        if (size == 0 || access == DmaAccess.None || (access & ~DmaAccess.ReadWrite) != 0)
+        bool wraps = iova + (size - 1) < iova;
+        bool isOutside = memoryOffset > memory.Length || size > memory.Length - memoryOffset;
+        if (size == 0 || access == DmaAccess.None || (access & ~(DmaAccess.ReadWrite & memory.Allowed)) != 0 || wraps || isOutside)
         {
-            throw new VfioException(Errno.EINVAL, Mapping(iova, size), "a mapping needs a size and an access right");
-        }
-
-        if (iova + (size - 1) < iova)
-        {
-            throw new VfioException(Errno.EOVERFLOW, Mapping(iova, size), "it ends past the address space");
-        }
-
-        if (memoryOffset > memory.Length || size > memory.Length - memoryOffset)
-        {
-            throw new VfioException(Errno.EFAULT, Mapping(iova, size), $"offset 0x{memoryOffset:x} leads past the memory's 0x{memory.Length:x} bytes");
-        }
-
-        if ((access & ~memory.Allowed) != 0)
-        {
-            throw new VfioException(Errno.EFAULT, Mapping(iova, size), $"the memory allows {memory.Allowed} only");
+            throw Refused(iova, size, access, memory, memoryOffset);
         }
 
         lock (_gate)
@@ -120,7 +107,7 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
         (ulong iova, ulong last) = range;
         if (last < iova)
         {
-            throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it ends before it starts");
+            throw new VfioException(Errno.EINVAL, Unmapping(range), "it ends before it starts");
         }
 
         lock (_gate)
@@ -130,7 +117,7 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
             int position = TranslationTable.Below(TranslationTable.Chunk(table, index), iova);
             if (Cuts(table, index, position, iova, last))
             {
-                throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it would cut a mapping; unmap whole mappings");
+                throw new VfioException(Errno.EINVAL, Unmapping(range), "it would cut a mapping; unmap whole mappings");
             }
 
             List<int> memories = _leaving;
@@ -225,6 +212,19 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
             Forget(memories);
         }
     }
+
+    // Apart from the checks, as texts that are put together would cost each map a frame of their parts.
+    private static VfioException Refused(ulong iova, ulong size, DmaAccess access, UserMemory memory, ulong memoryOffset)
+    {
+        (Errno errno, string why) = size == 0 || access == DmaAccess.None || (access & ~DmaAccess.ReadWrite) != 0 ? (Errno.EINVAL, "a mapping needs a size and an access right")
+            : iova + (size - 1) < iova ? (Errno.EOVERFLOW, "it ends past the address space")
+            : memoryOffset > memory.Length || size > memory.Length - memoryOffset
+                ? (Errno.EFAULT, $"offset 0x{memoryOffset:x} leads past the memory's 0x{memory.Length:x} bytes")
+            : (Errno.EFAULT, $"the memory allows {memory.Allowed} only");
+        return new VfioException(errno, Mapping(iova, size), why);
+    }
+
+    private static string Unmapping(IovaRange range) => $"unmapping {range}";
 
     private static string Mapping(ulong iova, ulong size) => $"mapping [0x{iova:x}, +0x{size:x})";
 

@@ -22,7 +22,7 @@ internal sealed partial class Type1Backend
 
         if (AvailableMappings <= 0)
         {
-            throw new VfioException(Errno.ENOSPC, Mapping(request), $"the container holds {_limit} mappings, its limit");
+            throw Full(request);
         }
 
         CheckRanges(request);
@@ -121,7 +121,7 @@ internal sealed partial class Type1Backend
     {
         if (request.Source is { Memory: { } memory, Address: var offset } && (offset > memory.Length || request.Size > memory.Length - offset))
         {
-            throw new VfioException(Errno.EFAULT, Mapping(request), $"{request.Source} leads past its 0x{memory.Length:x} bytes");
+            throw PastTheMemory(request);
         }
     }
 
@@ -145,7 +145,7 @@ internal sealed partial class Type1Backend
         }
         else if ((mapping.Access & ~mapping.Memory.Allowed) != 0)
         {
-            throw new VfioException(Errno.EFAULT, $"mapping {mapping.Range}", $"the memory allows {mapping.Memory.Allowed} only");
+            throw NotAllowed(mapping);
         }
     }
 
@@ -276,30 +276,25 @@ internal sealed partial class Type1Backend
     private void CheckMap(in DmaMapRequest request, bool vaddr)
     {
         (ulong iova, ulong size, DmaAccess access, DmaSource source, _) = request;
-        if ((access & ~DmaAccess.ReadWrite) != 0)
+        bool wraps = iova + (size - 1) < iova || source.Address + (size - 1) < source.Address;
+        bool isOdd = (access & ~DmaAccess.ReadWrite) != 0 || (vaddr ? access != DmaAccess.None : access == DmaAccess.None);
+        if (size == 0 || wraps || isOdd || ((size | iova | source.Address) & Mask) != 0)
         {
-            throw new VfioException(Errno.EINVAL, Mapping(request), $"unknown access bits {access}");
+            throw RefusedMap(request, vaddr, wraps);
         }
+    }
 
-        if (size == 0)
-        {
-            throw new VfioException(Errno.EINVAL, Mapping(request), "the size is 0");
-        }
-
-        if (iova + (size - 1) < iova || source.Address + (size - 1) < source.Address)
-        {
-            throw new VfioException(Errno.EOVERFLOW, Mapping(request), $"it, or its {source}, ends past 2^64");
-        }
-
-        if (vaddr ? access != DmaAccess.None : access == DmaAccess.None)
-        {
-            throw new VfioException(Errno.EINVAL, Mapping(request), vaddr ? "a new address cannot come with access rights" : "it grants neither read nor write");
-        }
-
-        if (((size | iova | source.Address) & Mask) != 0)
-        {
-            throw new VfioException(Errno.EINVAL, Mapping(request), $"address, size and {source} must be multiples of 0x{SmallestPage:x}");
-        }
+    // Apart from the checks, as texts that are put together would cost each map a frame of their parts.
+    private VfioException RefusedMap(in DmaMapRequest request, bool vaddr, bool wraps)
+    {
+        (_, ulong size, DmaAccess access, DmaSource source, _) = request;
+        (Errno errno, string why) = (access & ~DmaAccess.ReadWrite) != 0 ? (Errno.EINVAL, $"unknown access bits {access}")
+            : size == 0 ? (Errno.EINVAL, "the size is 0")
+            : wraps ? (Errno.EOVERFLOW, $"it, or its {source}, ends past 2^64")
+            : vaddr && access != DmaAccess.None ? (Errno.EINVAL, "a new address cannot come with access rights")
+            : !vaddr && access == DmaAccess.None ? (Errno.EINVAL, "it grants neither read nor write")
+            : (Errno.EINVAL, $"address, size and {source} must be multiples of 0x{SmallestPage:x}");
+        return new VfioException(errno, Mapping(request), why);
     }
 
     private void CheckRanges(in DmaMapRequest request)
@@ -313,7 +308,18 @@ internal sealed partial class Type1Backend
 
         if (!allowed)
         {
-            throw new VfioException(Errno.EINVAL, Mapping(request), $"it is not inside one of the ranges {string.Join(", ", _ranges)}");
+            throw OutOfRanges(request);
         }
     }
+
+    private VfioException OutOfRanges(in DmaMapRequest request) =>
+        new(Errno.EINVAL, Mapping(request), $"it is not inside one of the ranges {string.Join(", ", _ranges)}");
+
+    private VfioException Full(in DmaMapRequest request) => new(Errno.ENOSPC, Mapping(request), $"the container holds {_limit} mappings, its limit");
+
+    private static VfioException PastTheMemory(in DmaMapRequest request) =>
+        new(Errno.EFAULT, Mapping(request), $"{request.Source} leads past its 0x{request.Source.Memory!.Length:x} bytes");
+
+    private static VfioException NotAllowed(Type1Mapping mapping) =>
+        new(Errno.EFAULT, $"mapping {mapping.Range}", $"the memory allows {mapping.Memory.Allowed} only");
 }

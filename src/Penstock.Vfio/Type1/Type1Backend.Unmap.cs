@@ -66,7 +66,7 @@ internal sealed partial class Type1Backend
         removed += RemoveLeaving();
         if (errno != Errno.None)
         {
-            throw new VfioException(errno, Unmapping(request), $"the bitmap cannot be written; what is below {mapping!.Range} is gone");
+            throw Unreported(request, errno, mapping!);
         }
 
         return mapping is not null && mapping.Iova <= range.Last ? mapping : null;
@@ -174,6 +174,18 @@ internal sealed partial class Type1Backend
         }
     }
 
+    // Apart from the checks, as texts that are put together would cost each unmap a frame of their parts.
+    private static VfioException UnknownFlags(in DmaUnmapRequest request) =>
+        new(Errno.EINVAL, Unmapping(request), $"flags {request.Flags} are unknown, or do not go together");
+
+    private VfioException Unaligned(in DmaUnmapRequest request, string rule) => new(Errno.EINVAL, Unmapping(request), $"{rule}{SmallestPage:x}");
+
+    private static VfioException NotTracked(in DmaUnmapRequest request) =>
+        new(Errno.EINVAL, Unmapping(request), $"dirty pages are not tracked, or not in pages of 0x{request.Bitmap.PageSize:x} bytes");
+
+    private static VfioException Unreported(in DmaUnmapRequest request, Errno errno, Type1Mapping mapping) =>
+        new(errno, Unmapping(request), $"the bitmap cannot be written; what is below {mapping.Range} is gone");
+
     private IovaRange CheckUnmap(in DmaUnmapRequest request)
     {
         (ulong iova, ulong size) = (request.Iova, request.Size);
@@ -182,7 +194,7 @@ internal sealed partial class Type1Backend
         const VfioDmaUnmapFlags Known = VfioDmaUnmapFlags.GetDirtyBitmap | VfioDmaUnmapFlags.All | VfioDmaUnmapFlags.Vaddr;
         if ((flags & ~Known) != 0 || (dirty && flags != VfioDmaUnmapFlags.GetDirtyBitmap))
         {
-            throw new VfioException(Errno.EINVAL, Unmapping(request), $"flags {flags} are unknown, or do not go together");
+            throw UnknownFlags(request);
         }
 
         if (dirty)
@@ -197,7 +209,7 @@ internal sealed partial class Type1Backend
 
         if ((iova & Mask) != 0)
         {
-            throw new VfioException(Errno.EINVAL, Unmapping(request), $"the address must be a multiple of 0x{SmallestPage:x}");
+            throw Unaligned(request, "the address must be a multiple of 0x");
         }
 
         if ((flags & VfioDmaUnmapFlags.All) != 0)
@@ -209,7 +221,7 @@ internal sealed partial class Type1Backend
 
         if (size == 0 || (size & Mask) != 0)
         {
-            throw new VfioException(Errno.EINVAL, Unmapping(request), $"the size must be a multiple of 0x{SmallestPage:x} and not 0");
+            throw Unaligned(request, "the size must not be 0, and a multiple of 0x");
         }
 
         ulong last = iova + (size - 1);
@@ -220,7 +232,7 @@ internal sealed partial class Type1Backend
 
         if (dirty && (!_tracking || request.Bitmap.PageSize != SmallestPage))
         {
-            throw new VfioException(Errno.EINVAL, Unmapping(request), $"dirty pages are not tracked, or not in pages of 0x{request.Bitmap.PageSize:x} bytes");
+            throw NotTracked(request);
         }
 
         return new IovaRange(iova, last);

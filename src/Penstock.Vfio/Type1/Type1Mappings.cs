@@ -17,7 +17,7 @@ internal sealed class Type1Mappings
     private Place[][] _lists = new Place[4][];
     private int _listCount;
 
-    // The list that was emptied last, and nothing in it: a guest that maps and unmaps one buffer in turn needs no new one.
+    // The list that was emptied last, and nothing in it.
     private Place[]? _spare;
 
     internal int Count { get; private set; }
@@ -60,7 +60,11 @@ internal sealed class Type1Mappings
         }
 
         Place[] list = _lists[at];
-        Array.Copy(list, place, list, place + 1, _counts[at] - place);
+        if (place != _counts[at])
+        {
+            Array.Copy(list, place, list, place + 1, _counts[at] - place);
+        }
+
         list[place] = new Place(mapping.Iova, mapping);
         _counts[at]++;
         _firsts[at] = _counts[at] == 1 ? mapping.Iova : Math.Min(_firsts[at], mapping.Iova);
@@ -73,11 +77,20 @@ internal sealed class Type1Mappings
         int place = UpTo(at, mapping.Iova);
         Place[] list = _lists[at];
         int count = --_counts[at];
-        Array.Copy(list, place, list, place - 1, count + 1 - place);
+        if (place <= count)
+        {
+            Array.Copy(list, place, list, place - 1, count + 1 - place);
+        }
+
         list[count] = default;
         if (count == 0)
         {
-            RemoveList(at);
+            // The only list stays, and is empty: a guest that maps and unmaps one buffer in turn moves nothing.
+            if (_listCount != 1)
+            {
+                RemoveList(at);
+            }
+
             return;
         }
 

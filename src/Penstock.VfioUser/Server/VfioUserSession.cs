@@ -157,9 +157,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
             case ReceiveStatus.WouldBlock:
                 break;
             case ReceiveStatus.BadLength:
-                VfioUserHeader header = MemoryMarshal.Read<VfioUserHeader>(message);
-                ReplyError(header, Errno.EINVAL);
-                End(SessionEndKind.ProtocolViolation, $"a message of {header.Size} bytes; 16 to {VfioUserLimits.MaximumMessage} are possible, so the stream is out of step");
+                RefuseLength(MemoryMarshal.Read<VfioUserHeader>(message));
                 break;
             case ReceiveStatus.DescriptorsLost:
                 End(SessionEndKind.ProtocolViolation, "descriptors were lost on the way (too many, or this process has none left)");
@@ -168,9 +166,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
                 End(SessionEndKind.ClientClosed, "the client closed the connection");
                 break;
             default:
-                End(SessionEndKind.ClientVanished, _receiver.Error == Errno.None
-                    ? "the client closed the connection inside a message"
-                    : $"the connection broke: {_receiver.Error}");
+                EndBroken(_receiver.Error);
                 break;
         }
     }
@@ -194,7 +190,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _sender.Gate.Exit();
         if (errno != Errno.None)
         {
-            End(SessionEndKind.ClientVanished, $"sending failed: {errno}");
+            EndUnsent(errno);
             return false;
         }
 
@@ -265,20 +261,9 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
                 ? Errno.EINVAL
                 : Handle(header, body, out length);
         }
-        catch (VfioException refused)
+        catch (Exception refused)
         {
-            TellRefusal($"{header.Command}: {refused.Message}");
-            errno = refused.Errno;
-        }
-        catch (SystemCallException failed)
-        {
-            TellRefusal($"{header.Command}: {failed.Message}");
-            errno = failed.Errno;
-        }
-        catch (Exception fault)
-        {
-            TellRefusal($"{header.Command}: fault: {fault}");
-            errno = Errno.EIO;
+            errno = TellRefusal(header.Command, refused);
         }
 
         if (errno != Errno.None)
@@ -380,20 +365,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         Errno sending = _givenCount == 0 ? _sender.Send(message) : _sender.Send(message, _given.AsSpan(0, _givenCount));
         if (sending != Errno.None)
         {
-            End(SessionEndKind.ClientVanished, $"sending failed: {sending}");
-        }
-    }
-
-    private void End(SessionEndKind kind, string reason) => _end ??= new SessionEnd(kind, reason);
-
-    private void Log(string line) => _options.Log?.Invoke(line);
-
-    /// <summary>A client decides how many of its commands are wrong, but not how long the log becomes.</summary>
-    private void TellRefusal(string line)
-    {
-        if (++_refusals <= RefusalsTold)
-        {
-            Log(_refusals < RefusalsTold ? line : $"{line}; further ones of this client are not told");
+            EndUnsent(sending);
         }
     }
 }
