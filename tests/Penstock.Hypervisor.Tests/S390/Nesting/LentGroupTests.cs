@@ -11,6 +11,9 @@ public sealed class LentGroupTests : IDisposable
     private const ulong Iova = NestingRig.Iova;
     private const ulong Data = 8ul << 20;
 
+    // Longer than any starved machine needs for two transfers.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+
     private readonly NestingRig _rig = new();
 
     public void Dispose() => _rig.Dispose();
@@ -50,15 +53,26 @@ public sealed class LentGroupTests : IDisposable
                 Errno errno = port.Read(Iova + 512, data);
                 errno = errno == Errno.None ? port.Write(Iova + 1024, data) : errno;
                 odd = errno == Errno.None ? odd : errno;
-                transfers++;
+                Interlocked.Increment(ref transfers);
             }
-        });
+        })
+        { IsBackground = true };
         device.Start();
+
+        // Before, between and after the switches: the second transfer from now began after now.
+        void Load()
+        {
+            long seen = Interlocked.Read(ref transfers);
+            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref transfers) >= seen + 2, Patience), "the device stands still");
+        }
+
+        Load();
         for (ulong i = 0; i < 40; i++)
         {
             using (GroupLending lending = group.Lend(mode.Domain))
             {
                 Assert.Same(mode.Domain, group.Domain);
+                Load();
 
                 // The book goes on: nobody sees it before the group is back.
                 container.MapDma(Iova + ((i + 1) * Page), Page, DmaAccess.ReadWrite, slot.Memory, Data + Page);
@@ -66,12 +80,12 @@ public sealed class LentGroupTests : IDisposable
             }
 
             Assert.Equal(Errno.None, port.Read(Iova + ((i + 1) * Page), new byte[8]));
+            Load();
         }
 
         Volatile.Write(ref stop, true);
         device.Join();
         Assert.Equal(Errno.None, odd);
-        Assert.True(transfers > 0);
         file.UnsetContainer();
         Assert.False(group.IsLent);
     }
