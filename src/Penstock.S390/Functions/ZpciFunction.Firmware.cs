@@ -94,7 +94,7 @@ public sealed partial class ZpciFunction
                 return errno;
             }
 
-            if ((_hostInterrupts is { } fib && Register(fib with { Designation = designation }).Condition != ZpciConditionCode.Done)
+            if ((_hostInterrupts is { } fib && Register(fib with { Designation = designation }).ConditionCode != ZpciConditionCode.Done)
                 || (_translation is { } t && !RegisterIoat(t.First, t.Last, t.Iota).IsRegistered))
             {
                 Disable();
@@ -121,7 +121,7 @@ public sealed partial class ZpciFunction
     {
         lock (_gate)
         {
-            if (Register(fib).Condition != ZpciConditionCode.Done)
+            if (Register(fib).ConditionCode != ZpciConditionCode.Done)
             {
                 return Errno.EIO;
             }
@@ -196,7 +196,7 @@ public sealed partial class ZpciFunction
         {
             ZpciAnswer answer = Refused(ZpciModifyOperation.RegisterIoat)
                 ?? (_registeredIota is null ? ZpciAnswer.Done : new ZpciAnswer(ZpciConditionCode.Error, ZpciStatus.SequenceError));
-            if (answer.Condition == ZpciConditionCode.Done)
+            if (answer.ConditionCode == ZpciConditionCode.Done)
             {
                 _registeredIota = iota;
             }
@@ -304,7 +304,7 @@ public sealed partial class ZpciFunction
         for (int asked = 0; ; asked++)
         {
             ZpciAnswer? answer = Firmware?.ModifyFault?.Invoke(this, operation);
-            if (answer is not { Condition: ZpciConditionCode.Busy } || asked == MostBusyAnswers)
+            if (answer is not { ConditionCode: ZpciConditionCode.Busy } || asked == MostBusyAnswers)
             {
                 return answer;
             }

@@ -83,7 +83,7 @@ internal sealed class NegotiatedAssists(string name, IPciFunction hardware, Iomm
         if (request.IsSet)
         {
             Zpci!.DeregisterIoat();
-            if (Zpci.RegisterIoat(Zpci.Base.StartDma, Zpci.Base.EndDma, request.Take<ulong>()).Condition != ZpciConditionCode.Done)
+            if (Zpci.RegisterIoat(Zpci.Base.StartDma, Zpci.Base.EndDma, request.Take<ulong>()).ConditionCode != ZpciConditionCode.Done)
             {
                 throw new VfioException(Errno.EIO, request.What, "firmware refused");
             }

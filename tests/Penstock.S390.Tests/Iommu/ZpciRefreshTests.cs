@@ -129,7 +129,7 @@ public sealed class ZpciRefreshTests
         Assert.Equal(ZpciAnswer.Done, function.Refresh(0, 4096));
         zpci.Disable();
         Assert.Equal(Errno.EIO, function.Refresh(0, 4096).RefreshError);
-        Assert.Equal(ZpciConditionCode.InvalidHandle, function.DeregisterIoat().Condition);
+        Assert.Equal(ZpciConditionCode.InvalidHandle, function.DeregisterIoat().ConditionCode);
         Assert.Null(function.Iota);
         Assert.True(function.RegisterIoat(0, 1, 0).IsRegistered);
         Assert.Equal(2, function.Refreshes);

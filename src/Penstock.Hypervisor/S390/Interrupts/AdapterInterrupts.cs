@@ -143,7 +143,7 @@ public sealed class AdapterInterrupts
     private Errno Deregister()
     {
         ZpciAnswer answer = _function.DeregisterInterrupts();
-        return answer.Condition switch
+        return answer.ConditionCode switch
         {
             // Gone, or nothing registered: what was wanted.
             ZpciConditionCode.Done or ZpciConditionCode.InvalidHandle => Errno.None,
@@ -178,13 +178,13 @@ public sealed class AdapterInterrupts
             Designation = Gisa.Designation,
         };
         ZpciAnswer answer = _function.RegisterInterrupts(fib);
-        if (answer.Condition == ZpciConditionCode.Done)
+        if (answer.ConditionCode == ZpciConditionCode.Done)
         {
             return fib;
         }
 
         _forwarding.Remove(Entry, this);
-        throw new VfioException(Errno.EIO, what, $"firmware answered {answer.Condition}, status {(int)answer.Status}");
+        throw new VfioException(Errno.EIO, what, $"firmware answered {answer.ConditionCode}, status {(int)answer.Status}");
     }
 
     private static PinnedGuestMemory? PinSummary(string what, SimulatedVm machine, in AdapterInterruptRequest request)

@@ -299,7 +299,7 @@ public sealed class ZpciAssociationTests : IDisposable
     private Errno UseByHost()
     {
         uint place = _rig.Firmware.Storage.Allocate(64, 64);
-        Assert.Equal(ZpciConditionCode.Done, _function.RegisterIoat(0, 0xffff_ffff, 0x804).Condition);
+        Assert.Equal(ZpciConditionCode.Done, _function.RegisterIoat(0, 0xffff_ffff, 0x804).ConditionCode);
         return _function.UseHostInterrupts(new ZpciFib
         {
             VectorAddress = place,
