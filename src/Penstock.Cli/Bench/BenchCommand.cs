@@ -12,7 +12,7 @@ internal static class BenchCommand
     private const int MostSampled = 10_000_000;
 
     public static Command Create() =>
-        new CommandGroup("bench", "Measure. Figures are printed as JSON where the output is no terminal.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateInterrupts(), CreateZpci() };
+        new CommandGroup("bench", "Measure. Figures are printed as JSON where the output is no terminal.", "benchmark") { CreateMessages(), CreateDma(), CreateMaps(), CreateNvme(), CreateZpci() };
 
     private static Command CreateMessages()
     {
@@ -86,22 +86,7 @@ internal static class BenchCommand
             rounds, operations, json,
         };
         command.SetAction((parsed, cancellation) => Task.FromResult(new MapsBench(
-            new RoundsOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
-            new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
-        return command;
-    }
-
-    private static Command CreateInterrupts()
-    {
-        Option<int?> rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; one more is run before them and not counted.", 9);
-        Option<int?> operations = CommonOptions.Number("--operations", 1, MostSampled, "Interruptions in each round.", 200_000);
-        Option<bool> json = CommonOptions.Json();
-        var command = new Command("interrupts", "Interruptions of a zPCI function: by eventfd, by firmware, through the host, with and without the bypass.")
-        {
-            rounds, operations, json,
-        };
-        command.SetAction((parsed, cancellation) => Task.FromResult(new InterruptsBench(
-            new RoundsOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
+            new MapsBenchOptions { Rounds = parsed.GetValue(rounds)!.Value, Operations = parsed.GetValue(operations)!.Value },
             new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).Run(cancellation)));
         return command;
     }
@@ -122,7 +107,7 @@ internal static class BenchCommand
         });
         var plot = new Option<string?>("--plot") { HelpName = "PATH", Description = "Where to draw the figures, as SVG." };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("zpci", "zPCI: walks of I/O tables, RPCIT in all modes, strict and lazy unmaps, exits of loads.")
+        var command = new Command("zpci", "zPCI: walks of I/O tables, RPCIT in all modes, strict and lazy unmaps, exits of loads, interruptions.")
         {
             walker, rounds, operations, measures, cpu, plot, json,
         };

@@ -10,7 +10,7 @@ namespace Penstock.Cli.Bench;
 /// What keeping the books of mappings costs: one map and one unmap in a type1 container in this process, at more and more mappings, with nobody
 /// translating and with a thread that does nothing else. Then what pinning costs.
 /// </summary>
-internal sealed class MapsBench(RoundsOptions options, Output output)
+internal sealed class MapsBench(MapsBenchOptions options, Output output)
 {
     private const ulong Page = 4096;
     private const ulong Stride = 4 * Page;

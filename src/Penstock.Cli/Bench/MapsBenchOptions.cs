@@ -1,7 +1,7 @@
 namespace Penstock.Cli.Bench;
 
-/// <summary>How much is measured, by benchmarks that have nothing else to be told.</summary>
-internal sealed record RoundsOptions
+/// <summary>What <c>penstock bench maps</c> was asked for.</summary>
+internal sealed record MapsBenchOptions
 {
     public int Rounds { get; init; }
 

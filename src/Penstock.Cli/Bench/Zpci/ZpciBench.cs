@@ -4,7 +4,7 @@ using Penstock.Interop;
 namespace Penstock.Cli.Bench;
 
 /// <summary>
-/// zPCI: walks of I/O tables beside a walk in C, RPCIT in all modes, strict against lazy unmaps, exits of loads. What needs no second
+/// zPCI: walks of I/O tables beside a walk in C, RPCIT in all modes, strict against lazy unmaps, exits of loads, interruptions. What needs no second
 /// thread stays on one processor.
 /// </summary>
 internal sealed class ZpciBench(ZpciBenchOptions options, Output output)
@@ -36,6 +36,12 @@ internal sealed class ZpciBench(ZpciBenchOptions options, Output output)
         if (Wants(ZpciBenchOptions.Load))
         {
             OnThread(pinned: true, () => new ZpciAccessBench(options, output).Run(cancellation));
+        }
+
+        if (Wants(ZpciBenchOptions.Interrupts))
+        {
+            // Idle processors are woken by timers, on threads of their own.
+            OnThread(pinned: false, () => new ZpciInterruptsBench(options, output).Run(cancellation));
         }
 
         if (options.Plot is { } path)

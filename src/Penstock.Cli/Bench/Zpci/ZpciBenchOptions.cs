@@ -7,14 +7,15 @@ internal sealed record ZpciBenchOptions
     public const string Rpcit = "rpcit";
     public const string Unmap = "unmap";
     public const string Load = "load";
-    public static readonly string[] Parts = [Walk, Rpcit, Unmap, Load];
+    public const string Interrupts = "interrupts";
+    public static readonly string[] Parts = [Walk, Rpcit, Unmap, Load, Interrupts];
 
     /// <summary>The C walk; null to do without.</summary>
     public string? Walker { get; init; }
 
     public int Rounds { get; init; }
 
-    /// <summary>Walks in a round; RPCITs, unmaps, loads and stores are in proportion.</summary>
+    /// <summary>Walks in a round; RPCITs, unmaps, loads and interruptions are in proportion.</summary>
     public int Operations { get; init; }
 
     public int Processor { get; init; }

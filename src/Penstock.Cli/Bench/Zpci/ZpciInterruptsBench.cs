@@ -9,15 +9,16 @@ namespace Penstock.Cli.Bench;
 /// What an interruption of a zPCI function costs whoever sends it: by eventfd, by firmware into the running guest's memory, through the host, and by way of
 /// the interrupt bypass; and how often the host was interrupted for it.
 /// </summary>
-internal sealed class InterruptsBench(RoundsOptions options, Output output)
+internal sealed class ZpciInterruptsBench(ZpciBenchOptions options, Output output)
 {
+    private const int Share = 10;
     private const int Batch = 64;
 
     private readonly TextTable _table = new([new("WAY"), new("BEST", true), new("MEDIAN", true), new("MEAN", true), new("HOST INTERRUPTS", true), new("BYTES", true)]);
 
-    public int Run(CancellationToken cancellation)
+    public void Run(CancellationToken cancellation)
     {
-        using (var firmware = new InterruptsBenchRig(byHost: false))
+        using (var firmware = new ZpciInterruptsRig(byHost: false))
         {
             Time("eventfd", firmware, () => firmware.Event.Signal(), static () => { }, cancellation);
             Time("firmware_summary_set", firmware, () => firmware.Function.Signal(0), static () => { }, cancellation);
@@ -26,21 +27,20 @@ internal sealed class InterruptsBench(RoundsOptions options, Output output)
             Time("bypass_firmware", firmware, () => firmware.Bypass(), firmware.Take, cancellation);
         }
 
-        using (var host = new InterruptsBenchRig(byHost: true))
+        using (var host = new ZpciInterruptsRig(byHost: true))
         {
             Time("host", host, () => host.Function.Signal(0), host.Take, cancellation);
             Time("bypass_host", host, () => host.Bypass(), host.Take, cancellation);
         }
 
-        output.Line($"\n{_table}\n");
+        output.Line($"\nInterruptions of a function:\n\n{_table}\n");
         output.Line($"Nanoseconds for an interruption, best and median of {options.Rounds} rounds. All but the first two have in them what a guest does with one,");
         output.Line("which stands in the third line alone. Host interrupts and allocated bytes are for one interruption.");
-        return ExitStatus.Done;
     }
 
-    private void Time(string way, InterruptsBenchRig rig, Action send, Action take, CancellationToken cancellation)
+    private void Time(string way, ZpciInterruptsRig rig, Action send, Action take, CancellationToken cancellation)
     {
-        int batches = Math.Max(1, options.Operations / Batch);
+        int batches = Math.Max(1, options.Operations / Share / Batch);
         var times = new BatchTimes(options.Rounds, batches, Batch);
         long interrupted = 0;
         long allocated = 0;

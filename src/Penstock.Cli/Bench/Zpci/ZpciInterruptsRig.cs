@@ -9,7 +9,7 @@ using Penstock.Vfio;
 namespace Penstock.Cli.Bench;
 
 /// <summary>A zPCI function whose interruptions are forwarded to a machine that runs, with or without the help of firmware.</summary>
-internal sealed class InterruptsBenchRig : IDisposable
+internal sealed class ZpciInterruptsRig : IDisposable
 {
     private const ulong Vector = 0x1000;
     private const ulong Summary = 0x2000;
@@ -29,7 +29,7 @@ internal sealed class InterruptsBenchRig : IDisposable
     private readonly IrqBypassProducer _producer;
     private readonly AifBypassAdapter _adapter;
 
-    public InterruptsBenchRig(bool byHost)
+    public ZpciInterruptsRig(bool byHost)
     {
         _s390 = new S390Hypervisor(_firmware);
         _machine = new SimulatedKvm(_host, _s390).CreateVm();
