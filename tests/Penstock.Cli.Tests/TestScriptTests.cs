@@ -26,6 +26,33 @@ public sealed class TestScriptTests
         Assert.Contains("test: failed: A.F", result.Errors);
     }
 
+    /// <summary>Where tests run elsewhere only the end of their log is seen.</summary>
+    [Fact]
+    public async Task Test_OneFails_SaysWhyRightBeforeTheLastLine()
+    {
+        ToolResult result = await RunAsync(Report(1, 1, 1, Explained("A.F(text: &quot;&lt;x&gt;&quot;)", "expected &amp;&amp;&#xD;\nactual") + "\n" + Passed), "fast");
+
+        Assert.Equal(
+            ["test: failed: A.F(text: \"<x>\") (Two.Tests, fast)", "  expected &&", "  actual", "     at A.F() in A.cs:line 1", "2 passed, 2 failed"],
+            result.Output[^5..].Select(static l => l.TrimEnd()));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(8)]
+    [InlineData(200)]
+    public async Task Test_ManyFail_SaysWhyInFewLines(int count)
+    {
+        string message = string.Join('\n', Enumerable.Range(0, 100).Select(static n => $"line {n}"));
+        string results = string.Join('\n', Enumerable.Range(0, count).Select(n => Explained($"A.F{n}", message)));
+
+        ToolResult result = await RunAsync(Report(1, 0, count, results), "fast");
+
+        Assert.InRange(result.Output.Length, Math.Min(20, 4 * count), 62);
+        Assert.Equal(Math.Min(2 * count, 30), result.Output.Count(static l => l.StartsWith("test: failed: ", StringComparison.Ordinal)));
+        Assert.Equal($"0 passed, {2 * count} failed", result.Output[^1]);
+    }
+
     [Fact]
     public async Task Test_SkippedTest_HasFailed()
     {
@@ -52,6 +79,28 @@ public sealed class TestScriptTests
 
         Assert.Equal(1, result.Status);
         Assert.Equal("0 passed, 2 failed", result.Output[^1]);
+    }
+
+    [Fact]
+    public async Task Test_RunnerDies_ShowsTheEndOfItsLogAtTheEnd()
+    {
+        ToolResult result = await RunAsync("seq 100; echo; echo 'Fatal error.' >&2; exit 134", "fast");
+
+        Assert.Equal(
+            ["  99", "  100", "  Fatal error.", "0 passed, 2 failed"],
+            result.Output[^4..]);
+        Assert.Equal(2, result.Output.Count(static l => l.EndsWith("ended with status 134", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public async Task Test_RunnerCrashesBesideAFailedTest_ShowsBoth()
+    {
+        const string Crash = "  <RunInfo outcome=\"Error\">\n    <Text>The test host has crashed: A.G</Text>";
+        ToolResult result = await RunAsync(Report(1, 1, 1, Passed + "\n" + Failed + "\n" + Crash), "fast");
+
+        Assert.Equal(
+            ["test: failed: A.F (Two.Tests, fast)", "test: the runner of Two.Tests, fast:", "  The test host has crashed: A.G", "2 passed, 2 failed"],
+            result.Output[^4..]);
     }
 
     [Fact]
@@ -98,6 +147,18 @@ public sealed class TestScriptTests
         Assert.Equal("usage: ./test [all|fast|vm]", Assert.Single(result.Errors));
         Assert.Empty(result.Output);
     }
+
+    private static string Explained(string name, string message) => $"""
+            <UnitTestResult testName="{name}" outcome="Failed">
+              <Output>
+                <ErrorInfo>
+                  <Message>{message}</Message>
+                  <StackTrace>   at A.F() in A.cs:line 1
+           at System.Reflection.MethodBaseInvoker.InvokeWithNoArgs()</StackTrace>
+                </ErrorInfo>
+              </Output>
+            </UnitTestResult>
+        """;
 
     private static async Task<ToolResult> RunAsync(string runner, params string[] arguments)
     {
