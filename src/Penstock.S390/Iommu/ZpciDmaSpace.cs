@@ -119,14 +119,9 @@ public sealed class ZpciDmaSpace : IDisposable
     /// <exception cref="VfioException">EINVAL: it is not exactly one mapping; EDEADLK: the calling thread is inside a scope of the domain.</exception>
     public void Unmap(ulong iova, ulong size)
     {
-        ulong last = iova + (size - 1);
         if (!IsLazy)
         {
-            if (last < iova || Domain.Unmap(new IovaRange(iova, last)) != size)
-            {
-                throw new VfioException(Errno.EINVAL, $"unmapping [0x{iova:x}, +0x{size:x})", "it is not mapped");
-            }
-
+            Domain.UnmapOne(iova, size);
             lock (_gate)
             {
                 _addresses.Give(iova, size);

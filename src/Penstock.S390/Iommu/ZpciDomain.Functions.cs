@@ -7,6 +7,8 @@ namespace Penstock.S390;
 /// <content>The functions that use the tables, and what they are told.</content>
 public sealed unsafe partial class ZpciDomain
 {
+    private const ulong UpperHalf = 1ul << 63;
+
     private readonly Lock _attaching = new();
     private IZpciHostFunction[] _functions = [];
     private long _globalRefreshes;
@@ -100,7 +102,8 @@ public sealed unsafe partial class ZpciDomain
     private void Register(IZpciHostFunction function)
     {
         IovaRange window = function.DmaWindow;
-        ulong last = window.Last + (function.IsInternalSharedMemory ? ZpciIoTable.PageSize : 0);
+        ulong longer = function.IsInternalSharedMemory ? ZpciIoTable.PageSize : 0;
+        ulong last = window.Last + Math.Min(longer, ulong.MaxValue - window.Last);
         ZpciAnswer answer = function.RegisterIoat(window.First, last, Iota);
         if (!answer.IsRegistered)
         {
@@ -126,7 +129,7 @@ public sealed unsafe partial class ZpciDomain
             errno = function.Refresh(iova, size).RefreshError;
             if (errno == Errno.ENOMEM)
             {
-                errno = RefreshAll(function).RefreshError;
+                errno = RefreshAll(function);
                 if (errno != Errno.None)
                 {
                     break;
@@ -138,19 +141,30 @@ public sealed unsafe partial class ZpciDomain
     }
 
     /// <summary>Tells functions of removed entries, whatever they answer.</summary>
-    private void Sync(ulong first, ulong size)
+    private void Sync(IovaRange range)
     {
         foreach (IZpciHostFunction function in Volatile.Read(ref _functions))
         {
-            Interlocked.Increment(ref _syncRefreshes);
-            function.Refresh(first, size);
+            Refresh(function, range, ref _syncRefreshes);
         }
     }
 
-    private ZpciAnswer RefreshAll(IZpciHostFunction function)
+    private Errno RefreshAll(IZpciHostFunction function) => Refresh(function, function.DmaWindow, ref _globalRefreshes);
+
+    /// <summary>One instruction; two for all 2^64 bytes, a length that the instruction has no room for.</summary>
+    /// <returns>The first error.</returns>
+    private static Errno Refresh(IZpciHostFunction function, IovaRange range, ref long count)
     {
-        Interlocked.Increment(ref _globalRefreshes);
-        IovaRange window = function.DmaWindow;
-        return function.Refresh(window.First, window.Last - window.First + 1);
+        Interlocked.Increment(ref count);
+        ulong length = range.Last - range.First + 1;
+        if (length != 0)
+        {
+            return function.Refresh(range.First, length).RefreshError;
+        }
+
+        Interlocked.Increment(ref count);
+        Errno errno = function.Refresh(0, UpperHalf).RefreshError;
+        Errno upper = function.Refresh(UpperHalf, UpperHalf).RefreshError;
+        return errno == Errno.None ? upper : errno;
     }
 }

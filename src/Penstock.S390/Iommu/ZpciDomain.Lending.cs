@@ -74,13 +74,12 @@ public sealed unsafe partial class ZpciDomain
 
     internal void WaitForAccesses() => WaitForScopes();
 
-    internal Errno Refresh(ulong start, ulong length)
+    internal Errno Refresh(IovaRange range)
     {
         Errno errno = Errno.None;
         foreach (IZpciHostFunction function in Volatile.Read(ref _functions))
         {
-            Interlocked.Increment(ref _syncRefreshes);
-            Errno answer = function.Refresh(start, length).RefreshError;
+            Errno answer = Refresh(function, range, ref _syncRefreshes);
             errno = errno == Errno.None ? answer : errno;
         }
 

@@ -42,7 +42,7 @@ public sealed unsafe partial class ZpciDomain
         if (undone != 0)
         {
             // Functions, or a hypervisor below, may have seen them already.
-            Sync(iova, size);
+            Sync(what.Range);
         }
 
         WaitForScopes();
@@ -74,7 +74,7 @@ public sealed unsafe partial class ZpciDomain
         }
 
         Interlocked.Add(ref _unmappedPages, (long)gathered.Pages);
-        Sync(gathered.First, gathered.Last - gathered.First + ZpciIoTable.PageSize);
+        Sync(new IovaRange(gathered.First, gathered.Last + (ZpciIoTable.PageSize - 1)));
         WaitForScopes();
         foreach ((RealBank bank, long pages) in gathered.Banks)
         {
@@ -107,7 +107,7 @@ public sealed unsafe partial class ZpciDomain
 
         long pages = (long)(size / ZpciIoTable.PageSize);
         long moved = (long)_tables.Move(iova, (ulong)pages, entry, bank.Base | (entry & ZpciIoTable.Protected));
-        Sync(iova, size);
+        Sync(old.Range);
         WaitForScopes();
         Leave(old, moved);
         Leave(bank, pages - moved);
@@ -123,26 +123,44 @@ public sealed unsafe partial class ZpciDomain
         ThrowIfEntered("unmapping");
         var range = new IovaRange(iova, iova + (size - 1));
         using Use use = EnterAsUser(range);
-        ulong entry = _tables.Entry(iova);
+        return Take(range);
+    }
+
+    /// <summary>Unmaps one whole mapping: nothing uses it any more.</summary>
+    /// <exception cref="VfioException">As <see cref="TakeOut"/>.</exception>
+    internal void UnmapOne(ulong iova, ulong size)
+    {
+        ThrowIfEntered("unmapping");
+        var range = new IovaRange(iova, iova + (size - 1));
+        using Use use = EnterAsUser(range);
+        RealBank bank = Take(range);
+        Sync(range);
+        WaitForScopes();
+        Release(bank);
+    }
+
+    /// <summary>Gives the memory of mappings back that were taken out, after a wait.</summary>
+    internal void Release(RealBank bank) => _real.Remove(bank);
+
+    private RealBank Take(IovaRange range)
+    {
+        ulong entry = _tables.Entry(range.First);
         if ((entry & ZpciIoTable.PageInvalid) != 0 || _real.Find(entry) is not { } bank || bank.Range != range)
         {
             throw new VfioException(Errno.EINVAL, $"unmapping {range}", "it is not exactly one mapping");
         }
 
         // Of several at once, who finds the first entry valid takes it.
-        if (_tables.Clear(iova) != entry)
+        if (_tables.Clear(range.First) != entry)
         {
             throw new VfioException(Errno.EINVAL, $"unmapping {range}", "somebody else is unmapping it");
         }
 
         var nothing = default(Ignored);
         _tables.Clear(range, ref nothing);
-        Interlocked.Add(ref _unmappedPages, (long)(size / ZpciIoTable.PageSize));
+        Interlocked.Add(ref _unmappedPages, (long)((range.Last - range.First + 1) / ZpciIoTable.PageSize));
         return bank;
     }
-
-    /// <summary>Gives the memory of mappings back that were taken out, after a wait.</summary>
-    internal void Release(RealBank bank) => _real.Remove(bank);
 
     private void Check(RangeToMap what, DmaAccess access, UserMemory memory, ulong memoryOffset)
     {
@@ -207,6 +225,8 @@ public sealed unsafe partial class ZpciDomain
     /// <summary>What is to be mapped, put into words only when it has to be.</summary>
     private readonly record struct RangeToMap(ulong Iova, ulong Size)
     {
+        public IovaRange Range => new(Iova, Iova + (Size - 1));
+
         public override string ToString() => $"mapping [0x{Iova:x}, +0x{Size:x})";
     }
 

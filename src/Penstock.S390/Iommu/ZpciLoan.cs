@@ -119,10 +119,9 @@ public sealed class ZpciLoan : IDisposable
     public void Wait() => _domain.WaitForAccesses();
 
     /// <summary>Tells the attached functions that entries in a range have changed.</summary>
-    /// <param name="start">First address.</param>
-    /// <param name="length">Length in bytes.</param>
+    /// <param name="range">The range.</param>
     /// <returns>None; ENOMEM or EIO: what the first function that failed answered; EOPNOTSUPP: the tables are returned.</returns>
-    public Errno Refresh(ulong start, ulong length) => IsReturned ? Errno.EOPNOTSUPP : _domain.Refresh(start, length);
+    public Errno Refresh(IovaRange range) => IsReturned ? Errno.EOPNOTSUPP : _domain.Refresh(range);
 
     /// <summary>Returns the tables: everything is cleared, functions are told, accesses have ended, memory is released; then they are their users' again.</summary>
     /// <exception cref="VfioException">EDEADLK: the calling thread is inside a scope of the domain.</exception>

@@ -69,6 +69,17 @@ public sealed class ZpciAttachTests
         Assert.Equal(0x200_0000_0ffful, Assert.Single(rig.Function.Registrations).Last);
     }
 
+    [Fact]
+    public void Attach_InternalSharedMemoryUpToTheLastAddress_WindowDoesNotWrapAround()
+    {
+        using var rig = new DomainRig();
+        var function = new FakeHostFunction(last: ulong.MaxValue) { IsInternalSharedMemory = true };
+        using var domain = new ZpciDomain(new ZpciDomainSetup { Type = ZpciDesignationType.RegionFirst, FunctionsOf = _ => [function] });
+        rig.Group.Attach(domain);
+        Assert.Equal(ulong.MaxValue, Assert.Single(function.Registrations).Last);
+        rig.Group.Detach();
+    }
+
     [Theory]
     [InlineData(0x1_0000_0000ul, ulong.MaxValue, 0ul, ZpciDesignationType.RegionThird, 0x3ff_ffff_fffful)]
     [InlineData(0x1_0000_0000ul, ulong.MaxValue, 0x4000_0000ul, ZpciDesignationType.RegionThird, 0x1_3fff_fffful)]

@@ -65,10 +65,12 @@ public sealed class ZpciDmaSpaceTests : IDisposable
         Assert.Contains(space.Map(_memory, 0, Page, DmaAccess.Read), seen);
     }
 
-    [Fact]
-    public void Lazy_UnmapByManyAtOnce_OneTakesItAndNothingIsGivenBackTwice()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Unmap_ByManyAtOnce_OneTakesItAndNothingIsGivenBackTwice(bool lazy)
     {
-        using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = true });
+        using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = lazy });
         int taken = 0;
         var odd = new ConcurrentQueue<Errno>();
         using var barrier = new Barrier(3);
@@ -176,6 +178,20 @@ public sealed class ZpciDmaSpaceTests : IDisposable
         Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => space.Unmap(iova, Page)));
         space.Unmap(iova, 2 * Page);
         Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => space.Unmap(iova, 2 * Page)));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Unmap_TwoMappingsSideBySide_EINVALAndBothStay(bool lazy)
+    {
+        using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = lazy });
+        ulong first = space.Map(_memory, 0, Page, DmaAccess.ReadWrite);
+        ulong second = space.Map(_memory, Page, Page, DmaAccess.ReadWrite);
+        Assert.Equal(first + Page, second);
+        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => space.Unmap(first, 2 * Page)));
+        Assert.Equal(Errno.None, space.Domain.Write(first, new byte[2 * Page]));
+        Assert.Equal(2, space.Domain.Count);
     }
 
     [Fact]

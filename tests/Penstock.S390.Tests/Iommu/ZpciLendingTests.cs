@@ -43,7 +43,7 @@ public sealed class ZpciLendingTests
         Assert.Equal((Start, 0x1ff_ffff_ffff - Start + 1), Assert.Single(rig.Function.Refreshes));
         Assert.Equal(0, rig.Domain.Count);
         Assert.Equal(Errno.EOPNOTSUPP, loan.SetEntry(Start, real, true, out _));
-        Assert.Equal(Errno.EOPNOTSUPP, loan.Refresh(Start, Page));
+        Assert.Equal(Errno.EOPNOTSUPP, loan.Refresh(new IovaRange(Start, Start + Page - 1)));
         Assert.Equal(0ul, loan.ClearEntry(Start));
         Assert.Equal(Errno.EOPNOTSUPP, DomainRig.ErrnoOf(() => loan.AddMemory(rig.Memory, 0, Page)));
         loan.Dispose();

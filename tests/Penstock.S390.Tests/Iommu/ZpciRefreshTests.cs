@@ -8,6 +8,8 @@ public sealed class ZpciRefreshTests
 {
     private const ulong Page = DomainRig.Page;
     private const ulong Start = DomainRig.Start;
+    private const ulong Half = 1ul << 63;
+    private const ulong LastPage = ulong.MaxValue - (Page - 1);
     private static readonly (ulong Start, ulong Length) Everything = (Start, 0x1ff_ffff_ffff - Start + 1);
 
     [Theory]
@@ -101,6 +103,54 @@ public sealed class ZpciRefreshTests
         Assert.Equal(0ul, rig.Unmap(Start, 20));
         Assert.Single(second.Refreshes);
         group.Detach();
+    }
+
+    [Theory]
+    [InlineData(Page, new[] { Page, LastPage })]
+    [InlineData(0ul, new[] { 0ul, Half, Half, Half })]
+    public void RefreshAll_WindowUpToTheLastAddress_ReachesAllOfIt(ulong first, ulong[] told)
+    {
+        using var rig = new DomainRig();
+        var function = new FakeHostFunction(first: first, last: ulong.MaxValue);
+        using var domain = new ZpciDomain(new ZpciDomainSetup { Type = ZpciDesignationType.RegionFirst, FunctionsOf = _ => [function] });
+        rig.Group.Attach(domain);
+        domain.RefreshAll();
+        Assert.Equal(told.Chunk(2).Select(static t => (t[0], t[1])), function.Refreshes);
+        Assert.Equal(told.Length / 2, domain.Counters.GlobalRefreshes);
+        rig.Group.Detach();
+    }
+
+    [Fact]
+    public void Unmap_FirstAndLastPageOfAll_BothAreRefreshed()
+    {
+        using var rig = new DomainRig();
+        var function = new FakeHostFunction(first: 0, last: ulong.MaxValue);
+        using var domain = new ZpciDomain(new ZpciDomainSetup { Type = ZpciDesignationType.RegionFirst, FunctionsOf = _ => [function] });
+        rig.Group.Attach(domain);
+        domain.Map(0, Page, DmaAccess.Read, rig.Memory, 0);
+        domain.Map(LastPage, Page, DmaAccess.Read, rig.Memory, 0);
+        Assert.Equal(2 * Page, domain.Unmap(new IovaRange(0, ulong.MaxValue)));
+        (ulong, ulong)[] both = [(0, Half), (Half, Half)];
+        Assert.Equal(both, function.Refreshes);
+        rig.Group.Detach();
+    }
+
+    [Fact]
+    public void RefreshAll_OneHalfFails_IsAFailure()
+    {
+        using var rig = new DomainRig();
+        bool helps = false;
+        var function = new FakeHostFunction(first: 0, last: ulong.MaxValue)
+        {
+            RefreshesOnMap = true,
+            OnRefresh = (start, length) => length == Page || (start != 0 && !helps) ? FakeHostFunction.Error(ZpciStatus.InsufficientResources) : ZpciAnswer.Done,
+        };
+        using var domain = new ZpciDomain(new ZpciDomainSetup { Type = ZpciDesignationType.RegionFirst, FunctionsOf = _ => [function] });
+        rig.Group.Attach(domain);
+        Assert.Equal(Errno.ENOMEM, DomainRig.ErrnoOf(() => domain.Map(Start, Page, DmaAccess.Read, rig.Memory, 0)));
+        helps = true;
+        domain.Map(Start, Page, DmaAccess.Read, rig.Memory, 0);
+        rig.Group.Detach();
     }
 
     [Fact]

@@ -37,7 +37,7 @@ internal sealed class LoanTarget : IShadowTarget
     public void Refresh(ulong first, ulong last)
     {
         // What functions answer changes nothing: the entries are as they are.
-        _loan.Refresh(first, last - first + 1);
+        _loan.Refresh(new IovaRange(first, last));
         _loan.Wait();
     }
 
