@@ -8,14 +8,10 @@
  * a line on standard input, so that the other side can look at the device. PAGES, 64 to 16384, are mapped one by one.
  * Exit status: 0 done, 1 a call failed or something was not as it must be, 2 wrong usage.
  */
-#include <linux/fcntl.h>
-#include <linux/mman.h>
-#include <linux/pci_regs.h>
 #include <linux/poll.h>
-#include <linux/vfio.h>
 
 #define PROGRAM "vfio-edu"
-#include "freestanding.h"
+#include "vfio.h"
 
 /* The device's registers, by its public description. */
 enum {
@@ -27,8 +23,6 @@ enum { COMPUTING = 0x01, INTERRUPT_WHEN_COMPUTED = 0x80 };
 enum { START = 1, TO_MEMORY = 2, INTERRUPT_WHEN_DONE = 4 };
 enum { CAUSE_FACTORIAL = 0x1, CAUSE_DMA = 0x100 };
 
-#define PAGE 4096UL
-
 /* I/O addresses: all below 2^28, which is what the device reaches. */
 #define SINGLE_PAGES 0x1000000UL
 #define ONE_RANGE 0x8000000UL
@@ -39,34 +33,8 @@ enum { CAUSE_FACTORIAL = 0x1, CAUSE_DMA = 0x100 };
 #define COPIES 16UL
 #define TIMEOUT_MS 20000
 
-static int container, device, message = -1;
-static word config;
+static int message = -1;
 static volatile unsigned char *bar;
-
-static void say(const char *step, word number, const char *what)
-{
-	put(1, PROGRAM ": ");
-	put(1, step);
-	put(1, " ");
-	put_number(1, number);
-	put(1, what);
-	put(1, "\n");
-}
-
-static void require(int condition, const char *what)
-{
-	if (condition)
-		return;
-	put(2, PROGRAM ": not as it must be: ");
-	put(2, what);
-	put(2, "\n");
-	leave(1);
-}
-
-static long ioctl(const char *what, int fd, word request, word argument)
-{
-	return check(what, syscall3(__NR_ioctl, fd, request, argument));
-}
 
 static void wait_for_line(void)
 {
@@ -101,21 +69,6 @@ static unsigned char *pages(word count)
 	return (unsigned char *)at;
 }
 
-static void map(void *memory, word iova, word size, unsigned flags)
-{
-	struct vfio_iommu_type1_dma_map argument = {
-		.argsz = sizeof argument, .flags = flags, .vaddr = (word)memory, .iova = iova, .size = size,
-	};
-	ioctl("VFIO_IOMMU_MAP_DMA", container, VFIO_IOMMU_MAP_DMA, (word)&argument);
-}
-
-static void unmap(word iova, word size)
-{
-	struct vfio_iommu_type1_dma_unmap argument = { .argsz = sizeof argument, .iova = iova, .size = size };
-	ioctl("VFIO_IOMMU_UNMAP_DMA", container, VFIO_IOMMU_UNMAP_DMA, (word)&argument);
-	require(argument.size == size, "an unmap did not take away all that was mapped");
-}
-
 static void set_irqs(unsigned index, unsigned flags, unsigned count, int event)
 {
 	struct {
@@ -140,26 +93,9 @@ static word wait_for_interrupt(int event)
 	return count;
 }
 
-static void open_device(const char *group_file, const char *name)
+static void open_registers(void)
 {
-	struct vfio_group_status status = { .argsz = sizeof status };
-	struct vfio_region_info region = { .argsz = sizeof region, .index = VFIO_PCI_CONFIG_REGION_INDEX };
-	unsigned short command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	container = check("/dev/vfio/vfio", syscall3(__NR_open, (word)"/dev/vfio/vfio", O_RDWR | O_CLOEXEC, 0));
-	require(ioctl("VFIO_CHECK_EXTENSION", container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) == 1, "the kernel has no type1v2");
-	int group = check(group_file, syscall3(__NR_open, (word)group_file, O_RDWR | O_CLOEXEC, 0));
-	ioctl("VFIO_GROUP_GET_STATUS", group, VFIO_GROUP_GET_STATUS, (word)&status);
-	require(status.flags & VFIO_GROUP_FLAGS_VIABLE, "the group is not viable");
-	ioctl("VFIO_GROUP_SET_CONTAINER", group, VFIO_GROUP_SET_CONTAINER, (word)&container);
-	ioctl("VFIO_SET_IOMMU", container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(name, group, VFIO_GROUP_GET_DEVICE_FD, (word)name);
-	ioctl("VFIO_DEVICE_GET_REGION_INFO", device, VFIO_DEVICE_GET_REGION_INFO, (word)&region);
-	config = region.offset;
-	check("cannot write the command register", syscall6(__NR_pwrite64, device, (word)&command, sizeof command, config + PCI_COMMAND, 0, 0));
-	memset(&region, 0, sizeof region);
-	region.argsz = sizeof region;
-	region.index = VFIO_PCI_BAR0_REGION_INDEX;
-	ioctl("VFIO_DEVICE_GET_REGION_INFO", device, VFIO_DEVICE_GET_REGION_INFO, (word)&region);
+	struct vfio_region_info region = region_at(VFIO_PCI_BAR0_REGION_INDEX);
 	bar = (unsigned char *)check("cannot map BAR 0", syscall6(
 		__NR_mmap, 0, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset));
 	require(read32(IDENTIFICATION) == 0x010000ed, "the identification");
@@ -279,6 +215,8 @@ void run(word *stack)
 		leave(2);
 	}
 	open_device(arguments[1], arguments[2]);
+	enable_device();
+	open_registers();
 	interrupt_by_pin();
 	interrupt_by_message();
 

@@ -7,20 +7,12 @@
  * It says `vfio-nvme: STEP ...` after each step. PAGES, 16 to 4096, are mapped one by one. Exit status: 0 done, 1 a call failed or something was not
  * as it must be, 2 wrong usage.
  */
-#include <linux/fcntl.h>
-#include <linux/mman.h>
-#include <linux/pci_regs.h>
-#include <linux/time.h>
-#include <linux/vfio.h>
-
 #define PROGRAM "vfio-nvme"
-#include "freestanding.h"
+#include "vfio.h"
 
 /* Registers and the two commands, by the NVMe specification. All of it is little-endian. */
 enum { CC = 0x14, CSTS = 0x1c, AQA = 0x24, ASQ = 0x28, ACQ = 0x30, DOORBELLS = 0x1000 };
 enum { IDENTIFY = 0x06, CONTROLLER = 1, ENTRIES = 16, SUBMISSION_SIZE = 64, COMPLETION_SIZE = 16 };
-
-#define PAGE 4096UL
 
 /* I/O addresses: zPCI functions of QEMU begin at 4 GiB. */
 #define SUBMISSIONS 0x100000000UL
@@ -31,36 +23,10 @@ enum { IDENTIFY = 0x06, CONTROLLER = 1, ENTRIES = 16, SUBMISSION_SIZE = 64, COMP
 #define SINGLE_PAGES 0x100100000UL
 #define TRIES 20000
 
-static int container, device;
-static word config, registers;
+static word registers;
 static unsigned char *submissions;
 static volatile unsigned char *completions;
 static unsigned tail, head, phase = 1;
-
-static void say(const char *step, word number, const char *what)
-{
-	put(1, PROGRAM ": ");
-	put(1, step);
-	put(1, " ");
-	put_number(1, number);
-	put(1, what);
-	put(1, "\n");
-}
-
-static void require(int condition, const char *what)
-{
-	if (condition)
-		return;
-	put(2, PROGRAM ": not as it must be: ");
-	put(2, what);
-	put(2, "\n");
-	leave(1);
-}
-
-static long ioctl(const char *what, int fd, word request, word argument)
-{
-	return check(what, syscall3(__NR_ioctl, fd, request, argument));
-}
 
 static void store_little(unsigned char *to, word value, word bytes)
 {
@@ -99,43 +65,6 @@ static unsigned char *pages(word count)
 	for (word i = count; i-- > 0;)
 		((volatile unsigned char *)at)[i * PAGE] = 0;
 	return (unsigned char *)at;
-}
-
-static void map(void *memory, word iova, word size, unsigned flags)
-{
-	struct vfio_iommu_type1_dma_map argument = { .argsz = sizeof argument, .flags = flags, .vaddr = (word)memory, .iova = iova, .size = size };
-	ioctl("VFIO_IOMMU_MAP_DMA", container, VFIO_IOMMU_MAP_DMA, (word)&argument);
-}
-
-static void unmap(word iova, word size)
-{
-	struct vfio_iommu_type1_dma_unmap argument = { .argsz = sizeof argument, .iova = iova, .size = size };
-	ioctl("VFIO_IOMMU_UNMAP_DMA", container, VFIO_IOMMU_UNMAP_DMA, (word)&argument);
-	require(argument.size == size, "an unmap did not take away all that was mapped");
-}
-
-static word region_at(unsigned index)
-{
-	struct vfio_region_info region = { .argsz = sizeof region, .index = index };
-	ioctl("VFIO_DEVICE_GET_REGION_INFO", device, VFIO_DEVICE_GET_REGION_INFO, (word)&region);
-	return region.offset;
-}
-
-static void open_device(const char *group_file, const char *name)
-{
-	struct vfio_group_status status = { .argsz = sizeof status };
-	unsigned char command[2] = { PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0 };
-	container = check("/dev/vfio/vfio", syscall3(__NR_open, (word)"/dev/vfio/vfio", O_RDWR | O_CLOEXEC, 0));
-	int group = check(group_file, syscall3(__NR_open, (word)group_file, O_RDWR | O_CLOEXEC, 0));
-	ioctl("VFIO_GROUP_GET_STATUS", group, VFIO_GROUP_GET_STATUS, (word)&status);
-	require(status.flags & VFIO_GROUP_FLAGS_VIABLE, "the group is not viable");
-	ioctl("VFIO_GROUP_SET_CONTAINER", group, VFIO_GROUP_SET_CONTAINER, (word)&container);
-	ioctl("VFIO_SET_IOMMU", container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(name, group, VFIO_GROUP_GET_DEVICE_FD, (word)name);
-	config = region_at(VFIO_PCI_CONFIG_REGION_INDEX);
-	registers = region_at(VFIO_PCI_BAR0_REGION_INDEX);
-	check("cannot write the command register", syscall6(__NR_pwrite64, device, (word)command, sizeof command, config + PCI_COMMAND, 0, 0));
-	say("opened", read_register(8), " is the version register");
 }
 
 static void wait_ready(word ready)
@@ -240,6 +169,9 @@ void run(word *stack)
 		count = count * 10 + (*digit - '0');
 	require(count >= 16 && count <= 4096, "PAGES is from 16 to 4096");
 	open_device(argv[1], argv[2]);
+	registers = region_at(VFIO_PCI_BAR0_REGION_INDEX).offset;
+	enable_device();
+	say("opened", read_register(8), " is the version register");
 	start_controller();
 	try_ranges();
 	try_pages(count);
