@@ -43,7 +43,7 @@ public sealed class ResetTests
         device.Open();
         device.Command = PciCommand.BusMaster;
         device.Close();
-        Assert.Equal([PciResetKind.Bus, PciResetKind.Bus], function.Resets);
+        Assert.Equal([PciResetKind.Bus, PciResetKind.Close], function.Resets);
         Assert.False(function.Port.Dma.BusMasterEnabled);
     }
 

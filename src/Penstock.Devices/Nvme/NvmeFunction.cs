@@ -120,7 +120,14 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
     }
 
     /// <inheritdoc/>
-    public void Reset(PciResetKind kind) => _controller.ResetAll();
+    public void Reset(PciResetKind kind)
+    {
+        _controller.ResetAll();
+        if (kind == PciResetKind.Close)
+        {
+            _controller.Namespace.ForgetMoved();
+        }
+    }
 
     /// <summary>Ends the threads and gives the backing back. Unplug the function first.</summary>
     public void Dispose()

@@ -40,7 +40,7 @@ public partial class VfioPciCoreDevice
                 EndDoorbells();
                 _config.Reset();
                 DisablePlatform();
-                ResetFunction(PciResetKind.Bus);
+                ResetFunction(PciResetKind.Close);
                 Replace(ref _error, null);
                 Replace(ref _request, null);
             }

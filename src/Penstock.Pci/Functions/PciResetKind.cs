@@ -11,4 +11,7 @@ public enum PciResetKind
 
     /// <summary>Return from D3hot with soft reset.</summary>
     PowerManagement,
+
+    /// <summary>Its last user has closed it: what came with that user's state, also what outlives resets, is none of the next one's.</summary>
+    Close,
 }

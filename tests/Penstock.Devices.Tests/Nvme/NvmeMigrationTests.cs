@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Nvme;
+using Penstock.Specs.Pci;
 using Penstock.Vfio;
 
 namespace Penstock.Devices.Tests;
@@ -58,6 +59,29 @@ public sealed class NvmeMigrationTests
         queue.Use(last);
         Assert.Equal(NvmeStatus.WriteFault, queue.Status(Flush));
         queue.Ok(NvmeRig.Io(NvmeIoOpcode.Write, 0, 1, data));
+    }
+
+    /// <summary>Anybody can write a state that says so.</summary>
+    [Fact]
+    public void FlushFailure_ThatCameWithAState_EndsWithItsUserAndNotWithAReset()
+    {
+        var broken = new CheckedBacking(1 << 20) { Blocks = true };
+        using NvmeRig source = new NvmeRig(null, broken).Enable();
+        using var target = new NvmeRig(null, new CheckedBacking(1 << 20) { Blocks = true }, memoryOf: source);
+        NvmeHostQueue queue = source.CreatePair();
+        broken.Answer = Errno.EIO;
+        Assert.Equal(NvmeStatus.WriteFault, queue.Status(Flush));
+        broken.Answer = Errno.None;
+        source.MoveTo(target);
+        target.ResetFunction();
+        target.SetCommand(PciCommand.Memory | PciCommand.BusMaster);
+        Assert.Equal(NvmeStatus.WriteFault, target.Enable().CreatePair().Status(Flush));
+        target.Reopen();
+        target.Enable().CreatePair().Ok(Flush);
+
+        // The one that has failed itself has, for whomever.
+        source.Reopen();
+        Assert.Equal(NvmeStatus.WriteFault, source.Enable().CreatePair().Status(Flush));
     }
 
     [Fact]

@@ -77,6 +77,14 @@ internal sealed unsafe class NvmeRig : IDisposable
         Admin?.Use(target);
     }
 
+    /// <summary>The user goes, and another one comes to the same disk, with the same memory.</summary>
+    internal void Reopen()
+    {
+        _bench.Close();
+        _bench.Open();
+        Map(Base, 0, MemorySize);
+    }
+
     /// <summary>Takes a state over and runs.</summary>
     internal void LoadState(byte[] state) => _bench.LoadState(state);
 

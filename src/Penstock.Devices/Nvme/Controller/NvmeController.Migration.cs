@@ -62,7 +62,7 @@ internal sealed partial class NvmeController
             .Flag("writing a completion", () => _isWriting, value => _isWriting = value)
             .Number("address of that", 8, () => _writingAddress, value => _writingAddress = value)
             .Bytes("that completion", NvmeCompletion.Length, bytes => MemoryMarshal.Write(bytes, _writing), bytes => _writing = MemoryMarshal.Read<NvmeCompletion>(bytes))
-            .Number("flush failure", 4, () => (ulong)Namespace.FlushFailure, value => Namespace.FlushFailure = (Errno)value, largest: ushort.MaxValue, since: 2);
+            .Number("flush failure", 4, () => (ulong)Namespace.FlushFailure, value => Namespace.MovedFlushFailure((Errno)value), largest: ushort.MaxValue, since: 2);
         _doorbells.Declare(table);
         Events.Declare(table);
         _admin.Declare(table);

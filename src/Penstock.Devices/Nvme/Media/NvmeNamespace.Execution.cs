@@ -118,7 +118,7 @@ internal sealed partial class NvmeNamespace
         // A backing that is not in use has lost nothing.
         if (error is not (Errno.None or Errno.EBUSY))
         {
-            FlushFailure = error;
+            Interlocked.CompareExchange(ref _flushFailure, (int)error, 0);
         }
 
         return FlushFailure is var before and not Errno.None ? before : error;

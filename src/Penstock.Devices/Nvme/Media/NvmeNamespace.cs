@@ -18,6 +18,7 @@ internal sealed partial class NvmeNamespace
     public const uint FirstId = 1;
 
     private int _flushFailure;
+    private int _movedFlushFailure;
 
     /// <summary>Creates a namespace.</summary>
     /// <param name="backing">Where its blocks are; not owned.</param>
@@ -76,13 +77,9 @@ internal sealed partial class NvmeNamespace
 
     /// <summary>
     /// The error of the first flush that failed, which every later one has too; None while none has. It is about the medium, which a disk
-    /// that is moved has in common with the one before: there it is set, and once it is it stays.
+    /// that is moved has in common with the one before: one that failed here stays, one that came with a state stays until its user has gone.
     /// </summary>
-    public Errno FlushFailure
-    {
-        get => (Errno)Volatile.Read(ref _flushFailure);
-        set => Interlocked.CompareExchange(ref _flushFailure, (int)value, 0);
-    }
+    public Errno FlushFailure => Volatile.Read(ref _flushFailure) is var own and not 0 ? (Errno)own : (Errno)Volatile.Read(ref _movedFlushFailure);
 
     /// <summary>UUID, of which the NGUID has the bytes.</summary>
     public Guid Uuid { get; }
@@ -101,6 +98,13 @@ internal sealed partial class NvmeNamespace
     /// </summary>
     public bool MayBlock(in NvmeTransfer transfer) =>
         Backing.MayBlock || transfer.Durable || transfer.Operation is NvmeOperation.Flush or NvmeOperation.WriteZeroes or NvmeOperation.DatasetManagement;
+
+    /// <summary>A state that is loaded says that a flush has failed, where the disk was.</summary>
+    /// <param name="error">The error; None: none has, as far as is known there.</param>
+    public void MovedFlushFailure(Errno error) => Interlocked.CompareExchange(ref _movedFlushFailure, (int)error, 0);
+
+    /// <summary>The user whose state was loaded has gone: nobody but he said so, and the next one's flushes are not his to spoil.</summary>
+    public void ForgetMoved() => Volatile.Write(ref _movedFlushFailure, 0);
 
     /// <summary>All checks of a command of the NVM command set but those of its PRPs (NVM Express base specification 1.4, section 6).</summary>
     /// <param name="command">A private copy of the command.</param>
