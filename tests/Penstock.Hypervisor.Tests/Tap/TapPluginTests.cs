@@ -12,6 +12,18 @@ public sealed class TapPluginTests
         Assert.Contains("SPDX-License-Identifier: MIT", TapPlugin.Source, StringComparison.Ordinal);
     }
 
+    /// <summary>Both sides have as many of everything; the plugin gives up for a processor past the slots.</summary>
+    [Fact]
+    public void Source_SizesOfTheChannel_AreThoseOfTheLayout()
+    {
+        Assert.Contains(
+            $"enum {{ VERSION = {TapLayout.Version}, FUNCTIONS = {TapLayout.FunctionCount}, RING = {TapLayout.RingCount}, SLOTS = {TapLayout.SlotCount}, ",
+            TapPlugin.Source,
+            StringComparison.Ordinal);
+        Assert.Contains($"sizeof(Channel) == {TapLayout.SlotOffset} + SLOTS * {TapLayout.SlotLength}", TapPlugin.Source, StringComparison.Ordinal);
+        Assert.Contains("if (vcpu >= SLOTS) give_up();", TapPlugin.Source, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Arguments_PathWithComma_IsOneValue() =>
         Assert.Equal(["-plugin", "/a,,b/tap.so,channel=/proc/1/fd/2"], TapPlugin.Arguments("/a,b/tap.so", "/proc/1/fd/2"));

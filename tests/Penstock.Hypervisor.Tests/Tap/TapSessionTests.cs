@@ -206,6 +206,37 @@ public sealed class TapSessionTests : IDisposable
         Assert.Equal([Lent, "take back"], _target.Calls);
     }
 
+    /// <summary>As it does for a processor that it has no slot for, which comes before the guest runs, or later.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void PluginThatGaveUp_BeforeAnyTables_QemuDoesEverything(bool listed)
+    {
+        Start(RpcitPath.Nested);
+        if (listed)
+        {
+            Enable();
+        }
+
+        Plugin.GiveUp();
+        Enable();
+        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
+        Tap.SwitchTo(RpcitPath.Shadow);
+
+        Assert.Equal(Through, Plugin.Rpcit(Handle, First, Page).Action);
+        Assert.Empty(_target.Calls);
+        Assert.Equal(RpcitPath.Fallback, Tap.Path);
+        Assert.True(Tap.IsGivenUp);
+    }
+
+    [Fact]
+    public void Refresh_OfTheLastProcessorThatThereIsASlotFor_IsAnswered()
+    {
+        StartLent(RpcitPath.Shadow);
+        Assert.Equal(Done, Plugin.Rpcit(Handle, First, Page, TapLayout.SlotCount - 1).Action);
+        Assert.Equal("refresh 100000000 1000", _target.Calls.Last());
+    }
+
     [Fact]
     public void End_GivesLockAndOwnershipBack()
     {
