@@ -19,6 +19,7 @@ internal sealed class CallsReplay(string path, ReplayOptions options, ReplayOutp
     private readonly List<string> _marks = [];
     private RecordedCall? _call;
     private int _unanswered;
+    private int _late;
     private bool _markReached;
 
     public void Run()
@@ -50,6 +51,13 @@ internal sealed class CallsReplay(string path, ReplayOptions options, ReplayOutp
         if (options.Index is uint index && !_indexes.Contains(index))
         {
             throw new UsageException($"no call in '{path}' is for the function {index:x}; {KnownFunctions()}");
+        }
+
+        if (_late != 0)
+        {
+            notes.Add(
+                $"{_late} results come after the next call's line, as with several processors; they are taken in order and may be each other's "
+                + "(the tap's own recordings have each result right below its call)");
         }
 
         if (_unanswered != 0)
@@ -118,8 +126,9 @@ internal sealed class CallsReplay(string path, ReplayOptions options, ReplayOutp
                 throw lines.Wrong("a result (=) follows no call");
             }
 
-            // With more than one processor, a call may have got its result after the next call's line.
+            // With more than one processor, a call may have got its result after the next call's line; which one's it is nobody knows.
             _unanswered -= _call is null ? 1 : 0;
+            _late += _call is null ? 1 : 0;
             EndCall(lines, answered: true, result);
             return false;
         }

@@ -126,6 +126,18 @@ public sealed class CallsReplayTests : IDisposable
     }
 
     [Fact]
+    public async Task Calls_ResultsOfTwoProcessorsAfterBoth_ANoteSaysThatTheyMayBeEachOthers()
+    {
+        Register(Handle, 0x1_0000_0000, 0x1_0fff_ffff);
+        _text.AppendLine($"{++_number} RPCIT req={Request(Handle, 0):x16} start=100000000 len=1000").AppendLine("  T 100000000 1 5000 rw");
+        _text.AppendLine($"{++_number} RPCIT req={Request(Handle, 0):x16} start=100001000 len=1000").AppendLine("  T 100001000 1 6000 rw");
+        _text.AppendLine($"  = cc=0 r={Request(Handle, 0):x16}").AppendLine($"  = cc=0 r={Request(Handle, 0):x16}");
+        ToolResult result = await RunAsync();
+        Assert.Equal(["M 100000000 1000 5000 rw", "M 100001000 1000 6000 rw"], result.Output);
+        Assert.StartsWith("note: 1 results come after the next call's line", Assert.Single(result.Errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Calls_PackedOrWithOtherLineEnds_AreTheSame()
     {
         Register(Handle, 0x1_0000_0000, 0x1_0fff_ffff);
