@@ -9,7 +9,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor.Tests.S390;
 
 /// <summary>An s390 host with firmware, a hypervisor and a machine, whose time the test moves; functions as the test adds them.</summary>
-internal sealed class S390Rig : IDisposable
+internal class S390Rig : IDisposable
 {
     public const ulong Vector = 0x1000;
     public const ulong Summary = 0x2000;
@@ -136,7 +136,7 @@ internal sealed class S390Rig : IDisposable
     /// <summary>The hypervisor's half is taken away from the host.</summary>
     public void Unload() => Installed.Dispose();
 
-    public void Dispose()
+    public virtual void Dispose()
     {
         RefuseNothing();
         foreach ((ZpciVfioPciDevice device, VfioGroup group) in _devices)

@@ -11,30 +11,15 @@ public sealed class AdapterInterruptTests : IDisposable
 {
     private const uint User = 77;
 
-    private readonly S390Rig _rig = new();
-    private readonly ZpciVfioPciDevice _device;
-    private readonly ZpciFunction _function;
-    private readonly VfioDeviceFile _file;
+    private readonly OpenFunctionRig _rig = new();
 
-    public AdapterInterruptTests()
-    {
-        _device = _rig.AddFunction();
-        _function = _device.Zpci!;
-        _file = _rig.Open(_device);
-    }
-
-    public void Dispose()
-    {
-        _rig.RefuseNothing();
-        _file.Dispose();
-        _rig.Dispose();
-    }
+    public void Dispose() => _rig.Dispose();
 
     [Fact]
     [Trait("Row", "S0-8")]
     public void Register_Done_EntryFibAndMaskAreAsTheGuestAsked()
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function, count: 20)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function, count: 20)));
         AdapterInterrupts interrupts = Interrupts();
         ZpciGaitEntry entry = interrupts.GaitEntry;
         Assert.Equal((_rig.Gisa.Designation, S390Rig.Subclass, 1, 2), (entry.Designation, entry.Subclass, entry.Count, entry.SummaryOffset));
@@ -50,7 +35,7 @@ public sealed class AdapterInterruptTests : IDisposable
         Assert.Equal(2, _rig.Host.Ledger.Outstanding(ResourceKind.Pin));
         Assert.Equal(GisaArea.MaskOf(S390Rig.Subclass), _rig.Gisa.Wanted);
 
-        Assert.Equal(Errno.None, _rig.Deregister(_function));
+        Assert.Equal(Errno.None, _rig.Deregister(_rig.Function));
         AssertNothingIsLeft();
         Assert.Equal(0, _rig.Firmware.Storage.Bytes((uint)_rig.Firmware.Parameters!.Value.Table, 512 * ZpciGaitEntry.Length).ToArray().Count(static b => b != 0));
     }
@@ -59,15 +44,15 @@ public sealed class AdapterInterruptTests : IDisposable
     [Trait("Row", "S0-8")]
     public void Register_WhatTheGuestGaveIsWrong_ItsErrorAndNothingIsLeft()
     {
-        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_function, vector: 0x1ff8, count: 128)));
-        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_function, summary: S390Rig.Summary + 4)));
-        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_function, count: 0)));
-        Assert.Equal(Errno.ERANGE, _rig.Operate(S390Rig.Call(_function, subclass: 8)));
-        Assert.Equal(Errno.EIO, _rig.Operate(S390Rig.Call(_function, vector: 0x10_0000)));
-        Assert.Equal(Errno.EIO, _rig.Operate(S390Rig.Call(_function, summary: 0x10_0000)));
+        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function, vector: 0x1ff8, count: 128)));
+        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function, summary: S390Rig.Summary + 4)));
+        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function, count: 0)));
+        Assert.Equal(Errno.ERANGE, _rig.Operate(S390Rig.Call(_rig.Function, subclass: 8)));
+        Assert.Equal(Errno.EIO, _rig.Operate(S390Rig.Call(_rig.Function, vector: 0x10_0000)));
+        Assert.Equal(Errno.EIO, _rig.Operate(S390Rig.Call(_rig.Function, summary: 0x10_0000)));
         AssertNothingIsLeft();
         Assert.Null(Assert.Single(_rig.Vm.Zpci.All).Interrupts);
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function, vector: 0x1ff8, count: 64)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function, vector: 0x1ff8, count: 64)));
     }
 
     [Theory]
@@ -77,10 +62,10 @@ public sealed class AdapterInterruptTests : IDisposable
     public void Register_FirmwareRefuses_EIOAndAllBeforeItIsUndone(ZpciStatus status)
     {
         _rig.Refuse(ZpciModifyOperation.RegisterInterrupts, status);
-        Assert.Equal(Errno.EIO, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.EIO, _rig.Operate(S390Rig.Call(_rig.Function)));
         AssertNothingIsLeft();
         _rig.RefuseNothing();
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
     }
 
     [Fact]
@@ -88,7 +73,7 @@ public sealed class AdapterInterruptTests : IDisposable
     {
         int busy = 3;
         _rig.Firmware.ModifyFault = (_, _) => busy-- > 0 ? new ZpciAnswer(ZpciConditionCode.Busy) : null;
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
         Assert.Equal(-1, busy);
     }
 
@@ -98,11 +83,11 @@ public sealed class AdapterInterruptTests : IDisposable
     {
         ulong page = LockedPages.LockedMemoryPage;
         var poor = new Caller(User, RawIo: true, LockMemory: true, 2 * page - 1);
-        Assert.Equal(Errno.ENOMEM, HypervisorRig.ErrnoOf(() => _rig.Vm.Zpci.Operate(S390Rig.Call(_function), poor)));
+        Assert.Equal(Errno.ENOMEM, HypervisorRig.ErrnoOf(() => _rig.Vm.Zpci.Operate(S390Rig.Call(_rig.Function), poor)));
         AssertNothingIsLeft();
 
         // Without a summary it is one page.
-        _rig.Vm.Zpci.Operate(S390Rig.Call(_function, summary: 0), poor);
+        _rig.Vm.Zpci.Operate(S390Rig.Call(_rig.Function, summary: 0), poor);
         Assert.Equal(1, _rig.Host.Ledger.Outstanding(ResourceKind.Pin));
     }
 
@@ -113,10 +98,10 @@ public sealed class AdapterInterruptTests : IDisposable
         ulong page = LockedPages.LockedMemoryPage;
         var payer = new Caller(User, RawIo: false, LockMemory: false, 2 * page);
         using var rest = new LockedPages(_rig.Host, payer, evenIfPrivileged: true);
-        _rig.Vm.Zpci.Operate(S390Rig.Call(_function), payer);
+        _rig.Vm.Zpci.Operate(S390Rig.Call(_rig.Function), payer);
         Assert.Equal(Errno.ENOMEM, rest.Charge(1));
         _rig.Vm.Zpci.Operate(
-            new KvmS390ZpciOp { FunctionHandle = _function.Handle, Operation = KvmS390ZpciOperation.DeregisterAen },
+            new KvmS390ZpciOp { FunctionHandle = _rig.Function.Handle, Operation = KvmS390ZpciOperation.DeregisterAen },
             new Caller(User + 1, RawIo: false, LockMemory: false, 0));
         Assert.Equal(Errno.None, rest.Charge(2));
     }
@@ -125,28 +110,28 @@ public sealed class AdapterInterruptTests : IDisposable
     [Trait("Row", "S0-6")]
     public void Register_Twice_EINVALUntilItIsTakenBack()
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
-        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_function)));
-        Assert.Equal(Errno.None, _rig.Deregister(_function));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
+        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function)));
+        Assert.Equal(Errno.None, _rig.Deregister(_rig.Function));
 
         // Nothing registered is what was wanted, too.
-        Assert.Equal(Errno.None, _rig.Deregister(_function));
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.None, _rig.Deregister(_rig.Function));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
     }
 
     [Fact]
     [Trait("Row", "S0-6")]
     public void Deregister_FirmwareRefuses_EIOAndStillForwarded()
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
         _rig.Refuse(ZpciModifyOperation.DeregisterInterrupts);
-        Assert.Equal(Errno.EIO, _rig.Deregister(_function));
+        Assert.Equal(Errno.EIO, _rig.Deregister(_rig.Function));
         Assert.Equal((2, 1), (_rig.Host.Ledger.Outstanding(ResourceKind.Pin), _rig.S390.Forwarded));
-        Assert.True(_function.Signal(5));
+        Assert.True(_rig.Function.Signal(5));
         Assert.Equal(0x04, _rig.Byte(S390Rig.Vector));
         _rig.Gisa.Take();
         _rig.RefuseNothing();
-        Assert.Equal(Errno.None, _rig.Deregister(_function));
+        Assert.Equal(Errno.None, _rig.Deregister(_rig.Function));
         AssertNothingIsLeft();
     }
 
@@ -156,13 +141,13 @@ public sealed class AdapterInterruptTests : IDisposable
     [Trait("Row", "S0-8")]
     public void Deregister_FirmwareHasNothing_IsDone(ZpciConditionCode condition, ZpciStatus status)
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
         _rig.Firmware.ModifyFault = (_, o) => o == ZpciModifyOperation.DeregisterInterrupts ? new ZpciAnswer(condition, status) : null;
-        Assert.Equal(Errno.None, _rig.Deregister(_function));
+        Assert.Equal(Errno.None, _rig.Deregister(_rig.Function));
         AssertNothingIsLeft();
 
         // What firmware has all the same goes nowhere: the page may be somebody else's by now.
-        _function.Signal(0);
+        _rig.Function.Signal(0);
         Assert.Equal(0, _rig.Byte(S390Rig.Vector));
     }
 
@@ -170,18 +155,18 @@ public sealed class AdapterInterruptTests : IDisposable
     [Trait("Row", "S0-20")]
     public void Deregister_GuestMemoryChangedMeanwhile_UsesWhatWasSaved()
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
         ZpciFib saved = Interrupts().SavedFib;
         ProcessMemory other = ProcessMemory.Allocate(0x4_0000, _rig.Host.Ledger);
         _rig.Vm.Memory.Remove(0);
         _rig.Vm.Memory.Add(new GuestMemorySlot(0, 0, 0x4_0000, other));
 
         // Pinned is pinned: the page that the guest gave then.
-        Assert.True(_function.Signal(0));
+        Assert.True(_rig.Function.Signal(0));
         Assert.Equal((0x80, 0), (_rig.Byte(S390Rig.Vector), other.Span(S390Rig.Vector, 1)[0]));
         Assert.Equal(saved, Interrupts().SavedFib);
         _rig.Gisa.Take();
-        Assert.Equal(Errno.None, _rig.Deregister(_function));
+        Assert.Equal(Errno.None, _rig.Deregister(_rig.Function));
         AssertNothingIsLeft();
         other.Release();
     }
@@ -190,13 +175,13 @@ public sealed class AdapterInterruptTests : IDisposable
     [Trait("Row", "S0-20")]
     public void Close_StillRegisteredAndFirmwareRefuses_NothingIsPinnedOrDelivered()
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
         _rig.Refuse(ZpciModifyOperation.DeregisterInterrupts);
-        _file.Dispose();
+        _rig.File.Dispose();
         AssertNothingIsLeft();
         Assert.Empty(_rig.Vm.Zpci.All);
-        Assert.Equal((true, 0u), (_function.IsEnabled, _function.Designation));
-        Assert.False(_function.Signal(0));
+        Assert.Equal((true, 0u), (_rig.Function.IsEnabled, _rig.Function.Designation));
+        Assert.False(_rig.Function.Signal(0));
         Assert.Equal(0, _rig.Byte(S390Rig.Vector));
     }
 

@@ -9,40 +9,26 @@ namespace Penstock.Hypervisor.Tests.S390;
 /// <summary>The way of an interruption: by firmware into the guest, or through the host, and what is counted.</summary>
 public sealed class DeliveryTests : IDisposable
 {
-    private readonly S390Rig _rig = new();
-    private readonly ZpciVfioPciDevice _device;
-    private readonly ZpciFunction _function;
-    private readonly VfioDeviceFile _file;
+    private readonly OpenFunctionRig _rig = new();
 
-    public DeliveryTests()
-    {
-        _device = _rig.AddFunction();
-        _function = _device.Zpci!;
-        _file = _rig.Open(_device);
-    }
-
-    public void Dispose()
-    {
-        _file.Dispose();
-        _rig.Dispose();
-    }
+    public void Dispose() => _rig.Dispose();
 
     [Fact]
     [Trait("Row", "S0-8")]
     public void Signal_WithAssist_GuestBitsAndAreaAndNoHostCallback()
     {
         _rig.Vm.Processors.Enter();
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function)));
-        Assert.True(_function.Signal(9));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function)));
+        Assert.True(_rig.Function.Signal(9));
         Assert.Equal((0x40, 0x20), (_rig.Byte(S390Rig.Vector + 1), _rig.Byte(S390Rig.Summary)));
         Assert.Equal(GisaArea.MaskOf(S390Rig.Subclass), _rig.Gisa.Take());
         Assert.Equal((1L, 0L, 0L, 0L), (_rig.Gisa.PostedByFirmware, _rig.Gisa.ForwardedByHost, _rig.Firmware.Forwarded, _rig.Firmware.Raised));
 
         // The guest has not cleared its summary, so it will look anyway.
-        Assert.True(_function.Signal(10));
+        Assert.True(_rig.Function.Signal(10));
         Assert.Equal(0x60, _rig.Byte(S390Rig.Vector + 1));
         Assert.Equal((0, 1L), ((int)_rig.Gisa.Take(), _rig.Gisa.PostedByFirmware));
-        Assert.False(_function.Signal(64));
+        Assert.False(_rig.Function.Signal(64));
         _rig.Vm.Processors.Leave();
     }
 
@@ -52,12 +38,12 @@ public sealed class DeliveryTests : IDisposable
     [Trait("Row", "S0-8")]
     public void Signal_WithoutAssistOrNotEligibleNow_HostSetsTheSummaryAndInjects(bool atRegistration)
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function, atRegistration ? KvmS390ZpciAenFlags.Host : KvmS390ZpciAenFlags.None)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function, atRegistration ? KvmS390ZpciAenFlags.Host : KvmS390ZpciAenFlags.None)));
         _rig.Firmware.CanReachGuests = atRegistration;
         Assert.Equal(atRegistration ? 0 : _rig.Gisa.Designation, _rig.Vm.Zpci.All[0].Interrupts!.GaitEntry.Designation);
         int woken = 0;
         _rig.Vm.Processors.Kicked = _ => woken++;
-        Assert.True(_function.Signal(9));
+        Assert.True(_rig.Function.Signal(9));
         Assert.Equal((0x40, 0x20), (_rig.Byte(S390Rig.Vector + 1), _rig.Byte(S390Rig.Summary)));
         Assert.Equal((0L, 1L, 1L, 1L), (_rig.Gisa.PostedByFirmware, _rig.Gisa.ForwardedByHost, _rig.Firmware.Forwarded, _rig.Firmware.Raised));
         _rig.Time.Advance(TimeSpan.Zero);
@@ -69,18 +55,18 @@ public sealed class DeliveryTests : IDisposable
     [Fact]
     public void Signal_NoSummary_EachInterruptsTheGuest()
     {
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function, summary: 0)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function, summary: 0)));
         Assert.Equal(0ul, _rig.Vm.Zpci.All[0].Interrupts!.GaitEntry.SummaryAddress);
         for (int i = 1; i <= 3; i++)
         {
-            Assert.True(_function.Signal(0));
+            Assert.True(_rig.Function.Signal(0));
             Assert.NotEqual(0, _rig.Gisa.Take());
             Assert.Equal(i, _rig.Gisa.PostedByFirmware);
         }
 
         Assert.Equal(0, _rig.Byte(S390Rig.Summary));
         _rig.Firmware.CanReachGuests = false;
-        Assert.True(_function.Signal(0));
+        Assert.True(_rig.Function.Signal(0));
         Assert.NotEqual(0, _rig.Gisa.Take());
         Assert.Equal((0, 1L), ((int)_rig.Byte(0), _rig.Gisa.ForwardedByHost));
     }
@@ -92,17 +78,17 @@ public sealed class DeliveryTests : IDisposable
     {
         ZpciVfioPciDevice second = _rig.AddFunction(6);
         using VfioDeviceFile file = _rig.Open(second);
-        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_function, KvmS390ZpciAenFlags.Host)));
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(_rig.Function, KvmS390ZpciAenFlags.Host)));
         Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(second.Zpci!, KvmS390ZpciAenFlags.Host, vector: 0x3000, summary: 0x4000)));
         var handler = new LateHandler(_rig.S390, () => second.Zpci!.Signal(0));
         _rig.Firmware.SetHandler(_rig.S390.NotificationSubclass, handler);
-        Assert.True(_function.Signal(0));
+        Assert.True(_rig.Function.Signal(0));
         Assert.Equal((1, 1L, 2L), (handler.Calls, _rig.Firmware.Raised, _rig.Firmware.Forwarded));
         Assert.Equal(2, _rig.Gisa.ForwardedByHost);
         Assert.Equal(0x20, _rig.Byte(0x4000));
 
         // And the host is told of the next one.
-        Assert.True(_function.Signal(0));
+        Assert.True(_rig.Function.Signal(0));
         Assert.Equal(2, handler.Calls);
         _rig.Gisa.Take();
     }
@@ -125,10 +111,8 @@ public sealed class DeliveryTests : IDisposable
     [InlineData(false)]
     public void Signal_Many_AllocatesNothing(bool byFirmware)
     {
-        using var rig = new S390Rig(time: TimeProvider.System);
-        ZpciVfioPciDevice device = rig.AddFunction();
-        ZpciFunction function = device.Zpci!;
-        using VfioDeviceFile file = rig.Open(device);
+        using var rig = new OpenFunctionRig(TimeProvider.System);
+        ZpciFunction function = rig.Function;
         Assert.Equal(Errno.None, rig.Operate(S390Rig.Call(function, summary: 0)));
         rig.Firmware.CanReachGuests = byFirmware;
         for (int i = 0; i < 100; i++)
@@ -156,11 +140,9 @@ public sealed class DeliveryTests : IDisposable
     {
         const int Threads = 2;
         const int Rounds = 40;
-        using var rig = new S390Rig();
+        using var rig = new OpenFunctionRig();
         rig.Firmware.CanReachGuests = byFirmware;
-        ZpciVfioPciDevice device = rig.AddFunction();
-        ZpciFunction function = device.Zpci!;
-        VfioDeviceFile file = rig.Open(device);
+        ZpciFunction function = rig.Function;
         int stop = 0;
         long delivered = 0;
         Thread[] devices = [.. Enumerable.Range(0, Threads).Select(n => new Thread(() =>
@@ -185,8 +167,7 @@ public sealed class DeliveryTests : IDisposable
             Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref delivered) != before, HypervisorRig.Patience));
             if (round % 10 == 9)
             {
-                file.Dispose();
-                file = rig.Open(device);
+                rig.Reopen();
             }
             else
             {
@@ -204,7 +185,7 @@ public sealed class DeliveryTests : IDisposable
             rig.Vm.Processors.Leave();
         }
 
-        file.Dispose();
+        rig.File.Dispose();
         Volatile.Write(ref stop, 1);
         Array.ForEach(devices, static d => d.Join());
         Assert.Equal((0, 0), (rig.S390.Forwarded, rig.Host.Ledger.Outstanding(ResourceKind.Pin)));
@@ -219,11 +200,13 @@ public sealed class DeliveryTests : IDisposable
         ZpciVfioPciDevice device = _rig.AddFunction(7);
         ZpciFunction function = device.Zpci!;
         int stop = 0;
+        long calls = 0;
         var strange = Errno.None;
         var vmm = new Thread(() =>
         {
             while (Volatile.Read(ref stop) == 0)
             {
+                Interlocked.Increment(ref calls);
                 Errno errno = _rig.Operate(S390Rig.Call(function), other);
                 if (errno is not (Errno.None or Errno.ENODEV or Errno.EPERM or Errno.EINVAL))
                 {
@@ -234,7 +217,13 @@ public sealed class DeliveryTests : IDisposable
         vmm.Start();
         for (int round = 0; round < Rounds; round++)
         {
-            _rig.Open(device, round % 2 == 0 ? other : _rig.Vm).Dispose();
+            using VfioDeviceFile file = _rig.Open(device, round % 2 == 0 ? other : _rig.Vm);
+            if (round % 5 == 0)
+            {
+                // Not all of it before the other thread has begun.
+                long seen = Interlocked.Read(ref calls);
+                Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref calls) > seen, HypervisorRig.Patience));
+            }
         }
 
         Volatile.Write(ref stop, 1);
