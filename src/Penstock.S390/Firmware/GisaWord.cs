@@ -26,18 +26,11 @@ public readonly record struct GisaWord(ulong Value)
         init => Value = With(PendingShift, value);
     }
 
-    /// <summary>Format 1: subclasses of which one interruption comes through (SIMM).</summary>
-    public byte Single
+    /// <summary>Format 1: how often each subclass comes through (SIMM and NIMM).</summary>
+    public InterruptionModes Modes
     {
-        get => (byte)(Value >> SingleShift);
-        init => Value = With(SingleShift, value);
-    }
-
-    /// <summary>Format 1: subclasses of which none comes through (NIMM).</summary>
-    public byte None
-    {
-        get => (byte)(Value >> NoneShift);
-        init => Value = With(NoneShift, value);
+        get => new((byte)(Value >> SingleShift), (byte)(Value >> NoneShift));
+        init => Value = new GisaWord(With(SingleShift, value.Single)).With(NoneShift, value.None);
     }
 
     /// <summary>Subclasses that alert the host when they become pending while the guest does not run (IAM).</summary>

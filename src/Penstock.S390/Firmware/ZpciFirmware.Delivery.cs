@@ -112,7 +112,7 @@ public sealed unsafe partial class ZpciFirmware
         GisaWord seen = guest.Area.Word;
         do
         {
-            if ((seen.Single & seen.None & mask) != 0)
+            if (seen.Modes.HoldsBack(mask))
             {
                 guest.CountSuppressed();
                 return;

@@ -1,13 +1,16 @@
+using Penstock.S390;
 using Penstock.Specs.Zpci;
 
 namespace Penstock.Hypervisor;
 
-/// <summary>Which adapter interruptions a guest wants (SIC): all of a subclass, or one until it asks again. May be used from any thread.</summary>
+/// <summary>
+/// Which adapter interruptions a guest wants of those that the VMM injects by itself (SIC). What a guest interruption state area delivers is held back
+/// by the same rules there (<see cref="Gisa"/>). May be used from any thread.
+/// </summary>
 internal sealed class ZpciSuppression
 {
     private readonly Lock _gate = new();
-    private int _single;
-    private int _none;
+    private InterruptionModes _modes;
     private long _suppressed;
 
     public long Suppressed => Interlocked.Read(ref _suppressed);
@@ -15,12 +18,12 @@ internal sealed class ZpciSuppression
     /// <summary>Whether an interruption goes through now.</summary>
     public bool Passes(int subclass)
     {
-        int mask = ZpciGisa.FirstSubclass >> subclass;
+        byte mask = GisaArea.MaskOf(subclass);
         lock (_gate)
         {
-            if ((_none & mask) == 0)
+            if (!_modes.HoldsBack(mask))
             {
-                _none |= _single & mask;
+                _modes = _modes.Used(mask);
                 return true;
             }
         }
@@ -33,16 +36,14 @@ internal sealed class ZpciSuppression
     /// <returns>False: there is no such mode.</returns>
     public bool TrySet(int subclass, ZpciInterruptionControl mode)
     {
-        if (mode is not (ZpciInterruptionControl.All or ZpciInterruptionControl.Single))
+        if (!InterruptionModes.IsMode(mode))
         {
             return false;
         }
 
-        int mask = ZpciGisa.FirstSubclass >> subclass;
         lock (_gate)
         {
-            _single = mode == ZpciInterruptionControl.Single ? _single | mask : _single & ~mask;
-            _none &= ~mask;
+            _modes = _modes.Set(GisaArea.MaskOf(subclass), mode);
             return true;
         }
     }
@@ -51,8 +52,7 @@ internal sealed class ZpciSuppression
     {
         lock (_gate)
         {
-            _single = 0;
-            _none = 0;
+            _modes = default;
         }
     }
 }

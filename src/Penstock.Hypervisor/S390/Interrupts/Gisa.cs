@@ -83,9 +83,8 @@ public sealed class Gisa
         GisaWord seen = Volatile.Read(ref _destroyed) != 0 ? default : _guest.Area.Word;
         while (seen.Pending != 0)
         {
-            GisaWord taken = seen with { Pending = 0, None = (byte)(seen.None | (seen.Single & seen.Pending)) };
             byte pending = seen.Pending;
-            if (_guest.Area.TryReplace(ref seen, taken))
+            if (_guest.Area.TryReplace(ref seen, seen with { Pending = 0, Modes = seen.Modes.Used(pending) }))
             {
                 return pending;
             }
@@ -102,7 +101,7 @@ public sealed class Gisa
     {
         string what = $"setting the mode of interruption subclass {subclass}";
         Check(what, subclass);
-        if (mode is not (ZpciInterruptionControl.All or ZpciInterruptionControl.Single))
+        if (!InterruptionModes.IsMode(mode))
         {
             throw new VfioException(Errno.EINVAL, what, $"operation {(int)mode} of SIC sets no mode; pass All or Single");
         }
@@ -114,12 +113,9 @@ public sealed class Gisa
 
         byte mask = GisaArea.MaskOf(subclass);
         GisaWord seen = _guest.Area.Word;
-        byte single;
-        do
+        while (!_guest.Area.TryReplace(ref seen, seen with { Modes = seen.Modes.Set(mask, mode) }))
         {
-            single = (byte)(mode == ZpciInterruptionControl.Single ? seen.Single | mask : seen.Single & ~mask);
         }
-        while (!_guest.Area.TryReplace(ref seen, seen with { Single = single, None = (byte)(seen.None & ~mask) }));
     }
 
     /// <summary>A function's interruptions are to come with a subclass: the first one makes the area alert from it.</summary>
@@ -208,7 +204,7 @@ public sealed class Gisa
         GisaWord seen = _guest.Area.Word;
         do
         {
-            if ((seen.Single & seen.None & mask) != 0)
+            if (seen.Modes.HoldsBack(mask))
             {
                 return;
             }

@@ -133,9 +133,9 @@ public sealed class MessageTests : IDisposable
         Gisa gisa = firmware.Machine.Vm.Gisa!;
         Assert.True(gisa.HasModes);
         firmware.Bus.SetInterruptionControls((ulong)ZpciInterruptionControl.Single, 2ul << 27);
-        Assert.Equal(0x80 >> 2, gisa.Word.Single);
+        Assert.Equal(0x80 >> 2, gisa.Word.Modes.Single);
         firmware.Bus.SetInterruptionControls((ulong)ZpciInterruptionControl.All, 2ul << 27);
-        Assert.Equal(0, gisa.Word.Single);
+        Assert.Equal(0, gisa.Word.Modes.Single);
         using var without = new ZpciGuestRig(suppression: false);
         Assert.Equal(ZpciProgramException.Operation, without.Bus.SetInterruptionControls(0, 0, problemState: true).Exception);
     }
