@@ -1,4 +1,5 @@
 using System.Text;
+using Penstock.Hypervisor;
 using Penstock.Specs.Zpci;
 
 namespace Penstock.Cli.Replay;
@@ -24,42 +25,17 @@ internal readonly record struct RecordedCall(
             : throw lines.Wrong($"there is no call '{Show(name)}'; the known ones are MPCIFC, RPCIT and CLP");
     }
 
-    /// <summary>Parses what follows T: address, number of pages, and where they lead or why nowhere.</summary>
+    /// <summary>Parses what follows T.</summary>
     public static TableRun ParseRun(RecordedLines lines, ReadOnlySpan<byte> rest)
     {
-        ReadOnlySpan<byte> first = RecordedText.Word(ref rest);
-        ReadOnlySpan<byte> pages = RecordedText.Word(ref rest);
-        ReadOnlySpan<byte> target = RecordedText.Word(ref rest);
-        ReadOnlySpan<byte> access = RecordedText.Word(ref rest);
-        if (!RecordedText.TryHex(first, out ulong iova) || iova % ZpciIoTable.PageSize != 0)
+        try
         {
-            throw lines.Wrong($"'{Show(first)}' is not the I/O address of a page in hex; a run is 'T ADDRESS PAGES TARGET r|rw' or 'T ADDRESS PAGES -'");
+            return TableRun.Parse(rest);
         }
-
-        if (!RecordedText.TryDecimal(pages, out ulong count) || count == 0 || count - 1 > (ulong.MaxValue - iova) / ZpciIoTable.PageSize)
+        catch (FormatException wrong)
         {
-            throw lines.Wrong($"'{Show(pages)}' is not a number of pages that can follow I/O address {iova:x}; it is decimal and at least 1");
+            throw lines.Wrong(wrong.Message);
         }
-
-        ulong last = iova + (count * ZpciIoTable.PageSize) - 1;
-        if (target is [(byte)'-', ..])
-        {
-            ZpciTableLevel? level = target.SequenceEqual("-"u8) ? ZpciTableLevel.Page
-                : target.SequenceEqual("-S"u8) ? ZpciTableLevel.Segment
-                : target.SequenceEqual("-R"u8) ? ZpciTableLevel.RegionThird
-                : null;
-            return level is { } ended && access.IsEmpty
-                ? new TableRun(iova, last, false, 0, false, ended)
-                : throw lines.Wrong($"'{Show(target)}' is no kind of invalid entry; those are '-' (page), '-S' (segment) and '-R' (region)");
-        }
-
-        bool writable = access.SequenceEqual("rw"u8);
-        if (!RecordedText.TryHex(target, out ulong address) || (!writable && !access.SequenceEqual("r"u8)))
-        {
-            throw lines.Wrong($"'{Show(target)} {Show(access)}' is not an address in hex with 'r' or 'rw'");
-        }
-
-        return new TableRun(iova, last, true, address, writable, ZpciTableLevel.Page);
     }
 
     /// <summary>Parses what follows =: condition code, r1 afterwards, and the response of a CLP.</summary>
@@ -120,9 +96,5 @@ internal readonly record struct RecordedCall(
             : throw lines.Wrong($"'{Encoding.ASCII.GetString(name)}=' with a number in hex is expected, not '{Show(word)}'");
     }
 
-    private static string Show(ReadOnlySpan<byte> word)
-    {
-        string text = Encoding.Latin1.GetString(word[..Math.Min(word.Length, Shown)]);
-        return new string([.. text.Select(static c => char.IsControl(c) || c > '~' ? '?' : c)]);
-    }
+    private static string Show(ReadOnlySpan<byte> word) => Encoding.Latin1.GetString(word[..Math.Min(word.Length, Shown)]);
 }

@@ -43,8 +43,9 @@ internal sealed class RecordedLines(string path) : IDisposable
         }
     }
 
-    /// <summary>What is wrong with the line that was read last.</summary>
-    public ReplayFailure Wrong(string reason) => new($"'{path}', line {Number}: {reason}");
+    /// <summary>What is wrong with the line that was read last. The reason may quote it: what a terminal would not show is taken out.</summary>
+    public ReplayFailure Wrong(string reason) =>
+        new($"'{path}', line {Number}: {new string([.. reason.Select(static c => char.IsControl(c) || c is > '~' and <= '\u00ff' ? '?' : c)])}");
 
     private void Fill()
     {

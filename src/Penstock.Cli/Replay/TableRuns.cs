@@ -1,3 +1,4 @@
+using Penstock.Hypervisor;
 using Penstock.S390;
 using Penstock.Specs.Zpci;
 
@@ -39,9 +40,7 @@ internal sealed class TableRuns : IIoWalker
             return IoWalk.Failed(iova, ZpciTableLevel.Page, ZpciErrorEvent.SystemError);
         }
 
-        return run.IsValid
-            ? IoWalk.Valid(iova, run.Address + (iova - run.First), ZpciTableLevel.Page, run.CanWrite)
-            : IoWalk.Invalid(iova, run.Level);
+        return run.Walk(iova);
     }
 
     private bool TryFind(ulong iova, out TableRun run)

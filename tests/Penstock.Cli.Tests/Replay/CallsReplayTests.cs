@@ -112,6 +112,16 @@ public sealed class CallsReplayTests : IDisposable
     }
 
     [Fact]
+    public async Task Calls_TablesWithAnError_AreLeftAsTheyWereBelowIt()
+    {
+        Register(Handle, 0x1_0000_0000, 0x1_0fff_ffff);
+        Refresh(Handle, 0x1_0000_0000, 0x3000, ["100000000 1 5000 rw", "100001000 1 !9", "100002000 1 7000 r"]);
+        ToolResult result = await RunAsync();
+        Assert.Equal(["M 100000000 1000 5000 rw"], result.Output);
+        Assert.Contains("cc=0 status 0, the fallback says cc=1", Assert.Single(result.Errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Calls_RegistrationsThatEndUnseen_Notes()
     {
         Modify(Handle, ZpciModifyOperation.DeregisterIoat, default);
@@ -168,6 +178,7 @@ public sealed class CallsReplayTests : IDisposable
     [InlineData("1 RPCIT req=0 start=0 len=0\n  T 1000 0 5000 rw", "line 2", "'0'", "number of pages")]
     [InlineData("1 RPCIT req=0 start=0 len=0\n  T 1000 1 5000 w", "line 2", "'r' or 'rw'")]
     [InlineData("1 RPCIT req=0 start=0 len=0\n  T 1000 1 -X", "line 2", "'-X'", "(segment)")]
+    [InlineData("1 RPCIT req=0 start=0 len=0\n  T 1000 1 !0", "line 2", "'!0'", "event")]
     [InlineData("1 RPCIT req=0 start=0 len=0\n  T 2000 2 -\n  T 3000 1 -", "line 3", "ascending")]
     [InlineData("1 RPCIT req=8002000000000000 start=0 len=1000\n  = cc=0 r=0", "line 2", "registration", "MPCIFC 4")]
     [InlineData("", "no calls")]

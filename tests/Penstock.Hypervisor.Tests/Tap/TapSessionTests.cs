@@ -352,7 +352,7 @@ public sealed class TapSessionTests : IDisposable
         Assert.StartsWith("  = cc=0 r=0000000000000000 rsp=00300010", lines[1], StringComparison.Ordinal);
         Assert.StartsWith("3 MPCIFC req=8002000000000004 fib=", lines[4], StringComparison.Ordinal);
         Assert.Equal("  = cc=0 r=8002000000000004", lines[5]);
-        Assert.Equal(["4 RPCIT req=8002000000000000 start=100000000 len=1000", "  T 100000000 1 !", "  = cc=0 r=8002000000000000", "# MARK done", ""], lines[6..]);
+        Assert.Equal(["4 RPCIT req=8002000000000000 start=100000000 len=1000", "  T 100000000 1 !7", "  = cc=0 r=8002000000000000", "# MARK done", ""], lines[6..]);
     }
 
     private void Start(RpcitPath path, TapRecorder? recorder = null)

@@ -1,4 +1,6 @@
 using System.Globalization;
+using Penstock.S390;
+using Penstock.Specs.Zpci;
 
 namespace Penstock.Hypervisor;
 
@@ -7,9 +9,9 @@ namespace Penstock.Hypervisor;
 /// thread; what the writer throws ends the recording and nothing else.
 /// </summary>
 /// <remarks>
-/// Lines: <c>N RPCIT req=R start=A len=L</c>, then what the guest's tables say of the range as runs, <c>T A PAGES ADDRESS r|rw</c>, or <c>-</c>
-/// where a page is invalid, <c>-S</c> and <c>-R</c> where a segment or region already is; <c>N MPCIFC req=R fib=HEX</c>; <c>N CLP req=HEX</c>; after
-/// each <c>= cc=C r=R [rsp=HEX]</c>; and <c># MARK name</c>. Numbers are hexadecimal but for N, PAGES and C.
+/// Lines: <c>N RPCIT req=R start=A len=L</c>, then what the guest's tables say of the range, each <see cref="TableRun"/> after a <c>T</c>;
+/// <c>N MPCIFC req=R fib=HEX</c>; <c>N CLP req=HEX</c>; after each <c>= cc=C r=R [rsp=HEX]</c>; and <c># MARK name</c>. Numbers are hexadecimal but for N
+/// and C.
 /// </remarks>
 public sealed class TapRecorder
 {
@@ -59,34 +61,37 @@ public sealed class TapRecorder
 
     private void WriteTables(IoatRegistration registration, ulong start, ulong length)
     {
-        ulong at = Math.Max(start, registration.Aperture.First);
-        ulong last = length == 0 ? 0 : Math.Min(start + (length - 1), registration.Aperture.Last);
-        TapTableRun run = default;
-        while (length != 0 && at <= last)
+        if (registration.Aperture.Clamp(start, length, out ulong at, out ulong end) != ZpciErrorEvent.None)
         {
-            TapTableRun next = TapTableRun.At(_memory, registration.Iota, at, last);
-            if (!run.TryExtendWith(next, out TapTableRun both))
-            {
-                Write(run);
-            }
-
-            run = both;
-
-            at += next.Pages * GuestMemory.PageSize;
-            if (at == 0)
-            {
-                break;
-            }
+            return;
         }
 
-        Write(run);
-    }
-
-    private void Write(TapTableRun run)
-    {
-        if (run.Pages != 0)
+        TableRun? run = null;
+        while (at != end)
         {
-            Write($"  T {run}");
+            // One page, or all that one entry of a higher table says.
+            IoWalk walk = IoTableWalk.Walk(new GuestTableReader(_memory), registration.Iota, at);
+            var next = new TableRun(walk, at + Math.Min(walk.Length, end - at) - 1);
+            if (run is not { } before)
+            {
+                run = next;
+            }
+            else if (before.TryJoin(next, out TableRun both))
+            {
+                run = both;
+            }
+            else
+            {
+                Write($"  T {before}");
+                run = next;
+            }
+
+            at = next.Last + 1;
+        }
+
+        if (run is { } final)
+        {
+            Write($"  T {final}");
         }
     }
 
