@@ -1,12 +1,13 @@
 using System.Buffers.Binary;
+using Penstock.Specs.Zpci;
 
 namespace Penstock.Cli.Replay;
 
 /// <summary>Pages of guest memory that hold tables; remembers the first address that was asked for and is not there.</summary>
 internal sealed class RecordedPages
 {
-    private const int PageShift = 12;
-    private const ulong OffsetMask = (1ul << PageShift) - 1;
+    private const int PageShift = (int)ZpciTableLevel.Page;
+    private const ulong OffsetMask = ZpciIoTable.PageSize - 1;
 
     private readonly Dictionary<ulong, byte[]> _pages = [];
     private ulong _lastPage = ulong.MaxValue;

@@ -7,12 +7,12 @@ namespace Penstock.Cli.Replay;
 
 /// <summary>
 /// A guest's tables at one moment: LABEL.json says where they begin, LABEL.tables.gz beside it holds the pages they are in, as records of an
-/// address of 8 big-endian bytes and 4096 bytes.
+/// address of 8 big-endian bytes and the page.
 /// </summary>
 internal sealed class TablesRecording
 {
     private const string Suffix = ".json";
-    private const int PageSize = 4096;
+    private const int PageSize = (int)ZpciIoTable.PageSize;
     private const int RecordSize = sizeof(ulong) + PageSize;
 
     public required string TablesPath { get; init; }
