@@ -2,6 +2,7 @@ using System.CommandLine;
 using Penstock.Cli;
 using Penstock.Cli.Bench;
 using Penstock.Cli.Demo;
+using Penstock.Cli.Devices;
 using Penstock.Cli.Replay;
 using Penstock.Cli.Serve;
 using Penstock.Devices;

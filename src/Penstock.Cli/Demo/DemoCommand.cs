@@ -30,11 +30,8 @@ internal static class DemoCommand
             Description = "Show it in an unmodified Linux VM of this architecture: x86_64, for nvme also s390x and ppc64le.",
         };
         var verbose = new Option<bool>("--console") { Description = "With --guest: show the guest's whole console." };
-        var rpcit = new Option<string?>("--rpcit")
-        {
-            HelpName = "PATH",
-            Description = "With --guest s390x: who follows the guest's I/O tables: fallback (QEMU, page by page), shadow or nested (Penstock, through a plugin in QEMU).",
-        };
+        Option<RpcitPath?> rpcit = CommonOptions.Rpcit(
+            "With --guest s390x: who follows the guest's I/O tables: fallback (QEMU, page by page), shadow or nested (Penstock, through a plugin in QEMU).");
         Option<bool> json = CommonOptions.Json();
         var command = new Command("demo", "Serve a device and show it at work, without a VM or in one.") { device, guest, rpcit, verbose, json };
         command.SetAction((parsed, cancellation) =>
@@ -46,7 +43,12 @@ internal static class DemoCommand
                 throw new UsageException("--console shows a guest's console and there is no guest; add --guest x86_64, or leave it out");
             }
 
-            RpcitPath? path = ParsePath(parsed.GetValue(rpcit), parsed.GetValue(guest));
+            RpcitPath? path = parsed.GetValue(rpcit);
+            if (path is not null && (parsed.GetValue(guest) is not { } named || Names.GetValueOrDefault(named, GuestArchitecture.X86_64) != GuestArchitecture.S390x))
+            {
+                throw new UsageException("--rpcit is about an instruction of s390x guests; add --guest s390x, or leave it out");
+            }
+
             var report = new DemoReport(new Output(parsed.GetValue(json)));
             return parsed.GetValue(guest) is string architecture
                 ? demo.InGuest(report, parsed.GetValue(verbose)).RunAsync(ParseArchitecture(architecture, demo), path, cancellation)
@@ -65,19 +67,6 @@ internal static class DemoCommand
 
         return DeviceDemo.All.FirstOrDefault(d => d.Device == name)
             ?? throw new UsageException($"'{name}' has no demonstration; choose one of {names}, or use 'penstock serve {name}'");
-    }
-
-    private static RpcitPath? ParsePath(string? text, string? guest)
-    {
-        if (text is null)
-        {
-            return null;
-        }
-
-        RpcitPath path = RpcitPaths.Parse(text);
-        return guest is not null && Names.GetValueOrDefault(guest, GuestArchitecture.X86_64) == GuestArchitecture.S390x
-            ? path
-            : throw new UsageException("--rpcit is about an instruction of s390x guests; add --guest s390x, or leave it out");
     }
 
     private static GuestArchitecture ParseArchitecture(string text, DeviceDemo demo)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Penstock.Devices;
+using Penstock.Hypervisor;
 
 namespace Penstock.Cli.Serve;
 
@@ -21,18 +22,15 @@ internal static class ServeCommand
     private static readonly Option<bool> Guard = new("--guard") { Recursive = true, Description = "Copy the client's memory instead of mapping it." };
     private static readonly Option<string?> Record = new("--record") { Recursive = true, HelpName = "FILE", Description = "Write every message to this file." };
     private static readonly Option<int?> Processor = CommonOptions.Number("--cpu", 0, Processors.Largest, "Run sessions on this processor.");
-    private static readonly Option<string?> Rpcit = new("--rpcit")
-    {
-        Recursive = true,
-        HelpName = "PATH",
-        Description = "For one run of an s390x guest: who follows its I/O tables: fallback (QEMU, page by page), shadow or nested (penstock, through a plugin in QEMU).",
-    };
+    private static readonly Option<RpcitPath?> Rpcit = CommonOptions.Rpcit(
+        "For one run of an s390x guest: who follows its I/O tables: fallback (QEMU, page by page), shadow or nested (Penstock, through a plugin in QEMU).");
 
     private static readonly Option<bool> Json = CommonOptions.Json();
 
     public static Command Create(DeviceCatalog catalog)
     {
         Processor.Recursive = true;
+        Rpcit.Recursive = true;
         Json.Recursive = true;
         var command = new CommandGroup("serve", "Serve a device on a Unix socket until stopped.", "device")
         {
@@ -69,7 +67,7 @@ internal static class ServeCommand
                 Guard = parsed.GetValue(Guard),
                 Processor = parsed.GetValue(Processor) is int processor ? Processors.Require(processor) : null,
                 RecordFile = parsed.GetValue(Record),
-                Rpcit = parsed.GetValue(Rpcit) is string path ? RpcitPaths.Parse(path) : null,
+                Rpcit = parsed.GetValue(Rpcit),
             };
             return new ServeRun(catalog, options, new Output(parsed.GetValue(Json))).RunAsync(cancellation);
         });

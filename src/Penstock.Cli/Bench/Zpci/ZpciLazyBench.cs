@@ -59,7 +59,7 @@ internal sealed class ZpciLazyBench(ZpciBenchOptions options, Output output)
         using (ZpciDmaSpace space = iommu.OpenDmaSpace(group, new ZpciDmaOptions { Lazy = queue != 0, QueueSize = Math.Max(queue, 1), Timeout = TimeSpan.FromMinutes(1) }))
         {
             ulong kept = space.Map(memory, 0, ZpciIoTable.PageSize, DmaAccess.ReadWrite);
-            using MapsBenchReader? other = reader ? new MapsBenchReader(group, kept) : null;
+            using BenchReader? other = reader ? new BenchReader(group, kept) : null;
             for (int round = -1; round < options.Rounds; round++)
             {
                 cancellation.ThrowIfCancellationRequested();

@@ -41,7 +41,7 @@ internal sealed class ZpciRefreshBench(ZpciBenchOptions options, Output output) 
     {
         foreach (ZpciRefreshSubject subject in _rig.Subjects.Where(static s => s.Domain is not null))
         {
-            using var reader = new MapsBenchReader(_rig.GroupOf(subject), ZpciBenchGuest.IovaOf(Kept));
+            using var reader = new BenchReader(_rig.GroupOf(subject), ZpciBenchGuest.IovaOf(Kept));
             Measure([subject], 1, reader: true, cancellation);
         }
 

@@ -94,7 +94,7 @@ internal sealed class ZpciRefreshRig : IDisposable
     private ZpciRefreshSubject OverContainer()
     {
         IommuGroup group = _host.AddIommuUnit("bench").CreateGroup();
-        VfioDevice device = new MapsBenchDevice();
+        VfioDevice device = new BenchDevice();
         _host.Register(device, group);
         VfioContainer container = Own(_host.OpenContainer(s_anybody));
         VfioGroup file = Own(_host.OpenGroup(group.Number, s_anybody));

@@ -3,14 +3,14 @@ using Penstock.Vfio;
 namespace Penstock.Cli.Bench;
 
 /// <summary>A thread that translates all the time, as a device at work does.</summary>
-internal sealed class MapsBenchReader : IDisposable
+internal sealed class BenchReader : IDisposable
 {
     private readonly DmaPort _port;
     private readonly Thread _thread;
     private long _translations;
     private volatile bool _stop;
 
-    public MapsBenchReader(IommuGroup group, ulong iova)
+    public BenchReader(IommuGroup group, ulong iova)
     {
         _port = new DmaPort(group, new Strand("bench")) { BusMasterEnabled = true };
         _thread = new Thread(() => Run(iova)) { IsBackground = true, Name = "bench reader" };

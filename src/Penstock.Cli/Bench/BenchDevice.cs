@@ -4,7 +4,7 @@ using Penstock.Vfio;
 namespace Penstock.Cli.Bench;
 
 /// <summary>A device that does nothing but pin.</summary>
-internal sealed class MapsBenchDevice() : VfioDevice("bench")
+internal sealed class BenchDevice() : VfioDevice("bench")
 {
     protected override VfioDeviceInfo GetInfo() => default;
 

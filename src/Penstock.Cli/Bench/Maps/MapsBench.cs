@@ -49,7 +49,7 @@ internal sealed class MapsBench(MapsBenchOptions options, Output output)
         int batches = Math.Max(1, options.Operations / batch);
         var random = new Random(1);
         int[] order = [.. Enumerable.Range(0, count)];
-        using MapsBenchReader? other = reader ? new MapsBenchReader(rig.Group, Address(0)) : null;
+        using BenchReader? other = reader ? new BenchReader(rig.Group, Address(0)) : null;
         var maps = new BatchTimes(options.Rounds, batches, batch);
         var unmaps = new BatchTimes(options.Rounds, batches, batch);
 

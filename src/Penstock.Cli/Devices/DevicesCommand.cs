@@ -2,7 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using Penstock.Devices;
 
-namespace Penstock.Cli;
+namespace Penstock.Cli.Devices;
 
 /// <summary><c>penstock devices</c>: what can be served, with ids and options.</summary>
 internal static class DevicesCommand

@@ -6,7 +6,7 @@ using Penstock.S390;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
-namespace Penstock.Cli;
+namespace Penstock.Cli.Devices;
 
 /// <summary>
 /// <c>penstock devices --zpci</c>: each device of the catalog as a zPCI function, opened like any user opens one, and what its capabilities say.

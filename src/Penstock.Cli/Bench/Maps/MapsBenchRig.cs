@@ -28,7 +28,7 @@ internal sealed class MapsBenchRig : IDisposable
 
     public IommuGroup Group { get; }
 
-    public MapsBenchDevice Device { get; } = new();
+    public BenchDevice Device { get; } = new();
 
     public void Map(ulong iova) => _container.MapDma(iova, Page, DmaAccess.ReadWrite, _memory, 0);
 
