@@ -1,12 +1,15 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using Penstock.Interop;
+using Penstock.Vfio;
 
 namespace Penstock.Cli.Bench;
 
 /// <summary>A child process of a benchmark, ended with it.</summary>
 internal sealed class BenchProcess : IDisposable
 {
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
+
     private readonly Process _process;
     private readonly string _name;
     private readonly Task<string> _output;
@@ -43,14 +46,32 @@ internal sealed class BenchProcess : IDisposable
         _errors = _process.StandardError.ReadToEndAsync();
     }
 
-    /// <summary>Whether the program has ended.</summary>
-    public bool HasExited => _process.HasExited;
-
     /// <summary>Keeps the program from running while another one is measured.</summary>
     public void Pause() => Send(ProcessControl.Stop);
 
     /// <summary>Lets it run again.</summary>
     public void Resume() => Send(ProcessControl.Continue);
+
+    /// <summary>Connects to the program as soon as it listens. Its socket may be there before it does.</summary>
+    /// <exception cref="IOException">It does not within 20 seconds, or it ended by itself.</exception>
+    public T Connect<T>(string socket, Func<T> connect)
+    {
+        long started = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(started) < s_patience && !_process.HasExited)
+        {
+            try
+            {
+                return connect();
+            }
+            catch (Exception early) when (early is SystemCallException { Errno: Errno.ENOENT or Errno.ECONNREFUSED } or VfioException { Errno: Errno.ENOENT or Errno.ECONNREFUSED })
+            {
+                Thread.Sleep(1);
+            }
+        }
+
+        RequireRunningAsync().GetAwaiter().GetResult();
+        throw new IOException($"{_name} does not listen on {socket}");
+    }
 
     /// <summary>Waits for the program's end.</summary>
     /// <returns>What it printed on standard output.</returns>

@@ -17,7 +17,6 @@ internal sealed class NvmeBenchRig : IDisposable
     public const int Length = 4096;
 
     private const string DeviceName = "bench";
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
 
     private readonly TemporaryFolder _folder = new();
     private readonly BenchProcess _server;
@@ -31,9 +30,8 @@ internal sealed class NvmeBenchRig : IDisposable
         _server = StartOn(processor, program, arguments(socket));
         try
         {
-            WaitFor(socket);
             _remote = RemoteVfioDevice.Register(_host, DeviceName, socket);
-            _device = AssignedDevice.Open(_host, DeviceName);
+            _device = _server.Connect(socket, () => AssignedDevice.Open(_host, DeviceName));
             Driver = new NvmeDriver(_device, new NvmeDriverOptions { Interrupts = false });
             Queue = Driver.CreateQueue(2 * MostDepth);
             Memory = Driver.AllocateMemory(MostDepth * Length);
@@ -113,14 +111,5 @@ internal sealed class NvmeBenchRig : IDisposable
         starter.Start();
         starter.Join();
         return started ?? throw new IOException($"the server could not be started: {failure?.Message}", failure);
-    }
-
-    private void WaitFor(string socket)
-    {
-        if (!SpinWait.SpinUntil(() => File.Exists(socket) || _server.HasExited, s_patience) || _server.HasExited)
-        {
-            _server.RequireRunningAsync().GetAwaiter().GetResult();
-            throw new IOException($"the server does not listen on {socket}");
-        }
     }
 }

@@ -13,7 +13,6 @@ internal sealed class ZpciRefreshRig : IDisposable
     private const int SocketRepeats = 1;
     private const int ContainerRepeats = 4;
     private const int FastRepeats = 32;
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
     private static readonly Caller s_anybody = new(0, RawIo: false, LockMemory: false, ulong.MaxValue);
 
     private readonly TemporaryFolder _folder = new();
@@ -81,13 +80,7 @@ internal sealed class ZpciRefreshRig : IDisposable
         string socket = _folder.File("bench.sock");
         BenchProcess server = Own(new BenchProcess(
             Environment.ProcessPath!, ["serve", "bench", "--socket", socket, "--cpu", processor.ToString(System.Globalization.CultureInfo.InvariantCulture)]));
-        if (!SpinWait.SpinUntil(() => File.Exists(socket) || server.HasExited, s_patience) || server.HasExited)
-        {
-            server.RequireRunningAsync().GetAwaiter().GetResult();
-            throw new IOException($"the server does not listen on {socket}");
-        }
-
-        VfioUserClient client = Own(VfioUserClient.Connect(socket));
+        VfioUserClient client = Own(server.Connect(socket, () => VfioUserClient.Connect(socket)));
         return new ZpciRefreshSubject("fallback, socket", Own(Fallback(new ZpciSocketNotifier(client, Guest.File))), null, SocketRepeats);
     }
 
