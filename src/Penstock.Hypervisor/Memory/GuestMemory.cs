@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Penstock.Interop;
 using Penstock.Vfio;
 
@@ -153,31 +152,19 @@ public sealed class GuestMemory
         throw new VfioException(Errno.EFAULT, $"pinning 0x{length:x} bytes at guest address 0x{address:x}", "no slot has all of them, or it is read-only");
     }
 
-    /// <summary>Reads 8 big-endian bytes, at one go where memory can be touched directly; allocates nothing.</summary>
-    internal unsafe bool TryReadEntry(ulong address, out ulong entry)
+    /// <summary>Reads an entry of a table; what is not at a multiple of 8 is none. Allocates nothing.</summary>
+    internal bool TryReadEntry(ulong address, out ulong entry)
     {
         lock (_gate)
         {
             foreach (GuestMemorySlot slot in _slots)
             {
+                // Its memory stays while it is among the slots, which the lock keeps as they are.
                 ulong into = address - slot.Address;
-                if (into > slot.Length - sizeof(ulong))
+                if (into <= slot.Length - sizeof(ulong) && into % sizeof(ulong) == 0)
                 {
-                    continue;
+                    return GuestTableEntry.TryRead(slot.Memory, slot.Offset + into, out entry);
                 }
-
-                if (slot.Memory.DirectAddress != 0 && address % sizeof(ulong) == 0)
-                {
-                    // SAFETY: inside the slot, whose memory stays while it is among the slots, which the lock keeps as they are.
-                    entry = Volatile.Read(ref *(ulong*)(slot.Memory.DirectAddress + (nint)(slot.Offset + into)));
-                    entry = BitConverter.IsLittleEndian ? BinaryPrimitives.ReverseEndianness(entry) : entry;
-                    return true;
-                }
-
-                Span<byte> bytes = stackalloc byte[sizeof(ulong)];
-                bool there = slot.Memory.Read(slot.Offset + into, bytes) == Errno.None;
-                entry = there ? BinaryPrimitives.ReadUInt64BigEndian(bytes) : 0;
-                return there;
             }
         }
 

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Penstock.S390;
 using Penstock.Specs.Zpci;
 
@@ -154,8 +153,7 @@ internal unsafe ref struct RangeWalk<TVisitor>
         while (true)
         {
             // SAFETY: an index into the table, which the reader has found as a whole.
-            ulong entry = Volatile.Read(ref entries[index]);
-            entry = BitConverter.IsLittleEndian ? BinaryPrimitives.ReverseEndianness(entry) : entry;
+            ulong entry = GuestTableEntry.OfGuest(Volatile.Read(ref entries[index]));
             ulong page = entry & ZpciIoTable.PageFrame;
             if ((entry & ZpciIoTable.PageInvalid) != 0)
             {
