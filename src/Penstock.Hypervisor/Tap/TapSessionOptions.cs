@@ -15,7 +15,7 @@ public sealed class TapSessionOptions
     internal ITapTarget? Target { get; init; }
 
     /// <summary>Writes down every call of the function; RPCITs are told one by one then, also on the nested path. Null for none.</summary>
-    public TapRecorder? Recorder { get; init; }
+    internal TapRecorder? Recorder { get; init; }
 
     private readonly Action<string>? _log;
 

@@ -7,7 +7,7 @@ namespace Penstock.S390;
 
 /// <content>Runs of pages, and how tables come into being.</content>
 // SAFETY: as in Find: tables stay until the end, entries lead to tables of the next level only, indices are masked or bounded by the table's size.
-public sealed unsafe partial class HostIoTables
+internal sealed unsafe partial class HostIoTables
 {
     /// <summary>Receives entries as they are made invalid.</summary>
     internal interface ICleared

@@ -11,7 +11,7 @@ namespace Penstock.S390;
 /// They are read and changed by any number of threads without locks. A lower table that is missing is put in by compare-and-swap; who comes second frees
 /// his. Tables once in stay until the end.
 /// </summary>
-public sealed unsafe partial class HostIoTables : IDisposable
+internal sealed unsafe partial class HostIoTables : IDisposable
 {
     // Origins of any level; what is below them are flags.
     private const ulong NextTable = ZpciIoTable.SegmentOrigin;

@@ -6,7 +6,7 @@ namespace Penstock.S390;
 /// <summary>How much of a function's window is translated, and by which tables: as many levels as wanted, and no more (zPCI host domain).</summary>
 /// <param name="Type">With which table the translation starts.</param>
 /// <param name="Window">What is left of the function's window.</param>
-public readonly record struct ZpciAperture(ZpciDesignationType Type, IovaRange Window)
+internal readonly record struct ZpciAperture(ZpciDesignationType Type, IovaRange Window)
 {
     /// <summary>Chooses tables for a function.</summary>
     /// <param name="window">First and last address of its DMA.</param>

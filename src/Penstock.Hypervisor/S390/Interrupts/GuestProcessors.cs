@@ -26,7 +26,7 @@ public sealed class GuestProcessors
     public bool IsExitRequested => Volatile.Read(ref _blocks) != 0;
 
     /// <summary>What the processors' control blocks say about zPCI; set once, never taken back.</summary>
-    public ZpciExecutionControls Controls { get; private set; }
+    internal ZpciExecutionControls Controls { get; private set; }
 
     /// <summary>Wakes a processor, which then enters; it is told the pending subclasses. Called on a timer's thread, or by who injects; must neither wait nor throw.</summary>
     public Action<byte>? Kicked { get; set; }

@@ -2,7 +2,7 @@ namespace Penstock.Hypervisor;
 
 /// <summary>What a processor's control block lets firmware do for a guest with zPCI functions.</summary>
 [Flags]
-public enum ZpciExecutionControls
+internal enum ZpciExecutionControls
 {
     /// <summary>Nothing.</summary>
     None = 0,

@@ -13,7 +13,7 @@ namespace Penstock.Hypervisor;
 /// <c>N MPCIFC req=R fib=HEX</c>; <c>N CLP req=HEX</c>; after each <c>= cc=C r=R [rsp=HEX]</c>; and <c># MARK name</c>. Numbers are hexadecimal but for N
 /// and C.
 /// </remarks>
-public sealed class TapRecorder
+internal sealed class TapRecorder
 {
     private readonly TextWriter _writer;
     private readonly GuestMemory _memory;
