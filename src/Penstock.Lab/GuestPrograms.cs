@@ -33,6 +33,14 @@ public static class GuestPrograms
     public static GuestFile VfioNvme() => GuestFile.FromBytes("/bin/vfio-nvme", Embedded.Bytes("guest/vfio-nvme-s390x"), GuestFile.Executable);
 
     /// <summary>
+    /// <c>/bin/direct-reads FILE COUNT DEPTH interrupts|polled</c>, for s390x guests: COUNT random reads of 4 KiB past the page cache, DEPTH of them under way at
+    /// once, their completions by interrupt or polled for, which needs <c>nvme.poll_queues</c>. It says <c>direct-reads: RATE a second, NANOSECONDS each</c>. Exit
+    /// status 0 done, 1 something failed, 2 wrong usage.
+    /// </summary>
+    /// <returns>The file; for s390x guests only.</returns>
+    public static GuestFile DirectReads() => GuestFile.FromBytes("/bin/direct-reads", Embedded.Bytes("guest/direct-reads-s390x"), GuestFile.Executable);
+
+    /// <summary>
     /// <c>/bin/nvme-disk COMMAND SERIAL [NUMBER]</c>, a shell script that works an NVMe disk, found by its serial number, after
     /// <c>modprobe nvme</c>: <c>wait</c>, <c>format</c>, <c>fill</c> (files and their checksums), <c>verify</c>, <c>rebind</c>, <c>reload</c> (the
     /// driver's module), <c>reset</c> (the controller, while files are written), <c>load</c>, <c>direct</c> (4 KiB reads a second), <c>trim</c>, <c>counts</c> (I/Os and interrupts),

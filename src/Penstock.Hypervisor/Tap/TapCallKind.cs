@@ -14,4 +14,10 @@ internal enum TapCallKind : uint
 
     /// <summary>CLP that QEMU has done.</summary>
     ClpDone = 4,
+
+    /// <summary>PCI store (PCISTG) into a place that is watched, before QEMU does it.</summary>
+    Store = 5,
+
+    /// <summary>PCI block store (PCISTB), likewise; what is stored is not told.</summary>
+    BlockStore = 6,
 }

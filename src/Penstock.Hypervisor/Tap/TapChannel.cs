@@ -133,6 +133,21 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
         Volatile.Write(ref Word(offset + TapLayout.FunctionMode), (uint)mode);
     }
 
+    /// <summary>Most processors that the guest can have; 0 before a plugin has opened the channel.</summary>
+    public uint Processors => Volatile.Read(ref Word(TapLayout.ProcessorsOffset));
+
+    /// <summary>Has stores of a function into a range of one of its address spaces told; with handle 0 none.</summary>
+    public void Watch(int index, uint handle, byte space, ulong first, ulong last)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)TapLayout.WatchedCount);
+        int offset = TapLayout.WatchedOffset + (index * TapLayout.WatchedLength);
+        Volatile.Write(ref Word(offset), 0);
+        Word(offset + TapLayout.WatchedSpace) = space;
+        Long(offset + TapLayout.WatchedFirst) = first;
+        Long(offset + TapLayout.WatchedLast) = last;
+        Volatile.Write(ref Word(offset), handle);
+    }
+
     /// <summary>How many RPCITs of a function the plugin has answered by the ring.</summary>
     public long RingAnswers(int index)
     {

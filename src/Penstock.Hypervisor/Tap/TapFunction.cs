@@ -58,6 +58,9 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
                 _recorder?.Rpcit(call, _registration, call.ConditionCode, call.R1After);
                 OnRpcitDone(call);
                 return TapAnswer.GoOn;
+            case TapCallKind.Store or TapCallKind.BlockStore when IsOurs(call.Handle):
+                options.Interrupts?.Store(call);
+                return TapAnswer.GoOn;
             case TapCallKind.RpcitAsked when IsOurs(call.Handle):
                 return OnRpcit(processor, call);
             default:
@@ -97,6 +100,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
     public void AnchorLost()
     {
         _hasAnchor = false;
+        options.Interrupts?.SetTables(false);
         TakeBack();
     }
 
@@ -118,6 +122,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
     {
         _givenUp = true;
         _hasAnchor = false;
+        options.Interrupts?.End();
         TakeBackTarget();
     }
 
@@ -170,6 +175,8 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
             AnchorLost();
         }
 
+        // Disabled now, or was before: either way its registrations are gone.
+        options.Interrupts?.Deregister();
         SetHandle(handle);
     }
 
@@ -178,6 +185,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
         if ((handle | ZpciHandle.Enabled) != (_handle | ZpciHandle.Enabled))
         {
             AnchorLost();
+            options.Interrupts?.Follow(channel, handle | ZpciHandle.Enabled);
         }
 
         _handle = handle;
@@ -191,6 +199,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
         }
 
         ZpciModifyOperation operation = new ZpciRegister(call.R1).Operation;
+        options.Interrupts?.Modified(operation, ZpciFib.Read(data));
         if (operation is ZpciModifyOperation.DeregisterIoat or ZpciModifyOperation.ReregisterIoat or ZpciModifyOperation.RegisterIoat)
         {
             AnchorLost();
@@ -209,6 +218,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
             _registration = new IoatRegistration(new Iota(fib.Iota), aperture);
             Volatile.Write(ref _last, _registration.Aperture.Last);
             _hasAnchor = true;
+            options.Interrupts?.SetTables(true);
             if (_wish != RpcitPath.Fallback && !_givenUp)
             {
                 Lend();

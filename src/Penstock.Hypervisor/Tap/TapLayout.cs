@@ -7,7 +7,7 @@ internal static class TapLayout
     public const ulong Magic = 0x5041_5453_4e45_5031;
 
     /// <summary>Raised with every change of this layout.</summary>
-    public const uint Version = 1;
+    public const uint Version = 2;
 
     public const int SlotCount = 64;
     public const int FunctionCount = 16;
@@ -24,11 +24,19 @@ internal static class TapLayout
     public const int ServerSleepsOffset = 44;
     public const int AttachedOffset = 48;
     public const int GivenUpOffset = 52;
+    public const int ProcessorsOffset = 56;
     public const int HeadOffset = 128;
     public const int DrainedOffset = 192;
     public const int DrainSleepersOffset = 196;
     public const int BusyOffset = 256;
     public const int FunctionsOffset = 320;
+
+    public const int WatchedOffset = 832;
+    public const int WatchedCount = 2;
+    public const int WatchedLength = 24;
+    public const int WatchedSpace = 4;
+    public const int WatchedFirst = 8;
+    public const int WatchedLast = 16;
 
     public const int FunctionLength = 32;
     public const int FunctionMode = 4;

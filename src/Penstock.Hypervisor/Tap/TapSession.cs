@@ -64,6 +64,15 @@ public sealed class TapSession : IDisposable
     /// <summary>What was done so far.</summary>
     public TapCounters Counters => _function.Counters;
 
+    /// <summary>How the device's interrupts went.</summary>
+    public TapInterruptCounters InterruptCounters => _options.Interrupts?.Counters ?? default;
+
+    /// <summary>
+    /// Whether interrupts are indicated in the guest's memory now, and QEMU is told only of those that the guest would not see. They are as soon as the guest has
+    /// registered its indicators and unmasked a vector, if QEMU's guest can have two processors or more (<c>-smp 1,maxcpus=2</c>).
+    /// </summary>
+    public bool IndicatesInterrupts => _options.Interrupts?.IsDirect ?? false;
+
     /// <summary>Starts to listen. Start QEMU afterwards.</summary>
     public void Start() => _thread.Start();
 

@@ -14,6 +14,9 @@ public sealed class TapSessionOptions
     /// <summary>What follows the guest's tables; null for a tap that only listens.</summary>
     internal ITapTarget? Target { get; init; }
 
+    /// <summary>Where the device's interrupts go; null for QEMU alone.</summary>
+    internal TapInterrupts? Interrupts { get; init; }
+
     /// <summary>Writes down every call of the function; RPCITs are told one by one then, also on the nested path. Null for none.</summary>
     internal TapRecorder? Recorder { get; init; }
 

@@ -60,8 +60,11 @@ public sealed class TappedServer : IDisposable
             server = PciFunctionServer.Serve(function, path, options.Server with { Observer = new LateObserver(() => traffic) });
             vm = TappedVm.Create(server.Host, options.RamSize);
             tables.Join(server.Host, server.Host.Groups.First(group => !group.IsEmulated), vm.Memory);
+            TapInterrupts? interrupts = server.Device.Msix is { } msix ? new TapInterrupts(vm.Memory, msix, options.Server.Log) : null;
+            server.Device.MessageIndicator = interrupts;
             tap = new TapSession(new TapSessionOptions
             {
+                Interrupts = interrupts,
                 FunctionId = options.FunctionId,
                 Path = options.Path,
                 Target = tables,

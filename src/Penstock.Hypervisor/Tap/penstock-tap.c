@@ -33,7 +33,7 @@
 typedef struct { uint8_t *data; unsigned len; } GByteArray;
 typedef struct { char *data; unsigned len; } GArray;
 typedef struct { void *handle; const char *name; const char *feature; uint64_t flag; } Register;
-typedef struct { const char *target_name; } Info;
+typedef struct { const char *target_name; int versions[2]; bool is_system; int processors, most_processors; } Info;
 enum { NO_REGISTERS = 0, READS_REGISTERS = 1, WRITES_REGISTERS_AND_PC = 3 };
 
 extern GByteArray *g_byte_array_new(void);
@@ -57,14 +57,15 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 7;
 /* ---- the shared memory ---- */
 
 #define MAGIC 0x504154534e455031ull
-enum { VERSION = 1, FUNCTIONS = 16, RING = 1024, SLOTS = 64, SLOT_DATA = 16256 };
+enum { VERSION = 2, FUNCTIONS = 16, WATCHED = 2, RING = 1024, SLOTS = 64, SLOT_DATA = 16256 };
 enum { THROUGH = 0, ASK = 1, BY_RING = 2 };                                        /* mode of a function */
 enum { IDLE = 0, ASKED = 1, TAKEN = 2, ANSWERED = 3, ABANDONED = 4 };              /* state of a slot */
-enum { RPCIT_ASKED = 1, RPCIT_DONE = 2, MPCIFC_DONE = 3, CLP_DONE = 4 };           /* what a slot tells */
+enum { RPCIT_ASKED = 1, RPCIT_DONE = 2, MPCIFC_DONE = 3, CLP_DONE = 4, STORE = 5, BLOCK_STORE = 6 }; /* what a slot tells */
 enum { GO_ON = 0, GO_ON_AND_TELL = 1, IS_ANSWERED = 2 };                           /* what Penstock says */
 enum { TELL_RPCIT = 1 };                                                           /* flags */
 
 typedef struct { uint32_t handle, mode; uint64_t first, last, answered; } Function;
+typedef struct { uint32_t handle, space; uint64_t first, last; } Watched;
 typedef struct { uint64_t start, length; uint32_t handle, sequence; uint64_t unused; } Line;
 typedef struct {
     uint32_t state, sleeping, kind, vcpu;
@@ -75,18 +76,19 @@ typedef struct {
 } Slot;
 typedef struct {
     uint64_t magic; uint32_t version, slots; uint64_t size; uint32_t owner, flags;
-    uint64_t heartbeat; uint32_t bell, server_sleeps, attached, given_up; uint8_t unused0[72];
+    uint64_t heartbeat; uint32_t bell, server_sleeps, attached, given_up, processors; uint8_t unused0[68];
     uint32_t head; uint8_t unused1[60];
     uint32_t drained, drain_sleepers; uint8_t unused2[56];
     uint32_t busy; uint8_t unused3[60];
     Function functions[FUNCTIONS];
-    uint8_t unused4[4096 - 320 - FUNCTIONS * 32];
+    Watched watched[WATCHED];
+    uint8_t unused4[4096 - 320 - FUNCTIONS * 32 - WATCHED * 24];
     Line ring[RING];
     Slot slot[SLOTS];
 } Channel;
 #define AT(type, field, place) _Static_assert(offsetof(type, field) == (place), #field)
-AT(Channel, heartbeat, 32); AT(Channel, given_up, 52); AT(Channel, head, 128); AT(Channel, drained, 192); AT(Channel, busy, 256);
-AT(Channel, functions, 320); AT(Channel, ring, 4096); AT(Channel, slot, 36864); AT(Function, answered, 24); AT(Line, sequence, 20);
+AT(Channel, heartbeat, 32); AT(Channel, processors, 56); AT(Channel, head, 128); AT(Channel, drained, 192); AT(Channel, busy, 256);
+AT(Channel, functions, 320); AT(Channel, watched, 832); AT(Channel, ring, 4096); AT(Channel, slot, 36864); AT(Function, answered, 24); AT(Line, sequence, 20);
 AT(Slot, r1, 16); AT(Slot, cc, 48); AT(Slot, answer_r1, 64); AT(Slot, data, 128);
 _Static_assert(sizeof(Slot) == 16384 && sizeof(Channel) == 36864 + SLOTS * 16384, "size");
 
@@ -120,14 +122,13 @@ typedef struct {
 
 enum { BUCKETS = 4096, MOST_INSNS = 65536 };
 static Channel *channel;
-static int channel_file;
 static Vcpu vcpus[SLOTS];
 static Insn *insns[BUCKETS];
 static unsigned insn_count;
 static uint64_t after_bits[BUCKETS / 64];
 static pthread_mutex_t tables = PTHREAD_MUTEX_INITIALIZER, ring_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool gone, given_back[FUNCTIONS];
-static int polling = MOST_POLLS;
+static int channel_file, polling = MOST_POLLS;
 
 #define load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -158,8 +159,7 @@ static bool is_gone(bool look)
 {
     uint64_t beat = load(&channel->heartbeat), t = now();
     bool old = t > beat && t - beat > LOOK_AGAIN;
-    if (!load(&gone) && (load(&channel->owner) == 0 || (t > beat && t - beat > STALE)
-        || ((look || old) && flock(channel_file, LOCK_SH | LOCK_NB) == 0))) {
+    if (!load(&gone) && (load(&channel->owner) == 0 || (t > beat && t - beat > STALE) || ((look || old) && flock(channel_file, LOCK_SH | LOCK_NB) == 0))) {
         store(&channel->given_up, 1);
         usleep(300000); /* QEMU 11.1 may abort when it is the first to find its server gone: let its own thread see that before a call does. */
         store(&gone, true);
@@ -172,16 +172,14 @@ static uint64_t read_register(Vcpu *c, void *handle)
     uint64_t value = 0;
     g_byte_array_set_size(c->bytes, 0);
     qemu_plugin_read_register(handle, c->bytes);
-    for (int i = 0; i < 8 && c->bytes->len == 8; i++)
-        value = value << 8 | c->bytes->data[i];
+    for (int i = 0; i < 8 && c->bytes->len == 8; i++) value = value << 8 | c->bytes->data[i];
     return value;
 }
 
 static void write_register(Vcpu *c, void *handle, uint64_t value)
 {
     uint8_t b[8];
-    for (int i = 0; i < 8; i++)
-        b[i] = (uint8_t)(value >> (56 - 8 * i));
+    for (int i = 0; i < 8; i++) b[i] = (uint8_t)(value >> (56 - 8 * i));
     g_byte_array_set_size(c->bytes, 0);
     g_byte_array_append(c->bytes, b, 8);
     qemu_plugin_write_register(handle, c->bytes);
@@ -211,9 +209,8 @@ static bool wait_until(uint32_t *word, uint32_t *sleepers, bool counts, uint32_t
         uint32_t seen = load(word);
         there = counts ? (int32_t)(seen - wanted) > 0 : seen == wanted;
         if (there) break;
-        if (polls < polling) {
-            PAUSE();
-        } else if (begun == 0) {
+        if (polls < polling) PAUSE();
+        else if (begun == 0) {
             begun = now();
             __atomic_fetch_add(sleepers, 1, __ATOMIC_SEQ_CST);
         } else {
@@ -281,20 +278,18 @@ static bool by_ring(uint32_t handle, uint64_t start, uint64_t length)
     return true;
 }
 
+static bool is_program(Vcpu *c) { return (read_register(c, c->pswm) & 0x0001000000000000ull) != 0; }
+
 static void before_rpcit(Vcpu *c, unsigned vcpu, const Insn *insn)
 {
-    uint64_t r1 = read_register(c, c->r[insn->first]), mask = read_register(c, c->pswm);
-    if ((mask & 0x0001000000000000ull) != 0 || (insn->second & 1) != 0) {
-        return; /* a program's own fault: problem state, odd register */
-    }
+    uint64_t r1 = read_register(c, c->r[insn->first]);
+    if (is_program(c) || (insn->second & 1) != 0) return; /* a program's own fault: problem state, odd register */
     uint64_t start = read_register(c, c->r[insn->second]), length = read_register(c, c->r[insn->second + 1]);
     uint32_t handle = (uint32_t)(r1 >> 32);
     bool tell = (load(&channel->flags) & TELL_RPCIT) != 0;
     Function *f = NULL;
-    for (int i = 0; i < FUNCTIONS && f == NULL; i++) {
-        if (load(&channel->functions[i].mode) != THROUGH && channel->functions[i].handle == handle)
-            f = &channel->functions[i];
-    }
+    for (int i = 0; i < FUNCTIONS && f == NULL; i++)
+        if (load(&channel->functions[i].mode) != THROUGH && channel->functions[i].handle == handle) f = &channel->functions[i];
     Slot *s = &channel->slot[vcpu];
     s->r1 = r1, s->start = start, s->length = length;
     if (f != NULL) {
@@ -305,8 +300,7 @@ static void before_rpcit(Vcpu *c, unsigned vcpu, const Insn *insn)
             answer(c, insn, 0, r1, false);
         }
         if (hand_over(s, vcpu, RPCIT_ASKED)) {
-            if (load(&s->action) == IS_ANSWERED)
-                answer(c, insn, s->answer_cc, s->answer_r1, s->answer_r1 != r1);
+            if (load(&s->action) == IS_ANSWERED) answer(c, insn, s->answer_cc, s->answer_r1, s->answer_r1 != r1);
             tell = s->action == GO_ON_AND_TELL;
         } else if (!given_back[f - channel->functions]) {
             /* QEMU knows nothing of this function's pages: Linux tells it all of them when it is refused one. */
@@ -335,8 +329,21 @@ static void before_block(Vcpu *c, const Insn *insn)
             c->data_length = length >= 4 && length <= 8184 ? read_memory(c, c->address, c->data, length) : 0;
         }
     }
-    if (c->data_length != 0)
-        c->block = (Pending){ insn, read_register(c, c->r[15]), read_register(c, c->r[insn->first]), c->data_length, 0 };
+    if (c->data_length != 0) c->block = (Pending){ insn, read_register(c, c->r[15]), read_register(c, c->r[insn->first]), c->data_length, 0 };
+}
+
+/* Told before QEMU does it, so that a mask is in force when the guest goes on; only what goes to a place that Penstock has named. */
+static void before_store(Vcpu *c, unsigned vcpu, const Insn *insn)
+{
+    bool block = insn->kind == BLOCK_STORE;
+    uint64_t what = read_register(c, c->r[block ? insn->first : insn->second]);
+    uint64_t at = read_register(c, c->r[block ? insn->index : (insn->second + 1) & 15]);
+    for (Watched *w = channel->watched; w < channel->watched + WATCHED; w++) {
+        if (load(&w->handle) != what >> 32 || w->space != (what >> 16 & 15) || at > w->last || at + (what & 0xff) <= w->first) continue;
+        Slot *s = &channel->slot[vcpu];
+        s->r1 = what, s->start = at, s->length = read_register(c, c->r[insn->first]);
+        if (!is_program(c)) hand_over(s, vcpu, insn->kind);
+    }
 }
 
 static void on_after(unsigned vcpu, void *data)
@@ -371,11 +378,9 @@ static void on_insn(unsigned vcpu, void *data)
     const Insn *insn = data;
     if (vcpu >= SLOTS || vcpus[vcpu].bytes == NULL) return;
     Vcpu *c = &vcpus[vcpu];
-    if (insn->kind == RPCIT_DONE) {
-        before_rpcit(c, vcpu, insn);
-    } else {
-        before_block(c, insn);
-    }
+    if (insn->kind == RPCIT_DONE) before_rpcit(c, vcpu, insn);
+    else if (insn->kind >= STORE) before_store(c, vcpu, insn);
+    else before_block(c, insn);
 }
 
 /* ---- translation ---- */
@@ -384,14 +389,14 @@ static unsigned bucket(uint64_t address) { return (unsigned)((address >> 1) * 0x
 
 static bool decode(const uint8_t *b, size_t length, Insn *insn)
 {
-    if (length == 4 && b[0] == 0xb9 && (b[1] == 0xd3 || b[1] == 0xa0)) {
-        insn->kind = b[1] == 0xd3 ? RPCIT_DONE : CLP_DONE;
+    if (length == 4 && b[0] == 0xb9 && (b[1] == 0xd3 || b[1] == 0xa0 || b[1] == 0xd0)) {
+        insn->kind = b[1] == 0xd3 ? RPCIT_DONE : b[1] == 0xa0 ? CLP_DONE : STORE;
         insn->second = b[3] & 15;
         insn->first = insn->kind == CLP_DONE ? insn->second : b[3] >> 4;
         return true;
     }
-    if (length == 6 && b[0] == 0xe3 && b[5] == 0xd0) {
-        insn->kind = MPCIFC_DONE;
+    if (length == 6 && (b[0] == 0xe3 || b[0] == 0xeb) && b[5] == 0xd0) {
+        insn->kind = b[0] == 0xe3 ? MPCIFC_DONE : BLOCK_STORE;
         insn->first = b[1] >> 4;
         insn->index = b[1] & 15;
         insn->second = b[2] >> 4;
@@ -408,8 +413,7 @@ static Insn *remember(uint64_t address, const uint8_t *bytes, size_t length)
     if (!decode(bytes, length, &found)) return NULL;
     Insn **list = &insns[bucket(address)];
     for (Insn *i = *list; i != NULL; i = i->next_in_bucket) {
-        if (i->address == address && memcmp(i->bytes, bytes, length) == 0 && i->after == found.after)
-            return i;
+        if (i->address == address && memcmp(i->bytes, bytes, length) == 0 && i->after == found.after) return i;
     }
     Insn *kept = insn_count < MOST_INSNS ? malloc(sizeof found) : NULL;
     if (kept != NULL) {
@@ -430,8 +434,7 @@ static uint64_t *ends_before(uint64_t address)
     unsigned b = bucket(address);
     if ((after_bits[b / 64] >> b % 64 & 1) == 0) return NULL;
     for (int length = 4; length <= 6; length += 2) {
-        for (Insn *i = insns[bucket(address - length)]; i != NULL; i = i->next_in_bucket)
-            if (i->after == address) return &i->after;
+        for (Insn *i = insns[bucket(address - length)]; i != NULL; i = i->next_in_bucket) if (i->after == address) return &i->after;
     }
     return NULL;
 }
@@ -448,8 +451,7 @@ static void on_translation(void *tb, void *data)
         uint8_t bytes[8];
         size_t length = qemu_plugin_insn_data(insn, bytes, sizeof bytes);
         Insn *known = remember(address, bytes, length);
-        if (known != NULL)
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, WRITES_REGISTERS_AND_PC, known);
+        if (known != NULL) qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, WRITES_REGISTERS_AND_PC, known);
     }
     pthread_mutex_unlock(&tables);
 }
@@ -464,11 +466,8 @@ static void on_vcpu(unsigned vcpu, void *data)
     const Register *registers = (const Register *)(void *)all->data;
     for (unsigned i = 0; i < all->len; i++) {
         const char *name = registers[i].name;
-        if (name[0] == 'r' && name[1] >= '0' && name[1] <= '9' && atoi(name + 1) < 16) {
-            c->r[atoi(name + 1)] = registers[i].handle;
-        } else if (strcmp(name, "pswm") == 0) {
-            c->pswm = registers[i].handle;
-        }
+        if (name[0] == 'r' && name[1] >= '0' && name[1] <= '9' && atoi(name + 1) < 16) c->r[atoi(name + 1)] = registers[i].handle;
+        else if (strcmp(name, "pswm") == 0) c->pswm = registers[i].handle;
     }
     c->memory = g_byte_array_new();
     c->data = malloc(8192);
@@ -481,8 +480,7 @@ __attribute__((visibility("default"))) int qemu_plugin_install(uint64_t id, cons
 int qemu_plugin_install(uint64_t id, const Info *info, int argc, char **argv)
 {
     const char *path = NULL;
-    for (int i = 0; i < argc; i++)
-        if (strncmp(argv[i], "channel=", 8) == 0) path = argv[i] + 8;
+    for (int i = 0; i < argc; i++) if (strncmp(argv[i], "channel=", 8) == 0) path = argv[i] + 8;
     if (path == NULL) return refuse("give channel=FILE, the file that Penstock has named", "");
     if (strcmp(info->target_name, "s390x") != 0)
         return refuse("only s390x guests have the instructions that it looks for, not ", info->target_name);
@@ -494,6 +492,7 @@ int qemu_plugin_install(uint64_t id, const Info *info, int argc, char **argv)
     if (channel == MAP_FAILED || channel->magic != MAGIC || channel->version != VERSION || channel->size != sizeof(Channel))
         return refuse("not a channel of Penstock's, or one of another version: ", path);
     if (!swap_if(&channel->attached, 0, 1)) return refuse("another QEMU uses this channel: ", path);
+    store(&channel->processors, (uint32_t)info->most_processors);
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
     return 0;

@@ -18,6 +18,19 @@ public partial class VfioPciCoreDevice
     private bool _bypassRefused;
     private volatile int _active = Idle;
 
+    /// <summary>
+    /// Asked before the eventfd of an MSI-X vector is signalled; null, as at first, for nobody. May be changed at any time and from any thread; one that was just
+    /// replaced may be asked once more.
+    /// </summary>
+    public IMessageIndicator? MessageIndicator
+    {
+        get => _msixSlots.Indicator;
+        set => _msixSlots.Indicator = value;
+    }
+
+    /// <summary>The function's MSI-X capability, for where its table is; null when it has none.</summary>
+    public MsixCapability? Msix => _msix;
+
     internal bool UsesVectors => _active is VfioIrqs.Msi or VfioIrqs.Msix;
 
     internal bool UsesPin => _active == VfioIrqs.Intx;

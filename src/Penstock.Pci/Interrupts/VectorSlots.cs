@@ -10,7 +10,16 @@ internal sealed class VectorSlots(int count)
     private readonly bool[] _allocated = new bool[count];
     private volatile bool _suspended;
 
+    private IMessageIndicator? _indicator;
+
     public int Count => _slots.Length;
+
+    /// <summary>Asked before an eventfd is signalled; null for nobody.</summary>
+    public IMessageIndicator? Indicator
+    {
+        get => Volatile.Read(ref _indicator);
+        set => Volatile.Write(ref _indicator, value);
+    }
 
     public bool IsBound(int vector) => Volatile.Read(ref _slots[vector]) is not null;
 
@@ -67,6 +76,12 @@ internal sealed class VectorSlots(int count)
                 {
                     slot.Leave();
                     return false;
+                }
+
+                if (!evenSuspended && Volatile.Read(ref _indicator)?.Indicate(vector) == true)
+                {
+                    slot.Leave();
+                    return true;
                 }
 
                 slot.SignalAndLeave();

@@ -26,6 +26,9 @@ public sealed class PciFunctionServer : IDisposable
     /// <summary>The host that holds the function; its ledger counts everything that clients make it own.</summary>
     public VfioHost Host { get; }
 
+    /// <summary>The device that clients open.</summary>
+    public VfioPciCoreDevice Device => _device;
+
     /// <summary>Path of the socket.</summary>
     public string Path => _server.Path;
 

@@ -40,6 +40,20 @@ internal sealed unsafe class FakePlugin : IDisposable
         }
     }
 
+    /// <summary>Most processors that the guest can have.</summary>
+    public uint Processors
+    {
+        get => Word(TapLayout.ProcessorsOffset);
+        set => Volatile.Write(ref Word(TapLayout.ProcessorsOffset), value);
+    }
+
+    /// <summary>Whose stores where are to be told.</summary>
+    public (uint Handle, byte Space, ulong First, ulong Last) Watched(int index)
+    {
+        int at = TapLayout.WatchedOffset + (index * TapLayout.WatchedLength);
+        return (Volatile.Read(ref Word(at)), (byte)Word(at + TapLayout.WatchedSpace), Long(at + TapLayout.WatchedFirst), Long(at + TapLayout.WatchedLast));
+    }
+
     public uint Drained => Volatile.Read(ref Word(TapLayout.DrainedOffset));
 
     /// <summary>CLP LIST PCI with one function.</summary>
@@ -67,10 +81,13 @@ internal sealed unsafe class FakePlugin : IDisposable
         Clp(data);
     }
 
-    public void Mpcifc(uint handle, ZpciModifyOperation operation, uint conditionCode = 0, ulong iota = 0, ulong first = 0, ulong last = 0)
+    public void Mpcifc(uint handle, ZpciModifyOperation operation, uint conditionCode = 0, ulong iota = 0, ulong first = 0, ulong last = 0) =>
+        Mpcifc(handle, new ZpciFib { FirstAddress = first, LastAddress = last, Iota = iota }, operation, conditionCode);
+
+    public void Mpcifc(uint handle, ZpciFib fib, ZpciModifyOperation operation, uint conditionCode = 0)
     {
         byte[] data = new byte[ZpciFib.Length];
-        new ZpciFib { FirstAddress = first, LastAddress = last, Iota = iota }.Write(data);
+        fib.Write(data);
         ulong r1 = ((ulong)handle << 32) | (ulong)operation;
         Call(TapCallKind.MpcifcDone, r1, 0, 0, r1, conditionCode, data);
     }

@@ -120,6 +120,34 @@ public sealed class AdapterIndicators : IDisposable
         }
     }
 
+    /// <summary>
+    /// Sets a vector's bit and leaves the summary bit alone, for a caller who has somebody else set it and tell the guest, such as a VMM that does both when its
+    /// eventfd is signalled.
+    /// </summary>
+    /// <param name="vector">Its number.</param>
+    /// <param name="isTold">Whether the summary bit is set, so that the guest will look by itself.</param>
+    /// <returns>As <see cref="Deliver"/>.</returns>
+    public Errno Indicate(int vector, out bool isTold)
+    {
+        isTold = false;
+        if ((uint)vector >= (uint)Count)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (!_gate.TryEnter())
+        {
+            return Errno.ENODEV;
+        }
+
+        // The first is a full fence: a guest that has cleared its summary before this looks at it finds the vector's bit afterwards.
+        IndicatorBits.TestAndSet(_bits, _first + (uint)vector);
+        isTold = _summary is not null && IndicatorBits.Test(_summaryBits, _summaryBit);
+        _gate.Leave();
+        Interlocked.Increment(ref _set);
+        return Errno.None;
+    }
+
     /// <summary>Unpins the memory. When this returns nothing is written and nobody is told any more.</summary>
     public void Dispose()
     {
