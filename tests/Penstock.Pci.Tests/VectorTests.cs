@@ -43,6 +43,29 @@ public sealed class VectorTests : IDisposable
         Assert.False(Port.UsesVectors);
     }
 
+    [Fact]
+    public void MessageIndicator_ThatShowsAVector_SparesItsEventfd()
+    {
+        var indicator = new ShowsOdd();
+        _device.Bind(VfioIrqs.Msix, 0, _events[0], _events[1]);
+        _device.MessageIndicator = indicator;
+        Port.SignalVector(0);
+        Port.SignalVector(1);
+
+        // Has no eventfd: it pends, and is nobody's to show.
+        Port.SignalVector(2);
+        Assert.Equal([0, 1], indicator.Asked);
+        Assert.Equal([1UL, 0], _events[..2].Counts());
+
+        // A user's own trigger is for the eventfd.
+        _device.Irq(VfioIrqs.Msix, VfioIrqSetFlags.ActionTrigger, 1);
+        Assert.Equal([0UL, 1], _events[..2].Counts());
+        _device.MessageIndicator = null;
+        Port.SignalVector(1);
+        Assert.Equal([0UL, 1], _events[..2].Counts());
+        Assert.Equal(2, indicator.Asked.Count);
+    }
+
     [Theory]
     [Trait("Row", "I3")]
     [InlineData(VfioIrqs.Msi, VfioIrqSetFlags.None)]
@@ -360,5 +383,16 @@ public sealed class VectorTests : IDisposable
         byte[] data = new byte[1];
         Assert.Equal(Errno.None, _device.Read(0, 0x3000, data, out _));
         return data[0];
+    }
+
+    private sealed class ShowsOdd : IMessageIndicator
+    {
+        public List<int> Asked { get; } = [];
+
+        public bool Indicate(int vector)
+        {
+            Asked.Add(vector);
+            return vector % 2 == 1;
+        }
     }
 }

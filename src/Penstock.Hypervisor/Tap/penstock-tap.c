@@ -57,7 +57,7 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 7;
 /* ---- the shared memory ---- */
 
 #define MAGIC 0x504154534e455031ull
-enum { VERSION = 2, FUNCTIONS = 16, WATCHED = 2, RING = 1024, SLOTS = 64, SLOT_DATA = 16256 };
+enum { VERSION = 2, FUNCTIONS = 16, RING = 1024, SLOTS = 64, SLOT_DATA = 16256, WATCHED = 2 };
 enum { THROUGH = 0, ASK = 1, BY_RING = 2 };                                        /* mode of a function */
 enum { IDLE = 0, ASKED = 1, TAKEN = 2, ANSWERED = 3, ABANDONED = 4 };              /* state of a slot */
 enum { RPCIT_ASKED = 1, RPCIT_DONE = 2, MPCIFC_DONE = 3, CLP_DONE = 4, STORE = 5, BLOCK_STORE = 6 }; /* what a slot tells */
