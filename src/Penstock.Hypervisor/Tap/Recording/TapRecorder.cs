@@ -61,7 +61,7 @@ internal sealed class TapRecorder
 
     private void WriteTables(IoatRegistration registration, ulong start, ulong length)
     {
-        if (registration.Aperture.Clamp(start, length, out ulong at, out ulong end) != ZpciErrorEvent.None)
+        if (registration.Aperture.Clamp(start, length, first: out ulong at, end: out ulong end) != ZpciErrorEvent.None)
         {
             return;
         }
