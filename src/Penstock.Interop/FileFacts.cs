@@ -80,6 +80,8 @@ public readonly record struct FileFacts
         };
     }
 
+    internal FileFacts WithSize(ulong size) => this with { Size = size };
+
     /// <summary>The kernel's own name for what is behind a descriptor, such as <c>anon_inode:[eventfd]</c>.</summary>
     /// <param name="descriptor">The descriptor.</param>
     /// <returns>The name, cut at 255 bytes.</returns>

@@ -24,6 +24,7 @@ internal static unsafe partial class Native
     internal const int F_DUPFD_CLOEXEC = 1030;
     internal const int F_GETFL = 3;
     internal const int F_SETFL = 4;
+    internal const int F_DUPFD_QUERY = 1027;
     internal const int F_ADD_SEALS = 1033;
     internal const int F_GET_SEALS = 1034;
     internal const int O_NONBLOCK = 0x800;
@@ -77,6 +78,11 @@ internal static unsafe partial class Native
     [LibraryImport("libc", EntryPoint = "fcntl")]
     [SuppressGCTransition]
     internal static partial int fcntl_getfl(int fd, int cmd, nint arg);
+
+    // F_DUPFD_QUERY alone: as above, of two numbers.
+    [LibraryImport("libc", EntryPoint = "fcntl")]
+    [SuppressGCTransition]
+    internal static partial int fcntl_query(int fd, int cmd, nint other);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int socket(int domain, int type, int protocol);
@@ -159,6 +165,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial long lseek(int fd, long offset, int whence);
+
+    [LibraryImport("libc", EntryPoint = "lseek")]
+    internal static partial long lseek_end(int fd, long offset, int whence);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int ftruncate(int fd, long length);

@@ -60,15 +60,30 @@ public sealed class OwnedDescriptor : IDisposable
     /// <param name="ledger">Where the new one is counted, if anywhere.</param>
     /// <returns>The duplicate.</returns>
     /// <exception cref="SystemCallException">The process has no descriptor left.</exception>
-    public OwnedDescriptor Duplicate(ResourceLedger? ledger = null)
+    public OwnedDescriptor Duplicate(ResourceLedger? ledger = null) => DuplicateOf(Value, ledger);
+
+    /// <summary>As <see cref="Duplicate"/>, of a descriptor that is only borrowed.</summary>
+    /// <param name="descriptor">The descriptor; stays its owner's.</param>
+    /// <param name="ledger">Where the new one is counted, if anywhere.</param>
+    /// <returns>The duplicate.</returns>
+    /// <exception cref="SystemCallException">The process has no descriptor left, or this one is not open.</exception>
+    public static OwnedDescriptor DuplicateOf(int descriptor, ResourceLedger? ledger = null)
     {
-        int copy = Native.fcntl(Value, Native.F_DUPFD_CLOEXEC, 0);
+        int copy = Native.fcntl(descriptor, Native.F_DUPFD_CLOEXEC, 0);
         if (copy < 0)
         {
-            throw Native.Failure("fcntl(F_DUPFD_CLOEXEC)", $"descriptor {Value}");
+            throw Native.Failure("fcntl(F_DUPFD_CLOEXEC)", $"descriptor {descriptor}");
         }
 
         return new OwnedDescriptor(copy, ledger);
+    }
+
+    /// <summary>Opens the file behind a descriptor once more, for reading, with a position of its own.</summary>
+    internal static OwnedDescriptor OpenAgain(int descriptor, ResourceLedger? ledger)
+    {
+        string path = $"/proc/self/fd/{descriptor}";
+        int again = Native.open(path, Native.O_RDONLY | Native.O_CLOEXEC | Native.O_NOCTTY | Native.O_NONBLOCK, 0);
+        return again < 0 ? throw Native.Failure("open", path) : new OwnedDescriptor(again, ledger);
     }
 
     /// <summary>Closes the descriptor if it is still owned.</summary>

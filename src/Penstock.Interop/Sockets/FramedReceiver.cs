@@ -163,6 +163,15 @@ public sealed unsafe class FramedReceiver : IDisposable
         }
     }
 
+    /// <summary>Lends one of the descriptors that came with the message that was given out last, until the next one is asked for.</summary>
+    /// <param name="index">0 to <see cref="DescriptorCount"/> - 1.</param>
+    /// <returns>The descriptor's number; the descriptor stays the receiver's. -1 when it was taken.</returns>
+    public int DescriptorAt(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)_currentCount);
+        return _current[index];
+    }
+
     /// <summary>Takes one of the descriptors that came with the message that was given out last.</summary>
     /// <param name="index">0 to <see cref="DescriptorCount"/> - 1.</param>
     /// <returns>The descriptor, now the caller's.</returns>

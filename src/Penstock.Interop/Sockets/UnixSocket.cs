@@ -244,8 +244,9 @@ public sealed unsafe class UnixSocket : IDisposable
     [SkipLocalsInit]
     internal Errno Receive(byte* buffer, nuint length, Span<int> descriptors, out int descriptorCount, bool wait, out int received)
     {
-        const int ControlRoom = 16 + (MaximumDescriptors * sizeof(int)) + 4;
-        byte* control = stackalloc byte[ControlRoom];
+        // No stackalloc: together with the loop it would keep the compiler from compiling this anew with what it has seen of it.
+        Unsafe.SkipInit(out ControlBuffer room);
+        byte* control = (byte*)&room;
         descriptorCount = 0;
         received = 0;
         while (true)
@@ -256,7 +257,7 @@ public sealed unsafe class UnixSocket : IDisposable
                 Vectors = &vector,
                 VectorCount = 1,
                 Control = control,
-                ControlLength = ControlRoom,
+                ControlLength = (nuint)sizeof(ControlBuffer),
             };
 
             // SAFETY: both buffers have the lengths that are passed.
@@ -304,6 +305,13 @@ public sealed unsafe class UnixSocket : IDisposable
         {
             throw Native.Failure("setsockopt", $"descriptor {descriptor.Value}");
         }
+    }
+
+    /// <summary>Room for a control message with as many descriptors as there can be.</summary>
+    [InlineArray((16 + (MaximumDescriptors * sizeof(int)) + 4) / sizeof(ulong))]
+    private struct ControlBuffer
+    {
+        private ulong _word;
     }
 
     private static int ControlSpace(int descriptors) => sizeof(Native.ControlHeader) + (((descriptors * sizeof(int)) + 7) & ~7);

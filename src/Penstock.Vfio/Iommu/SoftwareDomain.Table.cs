@@ -94,6 +94,14 @@ public sealed unsafe partial class SoftwareDomain
             return;
         }
 
+        Rewrite(table, index, fits, entry, last);
+    }
+
+    /// <summary>Puts in an entry that has no place yet: chunks are written anew, beside the old ones.</summary>
+    private void Rewrite(byte* table, int index, bool fits, in TableEntry entry, ulong last)
+    {
+        byte* chunk = TranslationTable.Chunk(table, index);
+
         // It may reach to where the next chunks had mappings once: searches for that part must come here from now on.
         int to = fits ? index : TranslationTable.ChunkOf(table, last);
         Span<TableEntry> all = stackalloc TableEntry[(2 * TranslationTable.ChunkCapacity) + 1];

@@ -45,7 +45,7 @@ public sealed unsafe class MappedMemory : UserMemory
     public static MappedMemory Create(MappingCache cache, OwnedDescriptor descriptor, ulong offset, ulong length)
     {
         ArgumentNullException.ThrowIfNull(descriptor);
-        return Create(cache, descriptor, FactsOf(What, descriptor), offset, length);
+        return Create(cache, descriptor.Value, FactsOf(What, descriptor), offset, length);
     }
 
     /// <summary>Maps part of a file that the caller has asked about already.</summary>
@@ -56,10 +56,9 @@ public sealed unsafe class MappedMemory : UserMemory
     /// <param name="length">Length in bytes, at least 1.</param>
     /// <returns>The memory, with one reference.</returns>
     /// <exception cref="VfioException">As without the facts.</exception>
-    public static MappedMemory Create(MappingCache cache, OwnedDescriptor descriptor, in FileFacts facts, ulong offset, ulong length)
+    public static MappedMemory Create(MappingCache cache, int descriptor, in FileFacts facts, ulong offset, ulong length)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        ArgumentNullException.ThrowIfNull(descriptor);
         FileRange.Check(facts, What, offset, length);
         try
         {

@@ -23,8 +23,8 @@ internal sealed class MappedWindow
 
     internal int Users { get; set; }
 
-    /// <summary>When it lost its last user, in ticks of the clock.</summary>
-    internal long IdleSince { get; set; }
+    /// <summary>The run of the cache's timer before which it lost its last user.</summary>
+    internal long IdleRound { get; set; }
 
     /// <summary>Its place among the unused ones, whenever it is one.</summary>
     internal LinkedListNode<MappedWindow> IdlePlace { get; }

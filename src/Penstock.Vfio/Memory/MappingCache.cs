@@ -22,6 +22,13 @@ public sealed class MappingCache : IDisposable
 
     // The window that was asked for last: a guest's memory is a few files, and often one.
     private volatile MappedWindow? _last;
+
+    // The file of the newest window, and that window: they go together.
+    private KnownFile? _known;
+    private MappedWindow? _knownBy;
+
+    // Which run of the timer comes next. What was idle before it was started goes with it, the rest stays for one more.
+    private long _round;
     private ITimer? _timer;
     private ulong _idleBytes;
     private bool _disposed;
@@ -84,10 +91,22 @@ public sealed class MappingCache : IDisposable
     /// <summary>Asks the kernel about a user's file. Of a file that is mapped here it is not asked what cannot have changed since.</summary>
     /// <param name="descriptor">The descriptor, open.</param>
     /// <returns>The facts at this moment.</returns>
-    public FileFacts FactsOf(int descriptor) => FileFacts.Of(descriptor, _finalSeals);
+    public FileFacts FactsOf(int descriptor)
+    {
+        // The gate is held while the kernel compares: were the known file closed meanwhile, its number could be another's.
+        lock (_gate)
+        {
+            if (_known is { } known && known.TryGetFacts(descriptor, out FileFacts facts))
+            {
+                return facts;
+            }
+        }
+
+        return FileFacts.Of(descriptor, _finalSeals);
+    }
 
     /// <summary>Finds or makes a mapping that covers a range, which lies within the file.</summary>
-    internal MappedWindow Acquire(OwnedDescriptor descriptor, in FileFacts facts, ulong offset, ulong length)
+    internal MappedWindow Acquire(int descriptor, in FileFacts facts, ulong offset, ulong length)
     {
         FileKey key = FileKey.Of(facts);
         (ulong start, ulong size) = Window(facts, offset, length);
@@ -119,13 +138,20 @@ public sealed class MappingCache : IDisposable
                 Key = key,
                 Start = start,
                 Length = size,
-                Mapping = MemoryMapping.Map(descriptor.Value, start, (nuint)size, key.Protection, _ledger),
+                Mapping = MemoryMapping.Map(descriptor, start, (nuint)size, key.Protection, _ledger),
                 Seals = facts.Seals,
                 Users = 1,
             };
             _windows.Add((key, start, size), window);
             _last = window;
             KeepFile(window, descriptor);
+            if (KnownFile.TryKeep(descriptor, _ledger) is { } known)
+            {
+                _known?.Dispose();
+                _known = known;
+                _knownBy = window;
+            }
+
             return window;
         }
     }
@@ -139,7 +165,7 @@ public sealed class MappingCache : IDisposable
                 return;
             }
 
-            window.IdleSince = _time.GetTimestamp();
+            window.IdleRound = _round;
             _idle.AddLast(window.IdlePlace);
             _idleBytes += window.Length;
             while (_idle.First is { } first && (_disposed || _idle.Count > _options.IdleMappings || _idleBytes > _options.IdleBytes))
@@ -147,17 +173,18 @@ public sealed class MappingCache : IDisposable
                 Drop(first.Value);
             }
 
-            if (_idle.Count != 0)
+            if (_idle.Count != 0 && _timer is null)
             {
-                _timer ??= _time.CreateTimer(static cache => ((MappingCache)cache!).DropExpired(), this, _options.IdleTime, Timeout.InfiniteTimeSpan);
+                _round++;
+                _timer = _time.CreateTimer(static cache => ((MappingCache)cache!).DropExpired(), this, _options.IdleTime, Timeout.InfiniteTimeSpan);
             }
         }
     }
 
-    internal SharedDescriptor AcquireDescriptor(OwnedDescriptor descriptor, in FileFacts facts) =>
+    internal SharedDescriptor AcquireDescriptor(int descriptor, in FileFacts facts) =>
         AcquireDescriptor(descriptor, FileKey.Of(facts));
 
-    private SharedDescriptor AcquireDescriptor(OwnedDescriptor descriptor, FileKey key)
+    private SharedDescriptor AcquireDescriptor(int descriptor, FileKey key)
     {
         lock (_gate)
         {
@@ -168,7 +195,7 @@ public sealed class MappingCache : IDisposable
                     throw new VfioException(Errno.ENOSPC, "copying a user's memory", $"{_options.LiveDescriptors} files are in use; unmap those of some, or take memory from fewer files");
                 }
 
-                shared = new SharedDescriptor { Key = key, Descriptor = descriptor.Duplicate(_ledger) };
+                shared = new SharedDescriptor { Key = key, Descriptor = OwnedDescriptor.DuplicateOf(descriptor, _ledger) };
                 _descriptors.Add(key, shared);
             }
 
@@ -197,7 +224,7 @@ public sealed class MappingCache : IDisposable
         _last is { } last && last.Key.Device == device && last.Key.Inode == inode && (last.Seals & MemorySeals.Seal) != 0 ? last.Seals : null;
 
     /// <summary>A mapping that cannot have a descriptor works without.</summary>
-    private void KeepFile(MappedWindow window, OwnedDescriptor descriptor)
+    private void KeepFile(MappedWindow window, int descriptor)
     {
         if (!KeepsDescriptors || window.File is not null)
         {
@@ -240,26 +267,33 @@ public sealed class MappingCache : IDisposable
         {
             Return(file);
         }
+
+        if (_knownBy == window)
+        {
+            _known!.Dispose();
+            _known = null;
+            _knownBy = null;
+        }
     }
 
     private void DropExpired()
     {
         lock (_gate)
         {
-            while (_idle.First is { } first && _time.GetElapsedTime(first.Value.IdleSince) >= _options.IdleTime)
+            while (_idle.First is { } first && first.Value.IdleRound != _round)
             {
                 Drop(first.Value);
             }
 
-            if (_disposed || _idle.First is not { } next)
+            if (_disposed || _idle.Count == 0)
             {
                 _timer?.Dispose();
                 _timer = null;
                 return;
             }
 
-            TimeSpan rest = _options.IdleTime - _time.GetElapsedTime(next.Value.IdleSince);
-            _timer?.Change(rest > TimeSpan.Zero ? rest : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+            _round++;
+            _timer?.Change(_options.IdleTime, Timeout.InfiniteTimeSpan);
         }
     }
 }

@@ -23,6 +23,6 @@ public sealed class MappingCacheOptions
     /// <summary>How many unused mappings are kept.</summary>
     public int IdleMappings { get; init; } = 64;
 
-    /// <summary>How long an unused mapping is kept.</summary>
+    /// <summary>How long an unused mapping is kept at least; at most twice as long.</summary>
     public TimeSpan IdleTime { get; init; } = TimeSpan.FromSeconds(5);
 }

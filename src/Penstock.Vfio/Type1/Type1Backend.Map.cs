@@ -57,19 +57,25 @@ internal sealed partial class Type1Backend
         }
         catch
         {
-            while (done-- > 0)
-            {
-                _domains[done].Domain.Unmap(mapping.Range);
-            }
-
-            if (emulated)
-            {
-                _emulatedDomain!.Unmap(mapping.Range);
-            }
-
-            Forget(mapping);
+            // Not here: a loop in a handler would keep the compiler from compiling all of this anew with what it has seen of it.
+            TakeBack(mapping, done, emulated);
             throw;
         }
+    }
+
+    private void TakeBack(Type1Mapping mapping, int domains, bool emulated)
+    {
+        while (domains-- > 0)
+        {
+            _domains[domains].Domain.Unmap(mapping.Range);
+        }
+
+        if (emulated)
+        {
+            _emulatedDomain!.Unmap(mapping.Range);
+        }
+
+        Forget(mapping);
     }
 
     public override void UpdateVaddr(in DmaMapRequest request)

@@ -55,9 +55,9 @@ internal sealed unsafe partial class VfioUserSession
 
     private UserMemory FileMemory(in VfioUserDmaMap map, VfioUserDmaMapFlags way)
     {
-        using OwnedDescriptor descriptor = _receiver.TakeDescriptor(0);
+        int descriptor = _receiver.DescriptorAt(0);
         MappingCache cache = _endpoint.Host.Mappings;
-        FileFacts facts = cache.FactsOf(descriptor.Value);
+        FileFacts facts = cache.FactsOf(descriptor);
         MemoryUse use = MemoryTrust.Choose(facts, _peer.UserId, _ownUserId, _options.Guard, out string why);
         if (!ReferenceEquals(why, _toldTrust))
         {

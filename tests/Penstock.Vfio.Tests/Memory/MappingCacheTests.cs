@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using Penstock.Interop;
 
 namespace Penstock.Vfio.Tests;
@@ -61,6 +62,54 @@ public sealed class MappingCacheTests
         file.AddSeals(MemorySeals.Shrink);
         Assert.Equal(before | MemorySeals.Shrink, cache.FactsOf(file.Descriptor.Value).Seals);
         memory.Release();
+    }
+
+    [Theory]
+    [InlineData(MemorySeals.Seal)]
+    [InlineData(MemorySeals.Seal | MemorySeals.Shrink)]
+    [InlineData(MemorySeals.Seal | MemorySeals.Grow)]
+    public void FactsOf_AMappedFileThatChangesItsSize_SayTheNewSize(MemorySeals seals)
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 2 * Window, seals);
+        MappedMemory memory = MappedMemory.Create(cache, file.Descriptor, 0, 0x1000);
+        Assert.Equal(2 * Window, cache.FactsOf(file.Descriptor.Value).Size);
+        ulong size = (seals & MemorySeals.Shrink) != 0 ? 3 * Window : Window;
+        Assert.Equal(Errno.None, DescriptorStorage.SetLength(file.Descriptor.Value, size));
+        Assert.Equal(size, cache.FactsOf(file.Descriptor.Value).Size);
+        Assert.Equal(FileFacts.Of(file.Descriptor.Value), cache.FactsOf(file.Descriptor.Value));
+        memory.Release();
+    }
+
+    [Fact]
+    public void FactsOf_AnotherOpenOfAMappedFile_SayWhatThatOneAllows()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 2 * Window, MemorySeals.Seal);
+        MappedMemory memory = MappedMemory.Create(cache, file.Descriptor, 0, 0x1000);
+        using SafeFileHandle reading = File.OpenHandle($"/proc/self/fd/{file.Descriptor.Value}");
+        FileFacts facts = cache.FactsOf((int)reading.DangerousGetHandle());
+        Assert.Equal(MemoryProtection.Read, facts.Access);
+        Assert.Equal(MemoryProtection.ReadWrite, cache.FactsOf(file.Descriptor.Value).Access);
+        Assert.Equal(FileFacts.Of(file.Descriptor.Value), cache.FactsOf(file.Descriptor.Value));
+        memory.Release();
+    }
+
+    [Fact]
+    public void Unused_WhileOthersWereUnusedAlready_GoesWithinTwiceTheTime()
+    {
+        using var cache = new MappingCache(Options, _time, _ledger);
+        using MemoryFile file = MemoryFile.Create("guest", 4 * Window);
+        MappedMemory.Create(cache, file.Descriptor, 0, 0x1000).Release();
+        _time.Advance(TimeSpan.FromSeconds(3));
+        MappedMemory.Create(cache, file.Descriptor, Window, 0x1000).Release();
+        _time.Advance(TimeSpan.FromSeconds(3));
+        Assert.Equal(1, cache.Count);
+        _time.Advance(TimeSpan.FromSeconds(3));
+        Assert.Equal(1, cache.Count);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(0, cache.Count);
+        Assert.Equal(0, _time.Timers);
     }
 
     [Fact]

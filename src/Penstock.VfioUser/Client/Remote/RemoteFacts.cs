@@ -141,8 +141,8 @@ internal sealed class RemoteFacts : IDisposable
             {
                 var facts = FileFacts.Of(file.Value);
                 memory = MemoryTrust.Choose(facts, Client.Connection.Peer.UserId, CurrentProcess.UserId, guard, out _) == MemoryUse.Borrow
-                    ? MappedMemory.Create(cache, file, facts, area.FileOffset, area.Size)
-                    : CopiedMemory.Create(cache, file, facts, area.FileOffset, area.Size);
+                    ? MappedMemory.Create(cache, file.Value, facts, area.FileOffset, area.Size)
+                    : CopiedMemory.Create(cache, file.Value, facts, area.FileOffset, area.Size);
                 _memory.Add(area, memory);
             }
 
