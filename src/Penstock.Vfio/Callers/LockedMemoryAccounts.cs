@@ -7,7 +7,7 @@ internal sealed class LockedMemoryAccounts
 {
     internal static readonly ulong PageSize = (ulong)Environment.SystemPageSize;
 
-    private readonly Lock _gate = new();
+    private readonly ShortLock _gate = new();
 
     // Nothing bounds the sum for those who have no limit, so it is wider than what one charge can have.
     private readonly Dictionary<LockedMemoryAccount, UInt128> _pages = [];
@@ -19,7 +19,7 @@ internal sealed class LockedMemoryAccounts
     /// <summary>Pages charged to an account now; at most what the type can tell.</summary>
     internal ulong Charged(LockedMemoryAccount account)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             return ulong.CreateSaturating(Of(account));
         }
@@ -28,7 +28,7 @@ internal sealed class LockedMemoryAccounts
     /// <summary>One line for people: who is charged for how many pages.</summary>
     public override string ToString()
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             PutBack();
             return _pages.Count == 0 ? "nothing" : string.Join(", ", _pages.Select(static p => $"{p.Key}: {p.Value} pages"));
@@ -55,7 +55,7 @@ internal sealed class LockedMemoryAccounts
     /// <returns>Whether it was charged.</returns>
     internal bool TryCharge(LockedMemoryAccount account, ulong pages, ulong limitInBytes)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             ref UInt128 charged = ref Of(account);
             if (limitInBytes != ulong.MaxValue && charged + pages > limitInBytes / PageSize)
@@ -70,7 +70,7 @@ internal sealed class LockedMemoryAccounts
 
     internal void Uncharge(LockedMemoryAccount account, ulong pages)
     {
-        lock (_gate)
+        using (_gate.Enter())
         {
             Of(account) -= pages;
         }

@@ -13,7 +13,7 @@ public sealed class MessageMemory : UserMemory
     /// <param name="iova">I/O address of offset 0.</param>
     /// <param name="length">Length in bytes.</param>
     public MessageMemory(IDmaMessageChannel channel, ulong iova, ulong length)
-        : base(length)
+        : base(length, isCounted: false)
     {
         ArgumentNullException.ThrowIfNull(channel);
         _channel = channel;
@@ -53,7 +53,7 @@ public sealed class MessageMemory : UserMemory
     /// <inheritdoc/>
     protected override void Free()
     {
-        // The user keeps what is his.
+        // The user keeps what is his; nobody calls this, as nothing is counted.
     }
 
     private bool Fits(ulong offset, int length) => offset <= Length && (ulong)length <= Length - offset;

@@ -9,11 +9,22 @@ namespace Penstock.Vfio;
 /// </summary>
 public abstract class UserMemory
 {
+    private readonly bool _isCounted;
     private long _references = 1;
 
     /// <summary>Creates the memory with one reference, the creator's.</summary>
     /// <param name="length">Length in bytes.</param>
-    protected UserMemory(ulong length) => Length = length;
+    protected UserMemory(ulong length)
+        : this(length, isCounted: true)
+    {
+    }
+
+    /// <summary>Creates memory; one of which nothing is to be given back needs no count of references, which would be two atomic operations for each mapping.</summary>
+    private protected UserMemory(ulong length, bool isCounted)
+    {
+        Length = length;
+        _isCounted = isCounted;
+    }
 
     /// <summary>Length in bytes; offsets run from 0.</summary>
     public ulong Length { get; }
@@ -57,7 +68,7 @@ public abstract class UserMemory
     /// <summary>Takes one more reference.</summary>
     public void Hold()
     {
-        if (Interlocked.Increment(ref _references) <= 1)
+        if (_isCounted && Interlocked.Increment(ref _references) <= 1)
         {
             Interlocked.Decrement(ref _references);
             throw new ObjectDisposedException(GetType().Name);
@@ -67,7 +78,7 @@ public abstract class UserMemory
     /// <summary>Gives a reference back; with the last one the memory goes.</summary>
     public void Release()
     {
-        if (Interlocked.Decrement(ref _references) == 0)
+        if (_isCounted && Interlocked.Decrement(ref _references) == 0)
         {
             Free();
         }

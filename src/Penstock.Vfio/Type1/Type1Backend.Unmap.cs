@@ -22,6 +22,13 @@ internal sealed partial class Type1Backend
         }
 
         ThrowIfInScope(request);
+        if (request.Flags == VfioDmaUnmapFlags.None && _mappings.At(range.First) is { PinnedPages: 0 } only && only.Range == range)
+        {
+            // Exactly one mapping, as most often.
+            Withdraw(range);
+            return Remove(only);
+        }
+
         ulong removed = 0;
         Type1Mapping? told = null;
         int notices = 0;
@@ -85,29 +92,43 @@ internal sealed partial class Type1Backend
         }
 
         // One wait for accesses in progress, however many mappings go.
-        var whole = new IovaRange(_leaving[0].Iova, _leaving[^1].Last);
-        foreach (Type1Domain domain in _domains)
-        {
-            domain.Domain.Unmap(whole);
-        }
-
-        _emulatedDomain?.Unmap(whole);
+        Withdraw(new IovaRange(_leaving[0].Iova, _leaving[^1].Last));
         ulong removed = 0;
         foreach (Type1Mapping mapping in _leaving)
         {
-            removed += mapping.Size;
-            _mappings.Remove(mapping);
-            Forget(mapping);
-            if (_noticing.Count == 0)
-            {
-                // Somebody who is telling devices of a mapping may come back to it.
-                mapping.End(_free);
-                _free = mapping;
-            }
+            removed += Remove(mapping);
         }
 
         _leaving.Clear();
         return removed;
+    }
+
+    /// <summary>Takes what is in a range out of the domains.</summary>
+    private void Withdraw(IovaRange range)
+    {
+        for (int i = 0; i < _domains.Count; i++)
+        {
+            _domains[i].Domain.Unmap(range);
+        }
+
+        _emulatedDomain?.Unmap(range);
+    }
+
+    /// <summary>Forgets a mapping that is in no domain any more.</summary>
+    /// <returns>Its size.</returns>
+    private ulong Remove(Type1Mapping mapping)
+    {
+        ulong size = mapping.Size;
+        _mappings.Remove(mapping);
+        Forget(mapping);
+        if (_noticing.Count == 0)
+        {
+            // Somebody who is telling devices of a mapping may come back to it.
+            mapping.End(_free);
+            _free = mapping;
+        }
+
+        return size;
     }
 
     private ulong InvalidateVaddr(in DmaUnmapRequest request, IovaRange range)
@@ -267,5 +288,19 @@ internal sealed partial class Type1Backend
         }
     }
 
-    private bool IsInScope => _domains.Exists(static d => d.Domain.IsEnteredByCaller) || _emulatedDomain is { IsEnteredByCaller: true };
+    private bool IsInScope
+    {
+        get
+        {
+            for (int i = 0; i < _domains.Count; i++)
+            {
+                if (_domains[i].Domain.IsEnteredByCaller)
+                {
+                    return true;
+                }
+            }
+
+            return _emulatedDomain is { IsEnteredByCaller: true };
+        }
+    }
 }
