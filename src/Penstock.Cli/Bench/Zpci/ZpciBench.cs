@@ -19,23 +19,23 @@ internal sealed class ZpciBench(ZpciBenchOptions options, Output output)
         IReadOnlyDictionary<string, double> pages = new Dictionary<string, double>();
         if (Wants(ZpciBenchOptions.Rpcit))
         {
-            using var refresh = new ZpciRefreshBench(options, output);
-            OnThread(pinned: true, () => refresh.Run(cancellation));
+            using var rpcit = new ZpciRpcitBench(options, output);
+            OnThread(pinned: true, () => rpcit.Run(cancellation));
 
             // A thread that translates has to have a processor of its own, and threads stay where their maker is.
-            OnThread(pinned: false, () => refresh.RunWithReader(cancellation));
-            pages = refresh.Pages;
+            OnThread(pinned: false, () => rpcit.RunWithReader(cancellation));
+            pages = rpcit.Pages;
         }
 
-        var lazy = new ZpciLazyBench(options, output);
+        var unmap = new ZpciUnmapBench(options, output);
         if (Wants(ZpciBenchOptions.Unmap))
         {
-            OnThread(pinned: false, () => lazy.Run(cancellation));
+            OnThread(pinned: false, () => unmap.Run(cancellation));
         }
 
         if (Wants(ZpciBenchOptions.Load))
         {
-            OnThread(pinned: true, () => new ZpciAccessBench(options, output).Run(cancellation));
+            OnThread(pinned: true, () => new ZpciLoadBench(options, output).Run(cancellation));
         }
 
         if (Wants(ZpciBenchOptions.Interrupts))
@@ -46,7 +46,7 @@ internal sealed class ZpciBench(ZpciBenchOptions options, Output output)
 
         if (options.Plot is { } path)
         {
-            File.WriteAllText(path, ZpciPlot.Draw(pages, lazy.WithReader));
+            File.WriteAllText(path, ZpciPlot.Draw(pages, unmap.WithReader));
             output.Note($"the plot is in {path}");
         }
 

@@ -11,7 +11,7 @@ namespace Penstock.Cli.Bench;
 /// One page mapped and unmapped in an address space of the host's DMA API: strictly, and lazily with queues of 1 to 32768 unmaps, with nobody
 /// translating and with a thread that does nothing else.
 /// </summary>
-internal sealed class ZpciLazyBench(ZpciBenchOptions options, Output output)
+internal sealed class ZpciUnmapBench(ZpciBenchOptions options, Output output)
 {
     private const int LargestQueue = 32768;
     private const int LeastOperations = 4096;

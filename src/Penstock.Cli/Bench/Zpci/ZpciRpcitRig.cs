@@ -7,7 +7,7 @@ using Penstock.VfioUser;
 namespace Penstock.Cli.Bench;
 
 /// <summary>One guest, and all ways to answer its RPCITs.</summary>
-internal sealed class ZpciRefreshRig : IDisposable
+internal sealed class ZpciRpcitRig : IDisposable
 {
     private const int MostPages = 2048;
     private const int SocketRepeats = 1;
@@ -21,14 +21,14 @@ internal sealed class ZpciRefreshRig : IDisposable
     private readonly Stack<IDisposable> _owned = new();
 
     /// <exception cref="IOException">The server cannot be started or ends by itself.</exception>
-    public ZpciRefreshRig(int processor)
+    public ZpciRpcitRig(int processor)
     {
         _machine = new SimulatedKvm(_host).CreateVm();
         try
         {
             _machine.Memory.Add(new GuestMemorySlot(0, 0, Guest.Memory.Length, Guest.Memory));
             Subjects = [OverSocket(processor), OverContainer(), Shadow(), Nested()];
-            foreach (ZpciRefreshSubject subject in Subjects)
+            foreach (ZpciRpcitSubject subject in Subjects)
             {
                 subject.Mode.Register(Guest.Registration);
             }
@@ -40,12 +40,12 @@ internal sealed class ZpciRefreshRig : IDisposable
         }
     }
 
-    public ZpciBenchGuest Guest { get; } = new(MostPages + ZpciRefreshSubject.AtOnce, hasData: true);
+    public ZpciBenchGuest Guest { get; } = new(MostPages + ZpciRpcitSubject.AtOnce, hasData: true);
 
-    public IReadOnlyList<ZpciRefreshSubject> Subjects { get; } = [];
+    public IReadOnlyList<ZpciRpcitSubject> Subjects { get; } = [];
 
     /// <summary>A group whose devices translate by a subject's domain.</summary>
-    public IommuGroup GroupOf(ZpciRefreshSubject subject)
+    public IommuGroup GroupOf(ZpciRpcitSubject subject)
     {
         if (subject.Mode is not INestedTranslation)
         {
@@ -75,16 +75,16 @@ internal sealed class ZpciRefreshRig : IDisposable
         _folder.Dispose();
     }
 
-    private ZpciRefreshSubject OverSocket(int processor)
+    private ZpciRpcitSubject OverSocket(int processor)
     {
         string socket = _folder.File("bench.sock");
         BenchProcess server = Own(new BenchProcess(
             Environment.ProcessPath!, ["serve", "bench", "--socket", socket, "--cpu", processor.ToString(System.Globalization.CultureInfo.InvariantCulture)]));
         VfioUserClient client = Own(server.Connect(socket, () => VfioUserClient.Connect(socket)));
-        return new ZpciRefreshSubject("fallback, socket", Own(Fallback(new ZpciSocketNotifier(client, Guest.File))), null, SocketRepeats);
+        return new ZpciRpcitSubject("fallback, socket", Own(Fallback(new ZpciSocketNotifier(client, Guest.File))), null, SocketRepeats);
     }
 
-    private ZpciRefreshSubject OverContainer()
+    private ZpciRpcitSubject OverContainer()
     {
         IommuGroup group = _host.AddIommuUnit("bench").CreateGroup();
         VfioDevice device = new BenchDevice();
@@ -93,20 +93,20 @@ internal sealed class ZpciRefreshRig : IDisposable
         VfioGroup file = Own(_host.OpenGroup(group.Number, s_anybody));
         file.SetContainer(container);
         container.SetIommu(VfioIommuType.Type1V2);
-        return new ZpciRefreshSubject(
+        return new ZpciRpcitSubject(
             "fallback, container", Own(Fallback(new ContainerNotifier(_machine.Memory, container))), (TranslatingDomain)group.Domain!, ContainerRepeats);
     }
 
-    private ZpciRefreshSubject Shadow()
+    private ZpciRpcitSubject Shadow()
     {
         ZpciDomain domain = Own(new ZpciDomain(new ZpciDomainSetup { Ledger = _host.Ledger }));
-        return new ZpciRefreshSubject("shadow", Own(new ShadowRefresh(_machine.Memory, new LockedPages(_host, s_anybody), domain)), domain, FastRepeats);
+        return new ZpciRpcitSubject("shadow", Own(new ShadowRefresh(_machine.Memory, new LockedPages(_host, s_anybody), domain)), domain, FastRepeats);
     }
 
-    private ZpciRefreshSubject Nested()
+    private ZpciRpcitSubject Nested()
     {
         WalkedRefresh mode = Own(new WalkedRefresh(_machine.Memory, new LockedPages(_host, s_anybody)));
-        return new ZpciRefreshSubject("nested", mode, mode.Domain, FastRepeats);
+        return new ZpciRpcitSubject("nested", mode, mode.Domain, FastRepeats);
     }
 
     private FallbackRefresh<TableWalker<GuestTableReader>> Fallback(IDmaNotifier notifier) =>

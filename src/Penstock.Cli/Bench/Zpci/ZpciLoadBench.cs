@@ -14,7 +14,7 @@ using Penstock.Vfio;
 namespace Penstock.Cli.Bench;
 
 /// <summary>Exits of a guest's loads on the simulated machine: none for an interpreted function, one for each access of another.</summary>
-internal sealed class ZpciAccessBench(ZpciBenchOptions options, Output output)
+internal sealed class ZpciLoadBench(ZpciBenchOptions options, Output output)
 {
     private const int Share = 20;
     private const int Length = 4;

@@ -4,14 +4,14 @@ using System.Text.Json.Nodes;
 namespace Penstock.Cli.Bench;
 
 /// <summary>What a page costs that a guest maps or unmaps and tells of by RPCIT, in each mode: the modes take turns, on the same guest.</summary>
-internal sealed class ZpciRefreshBench(ZpciBenchOptions options, Output output) : IDisposable
+internal sealed class ZpciRpcitBench(ZpciBenchOptions options, Output output) : IDisposable
 {
-    private readonly ZpciRefreshRig _rig = new(options.Processor);
+    private readonly ZpciRpcitRig _rig = new(options.Processor);
     private readonly TextTable _table = new(
         [new("MODE"), new("READER"), new("PAGES", true), new("MAP BEST", true), new("MEDIAN", true), new("UNMAP BEST", true), new("MEDIAN", true)]);
 
     /// <summary>First page that stays mapped.</summary>
-    private int Kept => _rig.Guest.Pages - ZpciRefreshSubject.AtOnce;
+    private int Kept => _rig.Guest.Pages - ZpciRpcitSubject.AtOnce;
 
     /// <summary>Median nanoseconds of a page mapped or unmapped by an RPCIT of its own, by mode, nobody translating.</summary>
     public Dictionary<string, double> Pages { get; } = [];
@@ -25,12 +25,12 @@ internal sealed class ZpciRefreshBench(ZpciBenchOptions options, Output output) 
             _rig.Guest.Set(page);
         }
 
-        foreach (ZpciRefreshSubject subject in _rig.Subjects)
+        foreach (ZpciRpcitSubject subject in _rig.Subjects)
         {
-            subject.Refresh(Kept, ZpciRefreshSubject.AtOnce);
+            subject.Refresh(Kept, ZpciRpcitSubject.AtOnce);
         }
 
-        foreach (int count in new[] { 1, ZpciRefreshSubject.AtOnce })
+        foreach (int count in new[] { 1, ZpciRpcitSubject.AtOnce })
         {
             Measure(_rig.Subjects, count, reader: false, cancellation);
         }
@@ -39,7 +39,7 @@ internal sealed class ZpciRefreshBench(ZpciBenchOptions options, Output output) 
     /// <summary>Modes whose devices translate in this process, while one does; then all figures.</summary>
     public void RunWithReader(CancellationToken cancellation)
     {
-        foreach (ZpciRefreshSubject subject in _rig.Subjects.Where(static s => s.Domain is not null))
+        foreach (ZpciRpcitSubject subject in _rig.Subjects.Where(static s => s.Domain is not null))
         {
             using var reader = new BenchReader(_rig.GroupOf(subject), ZpciBenchGuest.IovaOf(Kept));
             Measure([subject], 1, reader: true, cancellation);
@@ -61,7 +61,7 @@ internal sealed class ZpciRefreshBench(ZpciBenchOptions options, Output output) 
 
     public void Dispose() => _rig.Dispose();
 
-    private void Measure(IReadOnlyList<ZpciRefreshSubject> subjects, int count, bool reader, CancellationToken cancellation)
+    private void Measure(IReadOnlyList<ZpciRpcitSubject> subjects, int count, bool reader, CancellationToken cancellation)
     {
         var maps = new double[subjects.Count][];
         var unmaps = new double[subjects.Count][];

@@ -10,7 +10,7 @@ namespace Penstock.Cli.Bench;
 /// <param name="Mode">The mode, registered.</param>
 /// <param name="Domain">What devices translate by; null when that is in another process.</param>
 /// <param name="Repeats">How often the pages are mapped and unmapped in a round.</param>
-internal sealed record ZpciRefreshSubject(string Name, IRefreshMode Mode, TranslatingDomain? Domain, int Repeats)
+internal sealed record ZpciRpcitSubject(string Name, IRefreshMode Mode, TranslatingDomain? Domain, int Repeats)
 {
     /// <summary>Pages of the larger RPCIT.</summary>
     public const int AtOnce = ZpciIoTable.PageEntries;
