@@ -46,7 +46,10 @@ internal sealed class ZpciWalkBench(ZpciBenchOptions options, Output output)
         for (int i = 0; i < WarmCalls; i++)
         {
             _ = random ? WalkRandomly(guest, WarmWalks, Seed) : WalkInOrder(guest, WarmWalks);
-            Thread.Sleep(i % WarmPause == 0 ? 1 : 0);
+            if (i % WarmPause == 0)
+            {
+                Thread.Sleep(1);
+            }
         }
 
         double[] own = new double[options.Rounds];
