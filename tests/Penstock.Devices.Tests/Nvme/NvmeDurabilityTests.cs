@@ -10,7 +10,7 @@ public sealed class NvmeDurabilityTests : IDisposable
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
     private readonly FileNvmeBacking _file;
-    private readonly GatedBacking _backing;
+    private readonly FlushGatedBacking _backing;
     private readonly NvmeRig _rig;
     private readonly NvmeHostQueue _queue;
     private readonly ulong _data;
@@ -18,7 +18,7 @@ public sealed class NvmeDurabilityTests : IDisposable
     public NvmeDurabilityTests()
     {
         _file = FileNvmeBacking.Open(Path.Combine(_folder.FullName, "disk.img"), createLength: 1 << 20);
-        _backing = new GatedBacking(_file);
+        _backing = new FlushGatedBacking(_file);
         _rig = new NvmeRig(null, _backing).Enable();
         _queue = _rig.CreatePair();
         _data = _rig.Pages();

@@ -3,7 +3,7 @@ using Penstock.Interop;
 namespace Penstock.Devices.Tests;
 
 /// <summary>Another backing whose flushes can be made to wait or to fail.</summary>
-internal sealed class GatedBacking(INvmeBacking inner) : INvmeBacking
+internal sealed class FlushGatedBacking(INvmeBacking inner) : INvmeBacking
 {
     private int _waiting;
 
