@@ -22,6 +22,9 @@ public sealed unsafe class FramedReceiver : IDisposable
     private readonly FrameFormat _format;
     private readonly ResourceLedger? _ledger;
     private readonly int _capacity;
+
+    // Where in the buffer's block control messages are received, behind all data.
+    private readonly int _control;
     private readonly int[] _arrived = new int[UnixSocket.MaximumDescriptors];
 
     // Descriptors of messages that are not given out yet: numbers, and the stream position of the message that each belongs to.
@@ -56,7 +59,8 @@ public sealed unsafe class FramedReceiver : IDisposable
         _format = format;
         _ledger = ledger;
         _capacity = format.MaximumLength + SpareRoom;
-        _buffer = (byte*)NativeMemory.Alloc((nuint)_capacity);
+        _control = (_capacity + 63) & ~63;
+        _buffer = (byte*)NativeMemory.Alloc((nuint)_control + UnixSocket.ControlRoom);
         ledger?.Acquired(ResourceKind.NativeBlock);
     }
 
@@ -240,7 +244,7 @@ public sealed unsafe class FramedReceiver : IDisposable
     {
         MakeRoom();
         int readStart = _end;
-        Errno errno = _socket.Receive(_buffer + _end, (nuint)Want(), _arrived, out int count, wait, out int received);
+        Errno errno = _socket.Receive(_buffer + _end, (nuint)Want(), _buffer + _control, _arrived, out int count, wait, out int received);
         if (count > 0 && (!Attach(count, readStart, received) || errno == Errno.EPROTO))
         {
             return ReceiveStatus.DescriptorsLost;

@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace Penstock.Interop;
 
 /// <summary>
@@ -10,6 +8,9 @@ public sealed unsafe class UnixSocket : IDisposable
 {
     /// <summary>The most descriptors that the kernel passes with one message (SCM_MAX_FD).</summary>
     public const int MaximumDescriptors = 253;
+
+    /// <summary>Bytes of a control message with as many descriptors as there can be.</summary>
+    internal const int ControlRoom = 16 + (MaximumDescriptors * sizeof(int)) + 4;
 
     private readonly OwnedDescriptor _descriptor;
 
@@ -236,17 +237,17 @@ public sealed unsafe class UnixSocket : IDisposable
     /// </summary>
     /// <param name="buffer">Where the bytes go.</param>
     /// <param name="length">Room there.</param>
+    /// <param name="control">
+    /// <see cref="ControlRoom"/> bytes of native memory. Not on the stack, which would be zeroed in whatever frame this is inlined into, or keep the
+    /// compiler from compiling this anew with what it has seen of it.
+    /// </param>
     /// <param name="descriptors">Room for <see cref="MaximumDescriptors"/> numbers.</param>
     /// <param name="descriptorCount">How many came; the caller owns them, also when an error is returned.</param>
     /// <param name="wait">Whether to wait for the first byte.</param>
     /// <param name="received">Bytes received; 0 at the end of the stream.</param>
     /// <returns>None; EAGAIN; EPROTO when the kernel had to drop descriptors; the error of recvmsg(2).</returns>
-    [SkipLocalsInit]
-    internal Errno Receive(byte* buffer, nuint length, Span<int> descriptors, out int descriptorCount, bool wait, out int received)
+    internal Errno Receive(byte* buffer, nuint length, byte* control, Span<int> descriptors, out int descriptorCount, bool wait, out int received)
     {
-        // No stackalloc: together with the loop it would keep the compiler from compiling this anew with what it has seen of it.
-        Unsafe.SkipInit(out ControlBuffer room);
-        byte* control = (byte*)&room;
         descriptorCount = 0;
         received = 0;
         while (true)
@@ -257,7 +258,7 @@ public sealed unsafe class UnixSocket : IDisposable
                 Vectors = &vector,
                 VectorCount = 1,
                 Control = control,
-                ControlLength = (nuint)sizeof(ControlBuffer),
+                ControlLength = ControlRoom,
             };
 
             // SAFETY: both buffers have the lengths that are passed.
@@ -305,13 +306,6 @@ public sealed unsafe class UnixSocket : IDisposable
         {
             throw Native.Failure("setsockopt", $"descriptor {descriptor.Value}");
         }
-    }
-
-    /// <summary>Room for a control message with as many descriptors as there can be.</summary>
-    [InlineArray((16 + (MaximumDescriptors * sizeof(int)) + 4) / sizeof(ulong))]
-    private struct ControlBuffer
-    {
-        private ulong _word;
     }
 
     private static int ControlSpace(int descriptors) => sizeof(Native.ControlHeader) + (((descriptors * sizeof(int)) + 7) & ~7);
