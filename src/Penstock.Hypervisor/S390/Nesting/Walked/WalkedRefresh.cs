@@ -17,10 +17,12 @@ public sealed class WalkedRefresh : INestedTranslation
     // All that a region third table can have. Larger tables have no end when all of their entries lead to one table.
     private const int MostPieces = 1 << 14;
 
+    // Not held while tables are looked at: that may take seconds, if a guest wants it to.
     private readonly Lock _gate = new();
     private readonly GuestPins? _pins;
     private readonly WalkedDomain _domain;
     private IoatRegistration? _registration;
+    private long _registrations;
     private bool _disposed;
 
     /// <summary>Creates the mode with nothing registered, over the slots of a machine's memory.</summary>
@@ -94,6 +96,7 @@ public sealed class WalkedRefresh : INestedTranslation
             if (errno == Errno.None)
             {
                 _registration = registration;
+                _registrations++;
                 _domain.Assign(registration);
             }
 
@@ -116,8 +119,13 @@ public sealed class WalkedRefresh : INestedTranslation
     }
 
     /// <inheritdoc/>
+    /// <remarks>Other calls do not wait for its look at the tables; a registration that ends meanwhile ends it.</remarks>
     public RpcitAnswer Refresh(ulong start, ulong length)
     {
+        IoatRegistration registered;
+        ulong first;
+        ulong end;
+        long number;
         lock (_gate)
         {
             if (_registration is not { } registration)
@@ -125,14 +133,22 @@ public sealed class WalkedRefresh : INestedTranslation
                 return RpcitAnswer.Failed(ZpciErrorEvent.InvalidAddressSpace, start);
             }
 
-            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out ulong first, out ulong end);
+            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out first, out end);
             if (fault != ZpciErrorEvent.None)
             {
                 return RpcitAnswer.Failed(fault, start);
             }
 
-            return first == end ? RpcitAnswer.Done : Refresh(registration.Iota, first, end - 1);
+            if (first == end)
+            {
+                return RpcitAnswer.Done;
+            }
+
+            _domain.Invalidate(first, end - 1);
+            (registered, number) = (registration, _registrations);
         }
+
+        return Look(registered.Iota, number, first, end - 1);
     }
 
     /// <summary>Deregisters; nothing is reached through the domain any more.</summary>
@@ -154,17 +170,34 @@ public sealed class WalkedRefresh : INestedTranslation
         }
     }
 
-    private RpcitAnswer Refresh(Iota iota, ulong first, ulong last)
+    /// <summary>Enters a scope, unless the registration is over: then there may be nothing left to look at.</summary>
+    private bool TryEnter(long number, out DmaScope scope)
     {
-        _domain.Invalidate(first, last);
+        lock (_gate)
+        {
+            bool goesOn = _registration is not null && _registrations == number;
+
+            // Inside the gate: whoever ends the registration waits for this scope.
+            scope = goesOn ? _domain.Enter() : default;
+            return goesOn;
+        }
+    }
+
+    private RpcitAnswer Look(Iota iota, long number, ulong first, ulong last)
+    {
         var check = new Check(_domain.Space);
         ulong at = first;
         for (int pieces = 0; ; pieces++)
         {
             ulong until = Math.Min(last, at | (PerScope - 1));
 
+            if (!TryEnter(number, out DmaScope scope))
+            {
+                return check.Missing ? RpcitAnswer.Insufficient : RpcitAnswer.Done;
+            }
+
             // The tables' memory stays while the scope lasts.
-            using (_domain.Enter())
+            using (scope)
             {
                 var walk = new RangeWalk<Check>(new SpaceTableReader(_domain.Space), ref check, at, until);
                 ZpciErrorEvent fault = walk.Walk(iota);
