@@ -14,6 +14,9 @@ public sealed class ShadowRefreshTests : IDisposable
     // The first table, a segment table, and the page of a page table.
     private const long TablePages = 4 + 4 + 1;
 
+    // What the shadow itself and the host have for the first MiB with a page in it.
+    private const int OwnPages = 10;
+
     private readonly NestingRig _rig = new();
 
     private NestingTables Tables => _rig.Tables;
@@ -146,7 +149,7 @@ public sealed class ShadowRefreshTests : IDisposable
     [Trait("Row", "S3-4")]
     public void Refresh_OverTheLimitOfLockedMemory_IsStatus16AndKeepsNothingOfWhatFailed()
     {
-        ShadowRefresh shadow = Registered(out FakeHostTables target, (ulong)TablePages + 4);
+        ShadowRefresh shadow = Registered(out FakeHostTables target, (ulong)TablePages + OwnPages + 4);
         for (ulong i = 0; i < 5; i++)
         {
             Tables.Map(Iova + (i * Page), Data + (i * Page));
@@ -159,6 +162,35 @@ public sealed class ShadowRefreshTests : IDisposable
         Tables.Unmap(Iova + Page);
         Assert.Equal(RpcitAnswer.Done, shadow.Refresh(Iova, 5 * Page));
         Assert.Equal((TablePages + 4, 4L), (shadow.PinnedPages, shadow.Entries));
+    }
+
+    /// <summary>One page table in many places: next to nothing of the guest's memory, and a table of ours for each place.</summary>
+    [Fact]
+    [Trait("Row", "S3-4")]
+    public void Refresh_TablesThatCostMoreThanThePayerMayLock_IsStatus16()
+    {
+        const int Places = 10;
+        const long Room = OwnPages + 4;
+        LockedPages payer = _rig.Payer((ulong)TablePages + 1 + Room);
+        ShadowRefresh shadow = _rig.Own(new ShadowRefresh(_rig.Memory, payer, static _ => new FakeHostTables(), null));
+        Assert.Equal(Errno.None, shadow.Register(Tables.Registration()));
+        Tables.Map(Iova, Data);
+        ulong segments = Tables.Read(Tables.RegionEntry(Iova)) & ZpciIoTable.RegionOrigin;
+        ulong pages = Tables.Read(NestingTables.EntryIn(segments, Iova, ZpciTableLevel.Segment));
+        for (ulong i = 1; i < Places; i++)
+        {
+            Tables.Write(NestingTables.EntryIn(segments, Iova + (i * ZpciIoTable.SegmentSize), ZpciTableLevel.Segment), pages);
+        }
+
+        // Each place more costs a little more than a page.
+        Assert.Equal(RpcitAnswer.Insufficient, shadow.Refresh(Iova, Places * ZpciIoTable.SegmentSize));
+        Assert.Equal((TablePages + 1, 5L, TablePages + 1 + Room), (shadow.PinnedPages, shadow.Entries, payer.Count));
+
+        // Its tables stay until its end, and so does what they cost.
+        shadow.Deregister();
+        Assert.Equal((0, Room), (shadow.PinnedPages, payer.Count));
+        shadow.Dispose();
+        Assert.Equal(0, payer.Count);
     }
 
     [Fact]

@@ -49,10 +49,10 @@ public sealed partial class GuestPins : IDisposable, IGuestMemoryWatcher
     /// <summary>Pins now, where a page counts as often as it is pinned.</summary>
     public long Pins => Interlocked.Read(ref _pins);
 
-    /// <summary>Pages that are pinned now, each counted once; as many are charged, but for a device's registers.</summary>
+    /// <summary>Pages that are pinned now, each counted once; they are charged, but for a device's registers.</summary>
     public long Pages => Interlocked.Read(ref _pages);
 
-    /// <summary>Pages that are charged now.</summary>
+    /// <summary>Pages that are charged now: what is pinned, and what is kept about it.</summary>
     public long Charged => _payer.Count;
 
     /// <summary>Gives everything back, pinned or not; the machine's memory goes on without this object. Nothing can be found any more.</summary>
@@ -269,6 +269,25 @@ public sealed partial class GuestPins : IDisposable, IGuestMemoryWatcher
 
         _counted = 0;
     }
+
+    /// <summary>Charges for memory of this process that a guest causes to be used. Between <see cref="Begin"/> and <see cref="End"/>.</summary>
+    /// <param name="pages">How many pages.</param>
+    /// <returns>False: over the limit; nothing has changed.</returns>
+    internal bool TryCharge(long pages)
+    {
+        if (_payer.Charge(pages) == Errno.None)
+        {
+            return true;
+        }
+
+        // Not for want of what is only held for pins to come.
+        _payer.Uncharge(_credit);
+        _credit = 0;
+        return _payer.Charge(pages) == Errno.None;
+    }
+
+    /// <summary>Gives back what <see cref="TryCharge"/> has charged.</summary>
+    internal void Uncharge(long pages) => _payer.Uncharge(pages);
 
     private bool TryTakeCredit()
     {

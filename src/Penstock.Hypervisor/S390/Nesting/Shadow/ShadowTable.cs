@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Zpci;
+using Penstock.Vfio;
 
 namespace Penstock.Hypervisor;
 
@@ -21,17 +22,26 @@ internal sealed unsafe class ShadowTable : IDisposable
 
     private const int SegmentsInRegion = ZpciIoTable.TableEntries;
 
+    // The host's own tables for as many addresses, which come with these.
+    private const ulong HostRegionBytes = ZpciIoTable.TableSize;
+    private const ulong HostLeafBytes = ZpciIoTable.PageTableSize;
+
     private readonly ResourceLedger _ledger;
+    private readonly GuestPins _pins;
     private readonly int _limit;
     private Region** _regions;
     private int _leaves;
+    private ulong _bytes;
+    private long _charged;
 
     /// <summary>Creates an empty table.</summary>
     /// <param name="ledger">Where its memory is counted.</param>
+    /// <param name="pins">Who charges for it, and for the host's tables that it brings about.</param>
     /// <param name="limit">Most leaf tables, of 1 MiB of addresses each: a guest with one page table in all places must not cost more.</param>
-    internal ShadowTable(ResourceLedger ledger, int limit)
+    internal ShadowTable(ResourceLedger ledger, GuestPins pins, int limit)
     {
         _ledger = ledger;
+        _pins = pins;
         _limit = limit;
         _regions = (Region**)Allocate((nuint)(ZpciIoTable.TableEntries * sizeof(nint)));
     }
@@ -59,22 +69,11 @@ internal sealed unsafe class ShadowTable : IDisposable
 
         Free(_regions);
         _regions = null;
+        _pins.Uncharge(_charged);
     }
 
     /// <summary>What is known of the 2 GiB around an address; null while nothing is.</summary>
     internal Region* RegionAt(ulong iova) => _regions[(iova >> (int)ZpciTableLevel.RegionThird) & (ZpciIoTable.TableEntries - 1)];
-
-    /// <summary>As <see cref="RegionAt"/>; makes one.</summary>
-    internal Region* MakeRegion(ulong iova)
-    {
-        ref Region* region = ref _regions[(iova >> (int)ZpciTableLevel.RegionThird) & (ZpciIoTable.TableEntries - 1)];
-        if (region == null)
-        {
-            region = (Region*)Allocate((nuint)sizeof(Region));
-        }
-
-        return region;
-    }
 
     /// <summary>What is known of the 1 MiB around an address; null while nothing is.</summary>
     internal Leaf* LeafAt(ulong iova)
@@ -83,20 +82,39 @@ internal sealed unsafe class ShadowTable : IDisposable
         return region == null ? null : region->Leaf(Segment(iova));
     }
 
-    /// <summary>As <see cref="LeafAt"/>; makes one.</summary>
-    /// <returns>The leaf; null at the limit.</returns>
+    /// <summary>Makes the leaf of an address that has none, and its region if need be. Between <see cref="GuestPins.Begin"/> and <see cref="GuestPins.End"/>.</summary>
+    /// <returns>The leaf; null at the limit, or when whoever pays may not have so much.</returns>
     internal Leaf* MakeLeaf(ulong iova)
     {
-        Region* region = MakeRegion(iova);
-        Leaf* leaf = region->Leaf(Segment(iova));
-        if (leaf == null && _leaves < _limit)
+        ref Region* region = ref _regions[(iova >> (int)ZpciTableLevel.RegionThird) & (ZpciIoTable.TableEntries - 1)];
+        ulong more = (ulong)sizeof(Leaf) + HostLeafBytes + (region == null ? (ulong)sizeof(Region) + HostRegionBytes : 0);
+        if (_leaves >= _limit || !TryCharge(more))
         {
-            leaf = (Leaf*)Allocate((nuint)sizeof(Leaf));
-            region->SetLeaf(Segment(iova), leaf);
-            _leaves++;
+            return null;
         }
 
+        if (region == null)
+        {
+            region = (Region*)Allocate((nuint)sizeof(Region));
+        }
+
+        var leaf = (Leaf*)Allocate((nuint)sizeof(Leaf));
+        region->SetLeaf(Segment(iova), leaf);
+        _leaves++;
         return leaf;
+    }
+
+    private bool TryCharge(ulong bytes)
+    {
+        long pages = (long)((_bytes + bytes + LockedPages.LockedMemoryPage - 1) / LockedPages.LockedMemoryPage) - _charged;
+        if (!_pins.TryCharge(pages))
+        {
+            return false;
+        }
+
+        _bytes += bytes;
+        _charged += pages;
+        return true;
     }
 
     private static int Segment(ulong iova) => (int)(iova >> (int)ZpciTableLevel.Segment) & (SegmentsInRegion - 1);

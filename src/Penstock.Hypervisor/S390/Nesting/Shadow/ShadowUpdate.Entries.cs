@@ -70,7 +70,7 @@ internal sealed unsafe partial class ShadowUpdate
 
     private bool TryPutIn(ulong iova, PinnedSlot slot, ulong wanted)
     {
-        if (_leaf == null && (_leaf = _table.MakeLeaf(iova)) == null)
+        if (_leaf == null && !TryMakeLeaf(iova))
         {
             return false;
         }
@@ -92,6 +92,20 @@ internal sealed unsafe partial class ShadowUpdate
         _leaf->Live++;
         _entries++;
         return true;
+    }
+
+    private bool TryMakeLeaf(ulong iova)
+    {
+        _leaf = _table.MakeLeaf(iova);
+        if (_leaf == null && _droppedCount != 0)
+        {
+            // What these give back may be enough.
+            Flush();
+            _leaf = _table.MakeLeaf(iova);
+        }
+
+        _region = _table.RegionAt(iova);
+        return _leaf != null;
     }
 
     /// <summary>An entry is emptied; its pin goes when nobody can use the page any more.</summary>

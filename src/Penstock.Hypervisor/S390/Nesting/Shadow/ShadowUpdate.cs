@@ -54,7 +54,7 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
         _target = target;
         _budget = budget;
         _reader = new SpaceTableReader(new PinnedSpace(pins));
-        _table = new ShadowTable(ledger, tableLimit);
+        _table = new ShadowTable(ledger, pins, tableLimit);
 
         // SAFETY: freed by Dispose, once; the count never exceeds the room.
         _dropped = (ulong*)NativeMemory.Alloc(MostDropped, sizeof(ulong));
@@ -166,9 +166,13 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
     {
         if (level == ZpciTableLevel.RegionThird)
         {
-            _region = _table.MakeRegion(iova);
+            _region = _table.RegionAt(iova);
             _segmentTable = origin;
-            Repin(ref _region->Table, origin, RootPages);
+            if (_region != null)
+            {
+                Repin(ref _region->Table, origin, RootPages);
+            }
+
             return;
         }
 
