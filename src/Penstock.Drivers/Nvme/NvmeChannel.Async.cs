@@ -56,23 +56,8 @@ internal sealed partial class NvmeChannel
 
     private void Start(NvmeOperation operation, NvmeCommand command, ReadOnlyMemory<byte> outgoing)
     {
-        NvmeSlot slot;
         bool submitted = false;
-        lock (_gate)
-        {
-            if (_stopped is not null)
-            {
-                _room.Release();
-                ThrowIfStopped();
-            }
-
-            _users++;
-            _ring.TryTakeSlot(out int index);
-            slot = _slots[index];
-            slot.Take();
-            slot.Operation = operation;
-        }
-
+        NvmeSlot slot = TakeSlot(operation);
         try
         {
             outgoing.Span.CopyTo(slot.Buffer);

@@ -244,6 +244,12 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
             ThrowIfLate(start);
         }
 
+        return TakeSlot(null);
+    }
+
+    /// <summary>Takes one of the slots, for who has waited for room.</summary>
+    private NvmeSlot TakeSlot(NvmeOperation? operation)
+    {
         lock (_gate)
         {
             if (_stopped is not null)
@@ -254,8 +260,10 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
 
             _users++;
             _ring.TryTakeSlot(out int index);
-            _slots[index].Take();
-            return _slots[index];
+            NvmeSlot slot = _slots[index];
+            slot.Take();
+            slot.Operation = operation;
+            return slot;
         }
     }
 
