@@ -35,11 +35,11 @@ public readonly record struct DmaAperture(ulong First, ulong Last)
     /// <param name="start">First address that is refreshed.</param>
     /// <param name="length">How many bytes.</param>
     /// <param name="first">Receives the first page.</param>
-    /// <param name="end">Receives the address behind the last page, which equals <paramref name="first"/> when there is nothing to do.</param>
+    /// <param name="pages">Receives how many pages there are; 0: there is nothing to do.</param>
     /// <returns>None, or <see cref="ZpciErrorEvent.AddressOutOfRange"/>.</returns>
-    public ZpciErrorEvent Clamp(ulong start, ulong length, out ulong first, out ulong end)
+    public ZpciErrorEvent Clamp(ulong start, ulong length, out ulong first, out ulong pages)
     {
-        first = end = 0;
+        first = pages = 0;
         ulong behind = start + length;
         if (behind < start || behind < First || start > Last)
         {
@@ -50,7 +50,7 @@ public readonly record struct DmaAperture(ulong First, ulong Last)
         if (length != 0 && behind > from)
         {
             first = from;
-            end = (Math.Min(behind - 1, Last) | (ZpciIoTable.PageSize - 1)) + 1;
+            pages = ((Math.Min(behind - 1, Last) - from) / ZpciIoTable.PageSize) + 1;
         }
 
         return ZpciErrorEvent.None;

@@ -30,8 +30,8 @@ public sealed class ApertureTests
             // What a host may map, a guest may have refreshed, and all of it.
             if (expected == Errno.None && end <= ulong.MaxValue)
             {
-                Assert.Equal(ZpciErrorEvent.None, aperture.Clamp(start, length, out ulong first, out ulong behind));
-                Assert.Equal((start, start + length), (first, behind));
+                Assert.Equal(ZpciErrorEvent.None, aperture.Clamp(start, length, out ulong first, out ulong pages));
+                Assert.Equal((start, length / Page), (first, pages));
             }
         }
     }

@@ -14,8 +14,8 @@ public sealed class DmaApertureTests
     [InlineData(0x1f_f000ul, 0x1000_0000ul, 0x1f_f000ul, 0x20_0000ul)]
     public void Clamp_Inside_OrAcrossABorder_GivesThePages(ulong start, ulong length, ulong first, ulong end)
     {
-        Assert.Equal(ZpciErrorEvent.None, s_aperture.Clamp(start, length, out ulong from, out ulong to));
-        Assert.Equal((first, end), (from, to));
+        Assert.Equal(ZpciErrorEvent.None, s_aperture.Clamp(start, length, out ulong from, out ulong pages));
+        Assert.Equal((first, (end - first) / 0x1000), (from, pages));
     }
 
     [Theory]
@@ -32,8 +32,18 @@ public sealed class DmaApertureTests
     [InlineData(0x0ul, 0x10_0000ul)]
     public void Clamp_NoPage_NothingToDo(ulong start, ulong length)
     {
-        Assert.Equal(ZpciErrorEvent.None, s_aperture.Clamp(start, length, out ulong first, out ulong end));
-        Assert.Equal(first, end);
+        Assert.Equal(ZpciErrorEvent.None, s_aperture.Clamp(start, length, out _, out ulong pages));
+        Assert.Equal(0ul, pages);
+    }
+
+    [Theory]
+    [InlineData(0ul, ulong.MaxValue, 0ul, 1ul << 52)]
+    [InlineData(0ul, ulong.MaxValue - 0xfff, 0ul, (1ul << 52) - 1)]
+    [InlineData(0x1000ul, ulong.MaxValue - 0x1000, 0x1000ul, (1ul << 52) - 1)]
+    public void Clamp_AllOfTheAddressSpace_IsNotNothing(ulong start, ulong length, ulong first, ulong pages)
+    {
+        Assert.Equal(ZpciErrorEvent.None, new DmaAperture(0, ulong.MaxValue).Clamp(start, length, out ulong from, out ulong seen));
+        Assert.Equal((first, pages), (from, seen));
     }
 
     [Fact]
@@ -46,12 +56,12 @@ public sealed class DmaApertureTests
             ulong length = (ulong)random.Next(0, 0x30) << 10;
             var aperture = new DmaAperture(0x4000, 0x7fff);
             bool refused = start + length < 0x4000 || start > 0x7fff;
-            Assert.Equal(refused, aperture.Clamp(start, length, out ulong first, out ulong end) != ZpciErrorEvent.None);
+            Assert.Equal(refused, aperture.Clamp(start, length, out ulong first, out ulong count) != ZpciErrorEvent.None);
             if (!refused)
             {
                 IEnumerable<ulong> expected = Enumerable.Range(0, 0x40).Select(static p => (ulong)p << 12)
                     .Where(p => aperture.Contains(p, 0x1000) && p < start + length && p + 0xfff >= start && length != 0);
-                IEnumerable<ulong> pages = Enumerable.Range(0, (int)((end - first) >> 12)).Select(p => first + ((ulong)p << 12));
+                IEnumerable<ulong> pages = Enumerable.Range(0, (int)count).Select(p => first + ((ulong)p << 12));
                 Assert.Equal(expected, pages);
             }
         }

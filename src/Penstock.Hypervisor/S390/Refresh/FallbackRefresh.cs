@@ -113,13 +113,14 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
                 return RpcitAnswer.Failed(ZpciErrorEvent.InvalidAddressSpace, start);
             }
 
-            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out ulong first, out ulong end);
+            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out ulong first, out ulong pages);
             if (fault != ZpciErrorEvent.None)
             {
                 return RpcitAnswer.Failed(fault, start);
             }
 
             _failedMaps = 0;
+            ulong end = first + (pages * ZpciIoTable.PageSize);
             bool again;
             int passes = 0;
             do

@@ -61,11 +61,12 @@ internal sealed class TapRecorder
 
     private void WriteTables(IoatRegistration registration, ulong start, ulong length)
     {
-        if (registration.Aperture.Clamp(start, length, first: out ulong at, end: out ulong end) != ZpciErrorEvent.None)
+        if (registration.Aperture.Clamp(start, length, first: out ulong at, pages: out ulong pages) != ZpciErrorEvent.None)
         {
             return;
         }
 
+        ulong end = at + (pages * ZpciIoTable.PageSize);
         TableRun? run = null;
         while (at != end)
         {

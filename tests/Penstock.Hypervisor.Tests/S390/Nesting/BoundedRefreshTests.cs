@@ -46,9 +46,10 @@ public sealed class BoundedRefreshTests : IDisposable
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Refresh_OfAllAddressesThereAre_HasAnEndWhateverTheTablesAre(bool circular)
+    [InlineData(false, ~(Page - 1))]
+    [InlineData(true, ~(Page - 1))]
+    [InlineData(true, ulong.MaxValue)]
+    public void Refresh_OfAllAddressesThereAre_HasAnEndWhateverTheTablesAre(bool circular, ulong length)
     {
         // Each table of a level leads to one below 2048 times, and the last one is empty; or there is nothing at all.
         ulong table = Tables.NewTable();
@@ -67,7 +68,7 @@ public sealed class BoundedRefreshTests : IDisposable
         var registration = new IoatRegistration(Iota.Of(table, ZpciDesignationType.RegionFirst), new DmaAperture(0, ulong.MaxValue));
         Assert.Equal(Errno.None, walked.Register(registration));
         RpcitAnswer answer = default;
-        var processor = new Thread(() => answer = walked.Refresh(0, ~(Page - 1))) { IsBackground = true };
+        var processor = new Thread(() => answer = walked.Refresh(0, length)) { IsBackground = true };
         processor.Start();
         Assert.True(processor.Join(TimeSpan.FromMinutes(2)), "the refresh has no end");
         Assert.Equal(circular ? RpcitAnswer.Insufficient : RpcitAnswer.Done, answer);

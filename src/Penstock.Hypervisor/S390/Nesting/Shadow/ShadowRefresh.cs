@@ -121,18 +121,18 @@ public sealed class ShadowRefresh : INestedTranslation
                 return RpcitAnswer.Failed(ZpciErrorEvent.InvalidAddressSpace, start);
             }
 
-            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out ulong first, out ulong end);
+            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out ulong first, out ulong pages);
             if (fault != ZpciErrorEvent.None)
             {
                 return RpcitAnswer.Failed(fault, start);
             }
 
-            if (first == end)
+            if (pages == 0)
             {
                 return _shadow.HasBudget ? RpcitAnswer.Done : RpcitAnswer.Insufficient;
             }
 
-            fault = _shadow.Refresh(registration.Iota, first, end - 1, out ulong reached, out bool full);
+            fault = _shadow.Refresh(registration.Iota, first, first + ((pages * ZpciIoTable.PageSize) - 1), out ulong reached, out bool full);
             return fault != ZpciErrorEvent.None ? RpcitAnswer.Failed(fault, reached)
                 : full ? RpcitAnswer.Insufficient
                 : RpcitAnswer.Done;

@@ -124,7 +124,7 @@ public sealed class WalkedRefresh : INestedTranslation
     {
         IoatRegistration registered;
         ulong first;
-        ulong end;
+        ulong last;
         long number;
         lock (_gate)
         {
@@ -133,22 +133,23 @@ public sealed class WalkedRefresh : INestedTranslation
                 return RpcitAnswer.Failed(ZpciErrorEvent.InvalidAddressSpace, start);
             }
 
-            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out first, out end);
+            ZpciErrorEvent fault = registration.Aperture.Clamp(start, length, out first, out ulong pages);
             if (fault != ZpciErrorEvent.None)
             {
                 return RpcitAnswer.Failed(fault, start);
             }
 
-            if (first == end)
+            if (pages == 0)
             {
                 return RpcitAnswer.Done;
             }
 
-            _domain.Invalidate(first, end - 1);
+            last = first + ((pages * ZpciIoTable.PageSize) - 1);
+            _domain.Invalidate(first, last);
             (registered, number) = (registration, _registrations);
         }
 
-        return Look(registered.Iota, number, first, end - 1);
+        return Look(registered.Iota, number, first, last);
     }
 
     /// <summary>Deregisters; nothing is reached through the domain any more.</summary>
