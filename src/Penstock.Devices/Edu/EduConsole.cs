@@ -9,6 +9,7 @@ public sealed class EduConsole : IDeviceConsole
         """;
 
     private readonly EduFunction _function;
+    private readonly ConsoleCommands _commands;
 
     /// <summary>Creates a console.</summary>
     /// <param name="function">The device.</param>
@@ -16,6 +17,7 @@ public sealed class EduConsole : IDeviceConsole
     {
         ArgumentNullException.ThrowIfNull(function);
         _function = function;
+        _commands = new ConsoleCommands(HelpText, ConsoleCommand.Show("get", Show));
         _function.Notice += line => Notice?.Invoke(line);
     }
 
@@ -23,19 +25,7 @@ public sealed class EduConsole : IDeviceConsole
     public event Action<string>? Notice;
 
     /// <inheritdoc/>
-    public DeviceReply Execute(string line)
-    {
-        ArgumentNullException.ThrowIfNull(line);
-        var words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
-        return words switch
-        {
-            [] => DeviceReply.Done(),
-            ["help"] => DeviceReply.Done(HelpText),
-            ["get"] => DeviceReply.Done(Show()),
-            ["get" or "help", ..] => DeviceReply.Wrong($"{words[0]}: takes nothing after it"),
-            _ => DeviceReply.Wrong($"{words[0]}: no such command; try get or help"),
-        };
-    }
+    public DeviceReply Execute(string line) => _commands.Execute(line);
 
     private string Show() => FormattableString.Invariant($"""
         factorials {_function.Factorials}

@@ -14,6 +14,7 @@ public sealed class GpioMdevConsole : IDeviceConsole
         """;
 
     private readonly GpioBank _bank;
+    private readonly ConsoleCommands _commands;
 
     /// <summary>Creates a console.</summary>
     /// <param name="bank">The bank.</param>
@@ -21,6 +22,7 @@ public sealed class GpioMdevConsole : IDeviceConsole
     {
         ArgumentNullException.ThrowIfNull(bank);
         _bank = bank;
+        _commands = new ConsoleCommands(HelpText, new ConsoleCommand("set", Set), new ConsoleCommand("get", Get));
         _bank.OutputChanged += (card, line, value) => Notice?.Invoke(Invariant($"out {card} {line} {(value ? 1 : 0)}"));
     }
 
@@ -28,26 +30,22 @@ public sealed class GpioMdevConsole : IDeviceConsole
     public event Action<string>? Notice;
 
     /// <inheritdoc/>
-    public DeviceReply Execute(string line)
-    {
-        ArgumentNullException.ThrowIfNull(line);
-        string[] words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
-        return words switch
-        {
-            [] => DeviceReply.Done(),
-            ["help"] => DeviceReply.Done(HelpText),
-            ["get"] => DeviceReply.Done(string.Join('\n', Enumerable.Range(0, _bank.Count).Select(Show))),
-            ["get", var card] => TryNumber(card, _bank.Count, out int shown) ? DeviceReply.Done(Show(shown)) : NoCard("get", card),
-            ["set", var card, var number, var level] => Set(card, number, level),
-            ["set", ..] => DeviceReply.Wrong("set: takes a card, a line and a level: set CARD LINE 0|1"),
-            ["get", ..] => DeviceReply.Wrong("get: takes one card or nothing after it"),
-            ["help", ..] => DeviceReply.Wrong("help: takes nothing after it"),
-            [var word, ..] => DeviceReply.Wrong($"{word}: no such command; try set, get or help"),
-        };
-    }
+    public DeviceReply Execute(string line) => _commands.Execute(line);
 
-    private DeviceReply Set(string card, string number, string level)
+    private DeviceReply Get(string[] arguments) => arguments switch
     {
+        [] => DeviceReply.Done(string.Join('\n', Enumerable.Range(0, _bank.Count).Select(Show))),
+        [var card] => TryNumber(card, _bank.Count, out int shown) ? DeviceReply.Done(Show(shown)) : NoCard("get", card),
+        _ => DeviceReply.Wrong("get: takes one card or nothing after it"),
+    };
+
+    private DeviceReply Set(string[] arguments)
+    {
+        if (arguments is not [var card, var number, var level])
+        {
+            return DeviceReply.Wrong("set: takes a card, a line and a level: set CARD LINE 0|1");
+        }
+
         if (!TryNumber(card, _bank.Count, out int slice))
         {
             return NoCard("set", card);

@@ -15,6 +15,7 @@ public sealed class Idio16Console : IDeviceConsole
         """;
 
     private readonly Idio16Function _function;
+    private readonly ConsoleCommands _commands;
 
     /// <summary>Creates a console.</summary>
     /// <param name="function">The card.</param>
@@ -22,6 +23,7 @@ public sealed class Idio16Console : IDeviceConsole
     {
         ArgumentNullException.ThrowIfNull(function);
         _function = function;
+        _commands = new ConsoleCommands(HelpText, new ConsoleCommand("set", Set), ConsoleCommand.Show("get", Show));
         _function.OutputChanged += (line, value) => Notice?.Invoke(Invariant($"out {line} {Level(value)}"));
     }
 
@@ -29,24 +31,15 @@ public sealed class Idio16Console : IDeviceConsole
     public event Action<string>? Notice;
 
     /// <inheritdoc/>
-    public DeviceReply Execute(string line)
-    {
-        ArgumentNullException.ThrowIfNull(line);
-        var words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
-        return words switch
-        {
-            [] => DeviceReply.Done(),
-            ["help"] => DeviceReply.Done(HelpText),
-            ["get"] => DeviceReply.Done(Show()),
-            ["set", var number, var level] => Set(number, level),
-            ["set", ..] => DeviceReply.Wrong("set: takes a line and a level: set LINE 0|1"),
-            [var word, _, ..] when word is "get" or "help" => DeviceReply.Wrong($"{word}: takes nothing after it"),
-            [var word, ..] => DeviceReply.Wrong($"{word}: no such command; try set, get or help"),
-        };
-    }
+    public DeviceReply Execute(string line) => _commands.Execute(line);
 
-    private DeviceReply Set(string number, string level)
+    private DeviceReply Set(string[] arguments)
     {
+        if (arguments is not [var number, var level])
+        {
+            return DeviceReply.Wrong("set: takes a line and a level: set LINE 0|1");
+        }
+
         if (!int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var line) || line >= Idio16Function.InputCount)
         {
             return DeviceReply.Wrong(Invariant($"set: '{number}' is not an input line; lines are 0 to {Idio16Function.InputCount - 1}"));

@@ -12,6 +12,7 @@ public sealed class NvmeConsole : IDeviceConsole
         """;
 
     private readonly NvmeFunction _function;
+    private readonly ConsoleCommands _commands;
 
     /// <summary>Creates a console.</summary>
     /// <param name="function">The disk.</param>
@@ -19,6 +20,7 @@ public sealed class NvmeConsole : IDeviceConsole
     {
         ArgumentNullException.ThrowIfNull(function);
         _function = function;
+        _commands = new ConsoleCommands(HelpText, ConsoleCommand.Show("status", Status), ConsoleCommand.Show("counters", Counters));
     }
 
     /// <inheritdoc/>
@@ -30,20 +32,7 @@ public sealed class NvmeConsole : IDeviceConsole
     }
 
     /// <inheritdoc/>
-    public DeviceReply Execute(string line)
-    {
-        ArgumentNullException.ThrowIfNull(line);
-        var words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
-        return words switch
-        {
-            [] => DeviceReply.Done(),
-            ["help"] => DeviceReply.Done(HelpText),
-            ["status"] => DeviceReply.Done(Status()),
-            ["counters"] => DeviceReply.Done(Counters()),
-            ["help" or "status" or "counters", ..] => DeviceReply.Wrong($"{words[0]}: takes nothing after it"),
-            _ => DeviceReply.Wrong($"{words[0]}: no such command; try status, counters or help"),
-        };
-    }
+    public DeviceReply Execute(string line) => _commands.Execute(line);
 
     private string Status()
     {
