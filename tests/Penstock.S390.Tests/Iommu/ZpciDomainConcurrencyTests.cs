@@ -87,6 +87,7 @@ public sealed class ZpciDomainConcurrencyTests
         using var rig = new DomainRig();
         int stop = 0;
         int touchedLate = 0;
+        long touched = 0;
 
         // 0: mapped; 1: unmap has returned. The memory belongs to whoever unmapped it, who writes a mark into it.
         const byte Device = 1;
@@ -102,16 +103,17 @@ public sealed class ZpciDomainConcurrencyTests
                 if (scope.TryBorrow(Start + Page, Page, DmaAccess.Write, out DmaRun run))
                 {
                     run.Span.Fill(Device);
+                    Interlocked.Increment(ref touched);
                 }
             }
         })).ToList();
-        long end = Environment.TickCount64 + 1500;
-        for (int round = 0; round < 500 && Environment.TickCount64 < end; round++)
+        for (int round = 0; round < 400; round++)
         {
             rig.Map(Start, 2);
             if (round % 8 == 0)
             {
-                Thread.Yield();
+                long seen = Interlocked.Read(ref touched);
+                Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref touched) > seen, TimeSpan.FromMinutes(3)), "the devices stand still");
             }
 
             rig.Unmap(Start, 2);
