@@ -115,18 +115,28 @@ public sealed class EndTests : IDisposable
     private static void Race(Action signal, Action add, Action remove)
     {
         bool stop = false;
+        long signals = 0;
         Thread[] threads = [.. Enumerable.Range(0, 3).Select(_ => new Thread(() =>
         {
             while (!Volatile.Read(ref stop))
             {
                 signal();
+                Interlocked.Increment(ref signals);
             }
-        }))];
+        })
+        { IsBackground = true })];
         Array.ForEach(threads, static t => t.Start());
         int strayed = 0;
         for (int round = 0; round < Rounds; round++)
         {
             add();
+            if (round % 64 == 0)
+            {
+                // Each thread has one under way: the fourth from now began after now.
+                long seen = Interlocked.Read(ref signals);
+                Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref signals) >= seen + 4, HypervisorRig.Patience), "nobody signals");
+            }
+
             Thread.Yield();
             remove();
             using EventDescriptor first = EventDescriptor.Create();

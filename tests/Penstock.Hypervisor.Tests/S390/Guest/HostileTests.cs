@@ -28,19 +28,31 @@ public sealed class HostileTests
         }
 
         long before = GC.GetTotalMemory(forceFullCollection: true);
+        int[] codes = new int[4];
+        int refused = 0;
+        var states = new HashSet<ZpciFunctionState>();
         for (int i = 0; i < Calls; i++)
         {
             ZpciResult result = Call(rig, random);
             Assert.True(Enum.IsDefined(result.Exception), result.ToString());
             Assert.InRange((int)result.ConditionCode, 0, 3);
+            refused += result.Exception == ZpciProgramException.None ? 0 : 1;
+            codes[(int)result.ConditionCode] += result == default ? 0 : 1;
             if (i % 512 == 0)
             {
                 foreach (ZpciGuestFunction function in rig.Bus.Functions)
                 {
                     AssertLegal(function);
+                    states.Add(function.State);
                 }
             }
         }
+
+        // It was in all places, or nothing is said of them.
+        Assert.True(
+            refused > 1000 && codes[(int)ZpciConditionCode.Done] > 1000 && codes[(int)ZpciConditionCode.Error] > 1000 && codes[(int)ZpciConditionCode.InvalidHandle] > 1000,
+            $"{refused} exceptions; {string.Join(", ", codes)} answers");
+        Assert.Superset(new HashSet<ZpciFunctionState> { ZpciFunctionState.Standby, ZpciFunctionState.Disabled, ZpciFunctionState.Enabled, ZpciFunctionState.Error }, states);
 
         Assert.InRange(rig.Bus.PendingEvents, 0, 64);
         Assert.True(GC.GetTotalMemory(forceFullCollection: true) - before < MostGrowth);

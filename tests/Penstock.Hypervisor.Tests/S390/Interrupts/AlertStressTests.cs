@@ -29,7 +29,8 @@ public sealed class AlertStressTests
                     Thread.Sleep(1);
                 }
             }
-        })).ToArray();
+        })
+        { IsBackground = true }).ToArray();
         Array.ForEach(devices, static d => d.Start());
         Array.ForEach(devices, static d => d.Join());
 
@@ -60,7 +61,8 @@ public sealed class AlertStressTests
             {
                 f.Signal(i & 63);
             }
-        }))];
+        })
+        { IsBackground = true })];
         Array.ForEach(devices, static d => d.Start());
         for (int round = 0; round < Rounds; round++)
         {
@@ -100,7 +102,7 @@ public sealed class AlertStressTests
             Function = device.Zpci!;
             _file = rig.Open(device, Machine);
             Assert.Equal(Errno.None, rig.Operate(S390Rig.Call(Function, flags), Machine));
-            _processor = new Thread(Run);
+            _processor = new Thread(Run) { IsBackground = true };
             _processor.Start();
         }
 

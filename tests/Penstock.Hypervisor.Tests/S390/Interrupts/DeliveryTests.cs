@@ -158,7 +158,8 @@ public sealed class DeliveryTests : IDisposable
                     Thread.Yield();
                 }
             }
-        }))];
+        })
+        { IsBackground = true })];
         Array.ForEach(devices, static d => d.Start());
         for (int round = 0; round < Rounds; round++)
         {
@@ -213,7 +214,8 @@ public sealed class DeliveryTests : IDisposable
                     strange = errno;
                 }
             }
-        });
+        })
+        { IsBackground = true };
         vmm.Start();
         for (int round = 0; round < Rounds; round++)
         {

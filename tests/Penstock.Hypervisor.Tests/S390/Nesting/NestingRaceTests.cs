@@ -143,7 +143,8 @@ public sealed class NestingRaceTests : IDisposable
                     }
                 }
             }
-        });
+        })
+        { IsBackground = true };
         user.Start();
         int lent = 0;
         long started = Environment.TickCount64;
@@ -208,7 +209,8 @@ public sealed class NestingRaceTests : IDisposable
                 NestingRig.Seen(walked.Domain, iova);
                 NestingRig.Seen(domain, iova);
             }
-        }))];
+        })
+        { IsBackground = true })];
         Array.ForEach(processors, static p => p.Start());
         Array.ForEach(processors, static p => p.Join());
         Assert.False(failed);
