@@ -13,7 +13,7 @@ internal sealed partial class ToolProcess : IDisposable
     public const int HangUp = 1;
 
     /// <summary>Long enough for a loaded machine; no test passes or fails by how long something takes.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     private readonly Process _process;
     private readonly Channel<string> _output = Channel.CreateUnbounded<string>();

@@ -23,7 +23,7 @@ public sealed class BenchFunctionTests : IDisposable
     private const ulong Iova = 1UL << 32;
     private const ulong Page = 0x1000;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private FunctionTestBench? _slot;
 
@@ -67,10 +67,17 @@ public sealed class BenchFunctionTests : IDisposable
         byte[] data = new byte[8];
         bench.Write(0, data);
         bench.Read(0, data);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        bench.Write(0, data);
-        bench.Read(0, data);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        // A collection that other tests cause may be booked here; what this allocated itself would be there in each window.
+        long least = long.MaxValue;
+        for (int window = 0; window < 5 && least != 0; window++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            bench.Write(0, data);
+            bench.Read(0, data);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     [Theory]

@@ -4,7 +4,7 @@ namespace Penstock.Devices.Tests;
 
 public sealed class Idio16OutputEventTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private readonly Idio16Slot _slot = new();
     private readonly BlockingCollection<(int Line, bool Value)> _seen = [];
 

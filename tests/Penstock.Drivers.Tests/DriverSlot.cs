@@ -22,7 +22,7 @@ public abstract class DriverSlot : IDisposable
     {
         Device.Dispose();
         Close();
-        Assert.True(SpinWait.SpinUntil(() => Host.Ledger.Total == 0, TimeSpan.FromSeconds(30)), $"still owned: {Host.Ledger}");
+        Assert.True(SpinWait.SpinUntil(() => Host.Ledger.Total == 0, TimeSpan.FromMinutes(1)), $"still owned: {Host.Ledger}");
         GC.SuppressFinalize(this);
     }
 

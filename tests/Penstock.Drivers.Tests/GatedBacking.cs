@@ -27,14 +27,14 @@ internal sealed class GatedBacking(ulong length) : INvmeBacking
     public void Open() => _gate.Set();
 
     /// <summary>Waits until a read stands before the gate.</summary>
-    public void WaitForReader() => Assert.True(_waiting.Wait(TimeSpan.FromSeconds(30)));
+    public void WaitForReader() => Assert.True(_waiting.Wait(TimeSpan.FromMinutes(1)));
 
     public Errno Read(ulong offset, Span<byte> destination)
     {
         if (!_gate.IsSet)
         {
             _waiting.Release();
-            _gate.Wait(TimeSpan.FromSeconds(60));
+            _gate.Wait(TimeSpan.FromMinutes(2));
         }
 
         return _memory.Read(offset, destination);

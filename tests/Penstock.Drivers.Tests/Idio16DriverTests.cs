@@ -8,7 +8,7 @@ namespace Penstock.Drivers.Tests;
 /// <summary>The driver at a card; where the card is, derived classes say.</summary>
 public abstract class Idio16DriverTests : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
 
     private readonly Idio16Function _card = new(0x8001);
     private readonly DriverSlot _slot;

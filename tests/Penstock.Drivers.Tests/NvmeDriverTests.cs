@@ -10,7 +10,7 @@ namespace Penstock.Drivers.Tests;
 public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plug)
 {
     private const ulong Size = 8 << 20;
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
 
     public static TheoryData<string> Ways => new() { "interrupts", "polling", "mapped doorbells", "registers only", "eight commands" };
 
@@ -99,13 +99,20 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
             Once();
         }
 
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 200; i++)
+        // A collection that other tests cause may be booked here; what this allocated itself would be there in each window.
+        long least = long.MaxValue;
+        for (int window = 0; window < 5 && least != 0; window++)
         {
-            Once();
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 200; i++)
+            {
+                Once();
+            }
+
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
         }
 
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, least);
 
         void Once()
         {

@@ -22,7 +22,7 @@ public sealed class EduTests(GuestLab lab)
     private const int PinInterrupts = 10;
     private const int Copies = 16;
 
-    private static readonly TimeSpan StepTime = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
 
     private const string Script = """
         for d in /sys/bus/pci/devices/*; do

@@ -25,7 +25,7 @@ internal sealed partial class GuestShell : IAsyncDisposable
         done
         """;
 
-    private static readonly TimeSpan StepTime = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
 
     private readonly Guest _guest;
     private readonly Channel<string> _console;

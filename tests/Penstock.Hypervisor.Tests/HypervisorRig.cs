@@ -11,7 +11,7 @@ namespace Penstock.Hypervisor.Tests;
 /// <summary>A host with devices in groups of their own, and a machine whose user gives descriptors as numbers.</summary>
 internal sealed class HypervisorRig : IDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private static readonly Caller s_user = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
 
     private readonly List<string> _log = [];

@@ -81,7 +81,7 @@ public sealed class PageTrackingTests : IDisposable
         {
             using VfioDeviceFile file = group.OpenDevice(_mdev.Name);
             Watch(file);
-            Assert.True(SpinWait.SpinUntil(() => Read(file, WritesRegister) != 0, HypervisorRig.Patience));
+            Assert.True(SpinWait.SpinUntil(() => Read(file, WritesRegister) != 0, HypervisorRig.Patience), $"round {round}: no store is seen");
         }
 
         Assert.Equal(0, _rig.Vm.PageTracks);

@@ -38,7 +38,7 @@ internal sealed class BackgroundThread
 
     public void Join()
     {
-        Assert.True(_thread.Join(TimeSpan.FromSeconds(60)), "the thread never ended");
+        Assert.True(_thread.Join(TimeSpan.FromMinutes(5)), "the thread never ended");
         Assert.Null(_fault);
     }
 }

@@ -5,7 +5,7 @@ namespace Penstock.Interop.Tests;
 /// <summary>Signals interrupt system calls of the waiting thread; nobody outside may see it.</summary>
 public sealed class SignalTests : IDisposable
 {
-    private const long Enough = 300;
+    private const long Enough = 100;
     private readonly PassedFiles _files = new(3);
 
     public void Dispose() => _files.Dispose();

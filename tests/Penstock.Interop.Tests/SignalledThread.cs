@@ -11,7 +11,9 @@ internal static class SignalledThread
         long sent = 0;
         bool finished = false;
         Exception? fault = null;
-        using var released = new ManualResetEventSlim();
+
+        // Not disposed: a thread that never ends may still come to it.
+        var released = new ManualResetEventSlim();
         var worker = new Thread(() =>
         {
             Volatile.Write(ref target, Libc.ThreadId());
@@ -38,7 +40,7 @@ internal static class SignalledThread
                 Interlocked.Increment(ref sent);
                 return Volatile.Read(ref finished);
             },
-            TimeSpan.FromSeconds(60));
+            TimeSpan.FromMinutes(5));
         released.Set();
         Assert.True(inTime, "the thread under signals never ended");
         worker.Join();

@@ -2,7 +2,7 @@ namespace Penstock.Lab.Tests;
 
 public sealed class GuestConsoleTests : IDisposable
 {
-    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(2);
 
     private readonly List<string> _lines = [];
     private readonly GuestConsole _console;

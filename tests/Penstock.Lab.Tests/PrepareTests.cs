@@ -198,7 +198,7 @@ public sealed class PrepareTests : IDisposable
         await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
         using var cancel = new CancellationTokenSource();
         var prepare = VmLab.PrepareAsync(GuestArchitecture.X86_64, new LabOptions { CacheFolder = _folder["cache"] }, Environment, cancel.Token);
-        Assert.True(SpinWait.SpinUntil(() => File.Exists(_folder["pid"]), TimeSpan.FromMinutes(1)));
+        Assert.True(SpinWait.SpinUntil(() => File.Exists(_folder["pid"]), TimeSpan.FromMinutes(3)), "apt-get was not started");
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => prepare);
         Assert.False(SupervisedProcessTests.Lives(int.Parse(await File.ReadAllTextAsync(_folder["pid"]), System.Globalization.CultureInfo.InvariantCulture)));
@@ -224,7 +224,7 @@ public sealed class PrepareTests : IDisposable
         };
         var other = await FolderLock.TakeAsync(_folder["cache"], null, CancellationToken.None);
         var prepare = PrepareAsync(options);
-        await waiting.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        await waiting.Task.WaitAsync(TimeSpan.FromMinutes(2));
         Assert.False(prepare.IsCompleted);
         await other.DisposeAsync();
         Assert.True(File.Exists((await prepare).InitramfsPath));

@@ -207,7 +207,7 @@ public sealed class FunctionTestBenchTests
     [Fact]
     public void Dispose_WhileTheHostOwnsSomething_NamesIt()
     {
-        var bench = new FunctionTestBench(new ProbeFunction(), new FunctionTestBenchOptions { Patience = TimeSpan.FromMilliseconds(20) });
+        var bench = new FunctionTestBench(new ProbeFunction(), new FunctionTestBenchOptions { Patience = TimeSpan.FromSeconds(2) });
         using EventDescriptor forgotten = EventDescriptor.Create(bench.Host.Ledger);
         Assert.Contains("Descriptor 1", Assert.Throws<TestBenchException>(bench.Dispose).Message, StringComparison.Ordinal);
     }
@@ -225,7 +225,7 @@ public sealed class FunctionTestBenchTests
                     Assert.Equal(Errno.None, scope.TryHold(iova, 16, DmaAccess.Write, out held));
                 },
             },
-            new FunctionTestBenchOptions { Patience = TimeSpan.FromMilliseconds(20) });
+            new FunctionTestBenchOptions { Patience = TimeSpan.FromSeconds(2) });
         bench.Map(Iova, 0x1000);
         bench.Bar(0).Write64(ProbeFunction.Address, Iova);
         bench.Bar(0).Write64(ProbeFunction.Break, 0xbad);

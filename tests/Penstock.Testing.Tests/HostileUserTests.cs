@@ -76,7 +76,7 @@ public sealed class HostileUserTests
                 Steps = 10_000,
                 Registers = s_registers,
                 Values = [0xbad],
-                StepTimeout = TimeSpan.FromMilliseconds(200),
+                StepTimeout = TimeSpan.FromSeconds(3),
                 ShrinkAttempts = 0,
             });
         end.Set();

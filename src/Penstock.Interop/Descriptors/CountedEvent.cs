@@ -8,7 +8,8 @@ namespace Penstock.Interop;
 public sealed class CountedEvent(EventDescriptor events)
 {
     private const int Retired = 1 << 30;
-    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(20);
+    // Far longer than a busy machine keeps a thread in the middle of a signal: only a peer's blocking counter lasts so long.
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
     private int _state;
 
     /// <summary>The eventfd. Only between <see cref="TryEnter"/> and <see cref="Leave"/>, or before retirement, is it open for sure.</summary>

@@ -65,10 +65,10 @@ public sealed class NvmeBlockRangesTests
         int most = 0;
         Thread[] threads = [.. Enumerable.Range(0, 2).Select(i => Start(() =>
         {
-            for (int turn = 0; turn < 10; turn++)
+            for (int turn = 0; turn < 6; turn++)
             {
                 long before = GC.GetAllocatedBytesForCurrentThread();
-                for (int round = 0; round < 500; round++)
+                for (int round = 0; round < 200; round++)
                 {
                     int place = _ranges.Enter(0, 511, writes: true);
                     most = Math.Max(most, Interlocked.Increment(ref inside));

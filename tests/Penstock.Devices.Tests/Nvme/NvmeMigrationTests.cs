@@ -242,7 +242,9 @@ public sealed class NvmeMigrationTests
             load.Start();
             for (int round = 0; round < Rounds; round++)
             {
+                long before = load.Completed;
                 Thread.Sleep(5);
+                NvmeRig.WaitUntil(() => load.HasEnded || load.Completed > before, "the load stands still");
                 (NvmeRig from, NvmeRig to) = (disks[round % 2], disks[(round + 1) % 2]);
                 load.Pause(() =>
                 {

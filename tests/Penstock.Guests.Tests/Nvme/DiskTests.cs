@@ -13,7 +13,7 @@ public sealed class DiskTests(GuestLab lab)
     private const ulong MegaByte = 1 << 20;
     private const int Boots = 3;
 
-    private static readonly TimeSpan StepTime = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
 
     /// <summary>
     /// Everything once in the plain machine: files over re-probes and resets, fewer interrupts than I/Os, not a message while nobody uses the

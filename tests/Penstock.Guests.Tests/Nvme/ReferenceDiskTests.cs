@@ -11,7 +11,7 @@ public sealed class ReferenceDiskTests(GuestLab lab) : IDisposable
 {
     private const long DiskBytes = 160 << 20;
     private const int Boots = 3;
-    private static readonly TimeSpan StepTime = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
 

@@ -12,6 +12,9 @@ public sealed class ServedDiskTests(GuestLab lab) : IDisposable
 {
     private const string Serial = "served";
 
+    /// <summary>Of five seconds of an idle guest: a tenth of a processor would be a poll.</summary>
+    private static readonly TimeSpan s_mostIdle = TimeSpan.FromSeconds(0.5);
+
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
 
     private string Socket => Path.Combine(_folder.FullName, "it's a disk.sock");
@@ -69,11 +72,19 @@ public sealed class ServedDiskTests(GuestLab lab) : IDisposable
             await disk.RebindAsync();
             checksum = disk.Checksum;
 
-            // An idle second of the guest costs the server next to nothing: a tenth of a processor would be a poll.
+            // An idle second of the guest costs the server next to nothing.
             await shell.RunAsync("sleep 1");
-            TimeSpan before = serve.ProcessorTime;
-            await shell.RunAsync("sleep 5");
-            Assert.InRange(serve.ProcessorTime - before, TimeSpan.Zero, TimeSpan.FromSeconds(0.5));
+            TimeSpan least = TimeSpan.MaxValue;
+            for (int look = 0; look < 4 && least > s_mostIdle; look++)
+            {
+                // The first looks may still have the compiler's work in them.
+                TimeSpan before = serve.ProcessorTime;
+                await shell.RunAsync("sleep 5");
+                TimeSpan took = serve.ProcessorTime - before;
+                least = took < least ? took : least;
+            }
+
+            Assert.InRange(least, TimeSpan.Zero, s_mostIdle);
 
             // The kernel waits half a minute for an I/O unless it is told to wait less.
             await shell.RunAsync("echo 2000 > /sys/block/$(basename $disk)/queue/io_timeout; echo 2000 > /sys/class/nvme/nvme0/admin_timeout 2> /dev/null; true");

@@ -267,13 +267,20 @@ public sealed class LoggingTests
             }
 
             Errno errno = port.Write(0, data);
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            for (int i = 0; i < 1000; i++)
+            // A collection that other tests cause may be booked here; what this allocated itself would be there in each window.
+            long least = long.MaxValue;
+            for (int window = 0; window < 5 && least != 0; window++)
             {
-                errno |= port.Write((ulong)(i % 900) * 64, data);
+                long before = GC.GetAllocatedBytesForCurrentThread();
+                for (int i = 0; i < 1000; i++)
+                {
+                    errno |= port.Write((ulong)(i % 900) * 64, data);
+                }
+
+                least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
             }
 
-            Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            Assert.Equal(0, least);
             Assert.Equal(Errno.None, errno);
         }
     }

@@ -132,7 +132,7 @@ public sealed class ZpciLendingTests
         user.Start();
         byte[] data = [2];
         int lent = 0;
-        long end = Environment.TickCount64 + 20_000;
+        long end = Environment.TickCount64 + 120_000;
         while ((lent < 200 || Volatile.Read(ref mapped) < 200) && Environment.TickCount64 < end)
         {
             if (DomainRig.ErrnoOf(() =>

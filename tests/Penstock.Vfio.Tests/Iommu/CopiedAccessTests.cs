@@ -11,11 +11,11 @@ public sealed class CopiedAccessTests
         using var memory = new SlowMemory();
         domain.Map(0, 4096, DmaAccess.ReadWrite, memory, 0);
         Task<Errno> copy = Task.Run(() => domain.Write(0, new byte[8]));
-        Assert.True(memory.Entered.Wait(TimeSpan.FromSeconds(20)));
+        Assert.True(memory.Entered.Wait(TimeSpan.FromMinutes(1)));
         Task unmap = Task.Run(() => domain.Unmap(new IovaRange(0, 4095)));
         Assert.NotSame(unmap, await Task.WhenAny(unmap, Task.Delay(100)));
         memory.GoOn.Set();
-        await unmap.WaitAsync(TimeSpan.FromSeconds(20));
+        await unmap.WaitAsync(TimeSpan.FromMinutes(1));
         Assert.True(copy.IsCompleted || memory.Done, "the unmap returned before the copy was over");
         Assert.Equal(Errno.None, await copy);
     }

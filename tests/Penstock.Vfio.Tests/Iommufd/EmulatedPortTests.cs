@@ -62,7 +62,7 @@ public sealed class EmulatedPortTests : IDisposable
         Assert.Equal((1, 0), (_first.Writes, _second.Writes));
         Assert.False(writing.IsCompleted);
         _port.Resume();
-        Assert.Equal(Errno.None, await writing.WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.Equal(Errno.None, await writing.WaitAsync(TimeSpan.FromMinutes(1)));
         Assert.Equal((1, 1), (_first.Writes, _second.Writes));
     }
 

@@ -180,7 +180,7 @@ public sealed class MigrationFeatureTests
                 Assert.Equal(Errno.None, rig.Reset());
             }
         });
-        await Task.WhenAll(setting, resetting).WaitAsync(TimeSpan.FromSeconds(60));
+        await Task.WhenAll(setting, resetting).WaitAsync(TimeSpan.FromMinutes(5));
         Assert.Equal(Errno.None, rig.Reset());
         Assert.Equal(MigrationState.Running, rig.File.GetState());
     }

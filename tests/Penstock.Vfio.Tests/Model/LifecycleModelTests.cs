@@ -95,7 +95,7 @@ public sealed class LifecycleModelTests
             }
         });
         Volatile.Write(ref stop, true);
-        Assert.True(reader.Join(TimeSpan.FromSeconds(30)));
+        Assert.True(reader.Join(TimeSpan.FromMinutes(2)), "the reader hangs");
         world.CloseAll(seed);
         world.Dispose();
         Assert.True(host.Ledger.Total == 0, $"left behind: {host.Ledger}");
@@ -189,7 +189,7 @@ public sealed class LifecycleModelTests
             }
         }) { IsBackground = true })];
         Array.ForEach(threads, static t => t.Start());
-        Assert.All(threads, static t => Assert.True(t.Join(TimeSpan.FromSeconds(120)), "a thread hangs"));
+        Assert.All(threads, static t => Assert.True(t.Join(TimeSpan.FromMinutes(8)), "a thread hangs"));
         Assert.All(failures, static f => Assert.Null(f));
     }
 

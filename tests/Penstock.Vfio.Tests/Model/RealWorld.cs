@@ -10,7 +10,7 @@ namespace Penstock.Vfio.Tests.Model;
 /// </summary>
 internal partial class RealWorld : IWorld, IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly VfioContainer?[] _containers = new VfioContainer?[Places.Containers];
     private readonly VfioGroup?[] _groupFiles = new VfioGroup?[Places.GroupFiles];

@@ -13,7 +13,7 @@ internal sealed class FakeServer : IDisposable
         """{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576,"max_dma_maps":65535,"pgsizes":4096,"write_multiple":true}}""";
 
     private static readonly FrameFormat s_format = new(16, 4, 2 * Cmd.Megabyte);
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("penstock-fake-").FullName;
     private readonly UnixSocketListener _listener;

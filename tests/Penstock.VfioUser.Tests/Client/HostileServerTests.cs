@@ -42,7 +42,7 @@ public sealed class HostileServerTests(ITestOutputHelper output)
             var thread = new Thread(server.Run) { IsBackground = true };
             thread.Start();
             Use(own, new Random(random.Next()), ledger, ref longest);
-            Assert.True(thread.Join(TimeSpan.FromSeconds(60)), "the server hangs");
+            Assert.True(thread.Join(TimeSpan.FromMinutes(2)), "the server hangs");
             Assert.Null(server.Fault);
             Assert.True(ledger.Total == 0, $"left behind: {ledger}");
             replies += server.Replies;
@@ -55,7 +55,7 @@ public sealed class HostileServerTests(ITestOutputHelper output)
         using var self = Process.GetCurrentProcess();
         output.WriteLine($"{replies} replies in {round} sessions; live managed memory {(highest - start) >> 20} MiB above the start; peak resident size of the process {self.PeakWorkingSet64 >> 20} MiB; longest call {longest} ms");
         Assert.True(highest - start < 256 << 20, $"{(highest - start) >> 20} MiB more than at the start");
-        Assert.True(TimeSpan.FromMilliseconds(longest) < TimeSpan.FromSeconds(30), $"a call took {longest} ms");
+        Assert.True(TimeSpan.FromMilliseconds(longest) < TimeSpan.FromMinutes(1), $"a call took {longest} ms");
     }
 
     private static int Setting(string name, int usual) => int.Parse(Environment.GetEnvironmentVariable(name) ?? $"{usual}", CultureInfo.InvariantCulture);

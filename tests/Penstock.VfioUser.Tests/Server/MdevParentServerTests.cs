@@ -16,7 +16,7 @@ public sealed class MdevParentServerTests : IDisposable
     private const ulong Destination = 0x88;
     private const ulong Count = 0x90;
     private const ulong Command = 0x98;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
 

@@ -162,7 +162,7 @@ public sealed class SessionLifecycleTests
         served.Server.Stop();
         client.AssertClosed();
         Assert.Equal(SessionEndKind.Stopped, served.NextEnd().Kind);
-        Assert.True(served.Server.Wait(TimeSpan.FromSeconds(20)));
+        Assert.True(served.Server.Wait(TimeSpan.FromMinutes(1)));
         served.Server.Dispose();
         Assert.False(File.Exists(served.Path));
     }
@@ -186,7 +186,7 @@ public sealed class SessionLifecycleTests
     {
         using var served = new ServedFunction(new VfioUserServerOptions { Once = true });
         served.Connect().Dispose();
-        Assert.True(served.Server.Wait(TimeSpan.FromSeconds(20)));
+        Assert.True(served.Server.Wait(TimeSpan.FromMinutes(1)));
         Assert.Equal(1, served.Server.SessionsEnded);
         served.NextEnd();
     }
@@ -198,7 +198,7 @@ public sealed class SessionLifecycleTests
         served.ConnectRaw().Dispose();
         served.NextEnd();
         served.Connect().Dispose();
-        Assert.True(served.Server.Wait(TimeSpan.FromSeconds(20)));
+        Assert.True(served.Server.Wait(TimeSpan.FromMinutes(1)));
         Assert.Equal(2, served.Server.SessionsEnded);
     }
 
@@ -219,7 +219,7 @@ public sealed class SessionLifecycleTests
         using (served)
         {
             served.Connect().Dispose();
-            Assert.True(disposed.Wait(TimeSpan.FromSeconds(20)));
+            Assert.True(disposed.Wait(TimeSpan.FromMinutes(1)));
         }
     }
 

@@ -11,7 +11,7 @@ namespace Penstock.VfioUser.Tests;
 internal sealed class ServedFunction : IDisposable
 {
     public const string SlotName = "0000:00:01.0";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("penstock-wire-").FullName;
     private readonly BlockingCollection<SessionEnd> _ends = [];

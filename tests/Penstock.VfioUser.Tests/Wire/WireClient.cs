@@ -13,7 +13,7 @@ internal sealed class WireClient : IDisposable
     public const string QemuJson =
         """{"capabilities":{"pgsizes":4096,"max_msg_fds":16,"max_dma_maps":65535,"max_data_xfer_size":1048576,"migration":{"max_bitmap_size":268435456,"pgsize":4096},"write_multiple":true}}""";
 
-    private const int Patience = 20_000;
+    private const int Patience = 60_000;
 
     private readonly UnixSocket _socket;
     private readonly Socket _reader;

@@ -64,7 +64,9 @@ internal sealed unsafe partial class VfioUserSession
         }
 
         TimeSpan left = _options.PeerTimeout - Stopwatch.GetElapsedTime(_begun);
-        if (left > TimeSpan.Zero && Poll.Wait(_socket.Descriptor, PollEvents.In, left) != PollEvents.None)
+
+        // When the server itself was late, what the client has said meanwhile counts all the same.
+        if (Poll.Wait(_socket.Descriptor, PollEvents.In, left > TimeSpan.Zero ? left : TimeSpan.Zero) != PollEvents.None)
         {
             return true;
         }

@@ -23,6 +23,7 @@ internal sealed class NvmeLoad
     private Exception? _failure;
     private volatile bool _isEnding;
     private ulong _version;
+    private long _completed;
 
     internal NvmeLoad(NvmeRig rig, NvmeHostQueue queue, int blocks)
     {
@@ -35,7 +36,10 @@ internal sealed class NvmeLoad
 
     internal NvmeHostQueue Queue { get; }
 
-    internal long Completed { get; private set; }
+    internal long Completed => Interlocked.Read(ref _completed);
+
+    /// <summary>Whether it goes on no more; <see cref="Finish"/> says why.</summary>
+    internal bool HasEnded => !_thread!.IsAlive;
 
     internal void Start()
     {
@@ -98,7 +102,7 @@ internal sealed class NvmeLoad
                             Check(block, slot);
                         }
 
-                        Completed++;
+                        Interlocked.Increment(ref _completed);
                         if (_isEnding)
                         {
                             left--;

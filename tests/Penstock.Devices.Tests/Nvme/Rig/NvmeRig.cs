@@ -16,7 +16,7 @@ internal sealed unsafe class NvmeRig : IDisposable
     internal const ulong Base = 0x10_0000;
     internal const ulong MemorySize = 16 << 20;
     internal const int Page = 4096;
-    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    internal static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly FunctionTestBench _bench;
     private readonly List<UserMemory> _memories = [];

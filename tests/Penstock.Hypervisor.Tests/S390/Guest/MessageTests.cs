@@ -185,7 +185,7 @@ public sealed class MessageTests : IDisposable
 
     private static ulong Swap(ulong value, int length) => System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(value) >> ((8 - length) * 8);
 
-    private static void WaitFor(Func<bool> condition) => Assert.True(SpinWait.SpinUntil(condition, HypervisorRig.Patience));
+    private static void WaitFor(Func<bool> condition) => Assert.True(SpinWait.SpinUntil(condition, HypervisorRig.Patience), "what was waited for does not happen");
 
     private byte Byte(ulong address) => Volatile.Read(ref _rig.Memory.Span(address, 1)[0]);
 }

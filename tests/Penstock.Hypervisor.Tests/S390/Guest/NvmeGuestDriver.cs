@@ -138,7 +138,7 @@ internal sealed class NvmeGuestDriver
 
     private static ulong Swap(ulong value, int length) => BinaryPrimitives.ReverseEndianness(value) >> ((8 - length) * 8);
 
-    private static void WaitFor(Func<bool> condition) => Assert.True(SpinWait.SpinUntil(condition, HypervisorRig.Patience));
+    private static void WaitFor(Func<bool> condition) => Assert.True(SpinWait.SpinUntil(condition, HypervisorRig.Patience), "the controller does not answer");
 
     private void Store64(byte space, ulong offset, ulong value) => Assert.Equal(
         ZpciConditionCode.Done, _rig.Bus.Store(2, ZpciGuestRig.Request(_handle, space, 8), offset, Swap(value, 8)).ConditionCode);

@@ -35,7 +35,7 @@ public sealed class AlertStressTests
         Array.ForEach(devices, static d => d.Join());
 
         // Whatever order it was: the last kick comes, and the processor finds everything.
-        Assert.All(guests, static g => Assert.True(SpinWait.SpinUntil(() => g.IsQuiet, HypervisorRig.Patience)));
+        Assert.All(guests, static g => Assert.True(SpinWait.SpinUntil(() => g.IsQuiet, HypervisorRig.Patience), "an interruption stays pending"));
         foreach (SleepyGuest guest in guests)
         {
             Assert.True(guest.Taken > 0);
@@ -70,14 +70,14 @@ public sealed class AlertStressTests
             VfioDeviceFile file = rig.Open(device, vm);
             Assert.Equal(Errno.None, rig.Operate(S390Rig.Call(device.Zpci!, round % 2 == 0 ? KvmS390ZpciAenFlags.None : KvmS390ZpciAenFlags.Host, summary: 0), vm));
             Gisa gisa = vm.Gisa!;
-            Assert.True(SpinWait.SpinUntil(() => gisa.PostedByFirmware + gisa.ForwardedByHost != 0, HypervisorRig.Patience));
+            Assert.True(SpinWait.SpinUntil(() => gisa.PostedByFirmware + gisa.ForwardedByHost != 0, HypervisorRig.Patience), $"round {round}: no signal arrives");
             vm.Dispose();
             file.Dispose();
             Assert.True(vm.IsDestroyed);
         }
 
         long taken = survivor.Taken;
-        Assert.True(SpinWait.SpinUntil(() => survivor.Taken > taken, HypervisorRig.Patience));
+        Assert.True(SpinWait.SpinUntil(() => survivor.Taken > taken, HypervisorRig.Patience), "the survivor gets nothing more");
         Volatile.Write(ref stop, 1);
         Array.ForEach(devices, static d => d.Join());
         Assert.Equal((1, 0L), (rig.S390.Forwarded, rig.S390.Warnings));

@@ -120,15 +120,22 @@ public sealed class DeliveryTests : IDisposable
             function.Signal(0);
         }
 
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 1000; i++)
+        // A collection that other tests cause may be booked here; what this allocated itself would be there in each window.
+        long least = long.MaxValue;
+        for (int window = 0; window < 5 && least != 0; window++)
         {
-            function.Signal(i & 63);
-            rig.Gisa.Take();
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 1000; i++)
+            {
+                function.Signal(i & 63);
+                rig.Gisa.Take();
+            }
+
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
         }
 
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
-        Assert.Equal(1100, byFirmware ? rig.Gisa.PostedByFirmware : rig.Gisa.ForwardedByHost);
+        Assert.Equal(0, least);
+        Assert.Equal(100, (byFirmware ? rig.Gisa.PostedByFirmware : rig.Gisa.ForwardedByHost) % 1000);
     }
 
     /// <summary>Signals on many threads, while the VMM registers and takes back and at last dies: nothing is written where nothing is pinned.</summary>
@@ -165,7 +172,7 @@ public sealed class DeliveryTests : IDisposable
         {
             Assert.Equal(Errno.None, rig.Operate(S390Rig.Call(function, summary: round % 2 == 0 ? S390Rig.Summary : 0)));
             long before = Interlocked.Read(ref delivered);
-            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref delivered) != before, HypervisorRig.Patience));
+            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref delivered) != before, HypervisorRig.Patience), $"round {round}: nothing is delivered");
             if (round % 10 == 9)
             {
                 rig.Reopen();

@@ -182,9 +182,16 @@ public sealed class GuestPinsTests : IDisposable
 
         Change(pins, p => Assert.Equal(Errno.None, p.Pin(At(p, 0))));
         Round(pins);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Round(pins);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        // A collection that other tests cause may be booked here; what this allocated itself would be there in each window.
+        long least = long.MaxValue;
+        for (int window = 0; window < 5 && least != 0; window++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Round(pins);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     private static GuestPage At(GuestPins pins, ulong page)

@@ -117,7 +117,7 @@ public sealed class ClientDmaUnmapTests
 
             s.AwaitEnd();
         },
-        options: new VfioUserClientOptions { ReplyTime = TimeSpan.FromMilliseconds(how == "silent" ? 1500 : 20_000) });
+        options: new VfioUserClientOptions { ReplyTime = TimeSpan.FromMilliseconds(how == "silent" ? 3000 : 20_000) });
 
     [Fact]
     public void Container_WithoutItsGroup_TakesItsMapsFromTheServer() => FakeServer.Run(

@@ -17,7 +17,7 @@ public abstract partial class DeviceUserTests
     private const ulong Size = 0x10_0000;
     private const uint FromMemory = 1;
     private const uint ToMemory = 3;
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
 
     private protected abstract DeviceRig Open(IPciFunction function);
 

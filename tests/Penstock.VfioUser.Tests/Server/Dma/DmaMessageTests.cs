@@ -317,7 +317,7 @@ public sealed class DmaMessageTests : IDisposable
     [Fact]
     public async Task Dma_ClientDoesNotAnswer_TimesOutAndALateReplyIsDropped()
     {
-        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromMilliseconds(100) });
+        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromSeconds(2) });
         using WireClient client = Prepare(served);
         byte[] data = new byte[4];
         Task<Errno> blocking = served.OnStrand(() => served.DmaRead(Base, data));

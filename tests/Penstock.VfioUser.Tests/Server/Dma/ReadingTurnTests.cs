@@ -84,7 +84,7 @@ public sealed class ReadingTurnTests
             _turn.PutBack();
         }
 
-        Assert.True(owner.Join(TimeSpan.FromSeconds(20)));
+        Assert.True(owner.Join(TimeSpan.FromMinutes(1)), "the owner waits for ever");
     }
 
     [Fact]
@@ -121,7 +121,9 @@ public sealed class ReadingTurnTests
             }
         }))];
         Array.ForEach(users, static u => u.Start());
-        for (int i = 0; i < Rounds; i++)
+
+        // On a busy machine all rounds could be over before a user has begun.
+        for (int i = 0; i < Rounds || Volatile.Read(ref uses) == 0; i++)
         {
             _turn.Offer();
             _turn.WaitUntilBack();
@@ -132,6 +134,5 @@ public sealed class ReadingTurnTests
         Volatile.Write(ref ended, true);
         Array.ForEach(users, static u => u.Join());
         Assert.False(wrong);
-        Assert.NotEqual(0, uses);
     }
 }

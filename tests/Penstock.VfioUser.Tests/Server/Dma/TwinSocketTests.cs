@@ -173,7 +173,7 @@ public sealed class TwinSocketTests : IDisposable
     [Fact]
     public async Task Dma_ReplyOnTheOtherSocket_IsDroppedAndTheTransferTimesOut()
     {
-        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromMilliseconds(200) });
+        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromSeconds(2) });
         using WireClient client = Connect(served, out WireClient twin);
         using (twin)
         {

@@ -54,12 +54,12 @@ public sealed class BackPressureTests
     [Fact]
     public void NeverReading_IsDisconnectedWithTheReasonAndTheNextOneWorks()
     {
-        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromMilliseconds(200) });
+        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromSeconds(2) });
         using WireClient client = served.ConnectEnabled();
         new Pipeline(client).SendUntilHeldBack();
         SessionEnd end = served.NextEnd();
         Assert.Equal(SessionEndKind.ClientNotReading, end.Kind);
-        Assert.Contains("read nothing for 0.2 s", end.Reason, StringComparison.Ordinal);
+        Assert.Contains("read nothing for 2 s", end.Reason, StringComparison.Ordinal);
         served.AssertBalanced();
         using WireClient next = served.Connect();
         next.AssertAlive();
@@ -68,7 +68,7 @@ public sealed class BackPressureTests
     [Fact]
     public async Task NeverReading_DmaWrites_TimeOutAndEndTheSession()
     {
-        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromMilliseconds(200) });
+        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromSeconds(2) });
         using WireClient client = served.ConnectEnabled();
         client.Succeed(Cmd.DmaMap, WireClient.Map(0, 4 << 20));
         byte[] data = new byte[128 * 1024];
@@ -107,7 +107,7 @@ public sealed class BackPressureTests
             {
                 SendWhatFits();
             }
-            while (Sent < Commands && Poll.Wait(client.Descriptor, PollEvents.Out, TimeSpan.FromMilliseconds(300)) == PollEvents.Out);
+            while (Sent < Commands && Poll.Wait(client.Descriptor, PollEvents.Out, TimeSpan.FromSeconds(1)) == PollEvents.Out);
         }
 
         public void SendWhatFits()

@@ -16,7 +16,7 @@ public sealed partial class HostileClientTests
     private const uint NoneTrigger = 1 | 32;
     private const uint Msix = 2;
 
-    private static readonly TimeSpan Short = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(2);
 
     [Fact]
     public void Map_MoreWindowsThanMayBeLive_AreCopiedAndWork()
@@ -142,7 +142,7 @@ public sealed partial class HostileClientTests
         }
 
         Assert.Equal(action == VfioIrqSetFlags.ActionUnmask ? 2 : 1, watch.Count);
-        Assert.Equal(8, await stuck.WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.Equal(8, await stuck.WaitAsync(TimeSpan.FromMinutes(1)));
     }
 
     [Fact]
