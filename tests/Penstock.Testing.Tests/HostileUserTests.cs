@@ -76,7 +76,7 @@ public sealed class HostileUserTests
                 Steps = 10_000,
                 Registers = s_registers,
                 Values = [0xbad],
-                StepTimeout = TimeSpan.FromSeconds(3),
+                StepTimeout = TimeSpan.FromSeconds(1),
                 ShrinkAttempts = 0,
             });
         end.Set();

@@ -11,7 +11,7 @@ namespace Penstock.Cli.Demo;
 /// <summary>A device without a VM: served on a real socket, driven from the other end of the wire, given back.</summary>
 internal abstract class WireDemo(DemoReport report)
 {
-    protected static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    protected static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     protected DemoReport Report => report;
 

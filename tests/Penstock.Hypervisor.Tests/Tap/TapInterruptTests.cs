@@ -207,13 +207,20 @@ public sealed class TapInterruptTests : IDisposable
     {
         Register();
         _interrupts.Indicate(0);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 1000; i++)
+        // A collection that other tests cause may be booked here; what this allocated itself would be there in each window.
+        long least = long.MaxValue;
+        for (int window = 0; window < 5 && least != 0; window++)
         {
-            _interrupts.Indicate(i % Vectors);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 1000; i++)
+            {
+                _interrupts.Indicate(i % Vectors);
+            }
+
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
         }
 
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, least);
     }
 
     /// <summary>A device that signals as fast as it can, a VMM that does what QEMU does on a prod, and a guest that masks a vector now and then.</summary>

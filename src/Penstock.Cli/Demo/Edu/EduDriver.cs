@@ -30,7 +30,7 @@ internal sealed class EduDriver(VfioUserClient user)
     private const ulong StartBit = 1;
     private const uint Bar = VfioRegions.Bar0;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     public uint Read32(uint offset)
     {

@@ -130,12 +130,13 @@ public sealed class ClientThreadsTests
             {
                 byte[] data = new byte[4096];
                 int done = 0;
-                while (Volatile.Read(ref finished) == 0)
+                do
                 {
                     Assert.Equal(Errno.None, served.DmaWrite(DmaWire.Base + ((ulong)done % 16 * 4096), data));
                     Assert.Equal(Errno.None, served.DmaRead(DmaWire.Base, data));
                     done++;
                 }
+                while (Volatile.Read(ref finished) == 0);
 
                 return done;
             });
