@@ -100,6 +100,27 @@ public sealed class SupervisedProcessTests
     }
 
     [Fact]
+    public async Task KillAsync_AskedBySeveralAtOnceAndAsItEnds_Ends()
+    {
+        for (int round = 0; round < 60; round++)
+        {
+            await using var process = SupervisedProcess.Start("/bin/sh", ["-c", "exit 3"]);
+            using var start = new Barrier(8);
+            var threads = Enumerable.Range(0, 8).Select(_ => Task.Factory.StartNew(
+                () =>
+                {
+                    start.SignalAndWait();
+                    return process.KillAsync();
+                },
+                CancellationToken.None,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default).Unwrap());
+            await Task.WhenAll([.. threads]).WaitAsync(s_limit);
+            Assert.True(process.Exit.IsCompletedSuccessfully);
+        }
+    }
+
+    [Fact]
     public async Task Program_ThatEnds_GivesItsStatusAndBothOutputs()
     {
         await using var process = SupervisedProcess.Start("/bin/sh", ["-c", "echo out; echo err >&2; cat; exit 7"]);

@@ -38,6 +38,7 @@ internal sealed class SupervisedProcess : IAsyncDisposable
         """;
 
     private readonly Process _process;
+    private readonly Lock _input = new();
     private readonly StringBuilder _output = new();
     private readonly StringBuilder _errors = new();
     private readonly Task _readers;
@@ -100,15 +101,7 @@ internal sealed class SupervisedProcess : IAsyncDisposable
     /// <summary>Kills the program and waits for its end.</summary>
     public async Task KillAsync()
     {
-        try
-        {
-            _process.StandardInput.Close();
-        }
-        catch (IOException)
-        {
-            // The shell is gone already.
-        }
-
+        CloseInput();
         try
         {
             await Exit.WaitAsync(TimeSpan.FromSeconds(10)).ConfigureAwait(false);
@@ -136,17 +129,27 @@ internal sealed class SupervisedProcess : IAsyncDisposable
     {
         await _process.WaitForExitAsync().ConfigureAwait(false);
         var status = _process.ExitCode;
-        try
-        {
-            // When something killed the shell alone, the program still lives: this is what ends it.
-            _process.StandardInput.Close();
-        }
-        catch (IOException)
-        {
-        }
 
+        // When something killed the shell alone, the program still lives: this is what ends it.
+        CloseInput();
         await _readers.ConfigureAwait(false);
         return status;
+    }
+
+    /// <summary>Lets the shell end the program. It is called by who asks for the end and by who sees it, at the same time perhaps: a writer is for one thread.</summary>
+    private void CloseInput()
+    {
+        lock (_input)
+        {
+            try
+            {
+                _process.StandardInput.Close();
+            }
+            catch (IOException)
+            {
+                // The shell is gone already.
+            }
+        }
     }
 
     private static async Task CollectAsync(StreamReader reader, StringBuilder to)
