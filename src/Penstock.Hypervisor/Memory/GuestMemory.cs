@@ -203,6 +203,9 @@ public sealed class GuestMemory
     /// <summary>Whether an address is in a slot.</summary>
     internal bool Has(ulong address) => Array.Exists(_slots, s => s.Address <= address && address <= s.Last);
 
+    /// <summary>Whether an address is in a slot that refuses writes.</summary>
+    internal bool IsReadOnly(ulong address) => Array.Exists(_slots, s => s.IsReadOnly && s.Address <= address && address <= s.Last);
+
     internal void Clear()
     {
         GuestMemorySlot[] gone;

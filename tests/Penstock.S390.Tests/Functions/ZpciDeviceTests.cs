@@ -67,6 +67,7 @@ public sealed class ZpciDeviceTests
 
     [Fact]
     [Trait("Row", "S2-2")]
+    [Trait("Row", "S2-4")]
     public void Hook_DeviceRegistered_CannotBeRemovedAndIsDrainedByDisposal()
     {
         using var rig = new ZpciRig();

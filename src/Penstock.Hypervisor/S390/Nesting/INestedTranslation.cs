@@ -7,7 +7,7 @@ namespace Penstock.Hypervisor;
 /// software and for what hardware does; a guest cannot tell them apart, nor from the VMM's own path. May be used from any thread; calls of
 /// <see cref="IRefreshMode"/> wait for each other.
 /// <para>
-/// Registering answers EOPNOTSUPP for tables that this mode cannot follow: then the VMM does it by itself.
+/// Registering answers EOPNOTSUPP for tables that this mode cannot follow, and EFAULT when the first one is no memory: then the VMM does it by itself.
 /// </para>
 /// </summary>
 public interface INestedTranslation : IRefreshMode

@@ -4,7 +4,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor;
 
 /// <summary>
-/// Chooses the mode of each registration: the preferred one, or the VMM's own path for tables that it cannot follow, and while none is preferred. The choice may
+/// Chooses the mode of each registration: the preferred one, or the VMM's own path for tables that it cannot follow or find, and while none is preferred. The choice may
 /// change while nothing is registered. Calls come one at a time, but for <see cref="Preferred"/>.
 /// </summary>
 /// <param name="fallback">The VMM's path; becomes this object's.</param>
@@ -51,7 +51,7 @@ public sealed class NegotiatedRefresh(IRefreshMode fallback) : IRefreshMode
 
             IRefreshMode mode = _preferred ?? fallback;
             Errno errno = mode.Register(registration);
-            if (errno == Errno.EOPNOTSUPP && mode != fallback)
+            if (errno is Errno.EOPNOTSUPP or Errno.EFAULT && mode != fallback)
             {
                 mode = fallback;
                 errno = mode.Register(registration);

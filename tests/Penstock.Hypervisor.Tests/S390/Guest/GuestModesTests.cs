@@ -10,6 +10,8 @@ namespace Penstock.Hypervisor.Tests.S390.Guest;
 /// <summary>The same driver and the same device, whatever makes the guest's tables the device's.</summary>
 public sealed class GuestModesTests
 {
+    private const ulong ReadOnlyAddress = 2 * ZpciGuestRig.MemorySize;
+
     [Theory]
     [InlineData(null)]
     [InlineData(NestingMode.Shadow)]
@@ -19,6 +21,7 @@ public sealed class GuestModesTests
     public void Driver_InEachMode_SeesTheSame(NestingMode? mode)
     {
         using var rig = new ZpciGuestRig();
+        rig.Machine.Vm.Memory.Add(new GuestMemorySlot(1, ReadOnlyAddress, 0x1000, rig.Memory, IsReadOnly: true));
         using ServedDevice served = DeviceCatalog.BuiltIn.Create("nvme", new Dictionary<string, string> { ["size"] = "1M" });
         ZpciKvmDriver? nesting = null;
         if (mode is { } nested)
@@ -46,6 +49,8 @@ public sealed class GuestModesTests
         Identify();
         See(driver.Map(NvmeGuestDriver.DataIova, NvmeGuestDriver.DataAddress + 0x1000));
         Identify();
+        See(driver.Map(NvmeGuestDriver.DataIova, ReadOnlyAddress));
+        Identify();
         driver.Tables.Spoil(NvmeGuestDriver.DataIova, 0);
         See(driver.Refresh(NvmeGuestDriver.DataIova));
         See(driver.Refresh(NvmeGuestDriver.DataIova));
@@ -55,9 +60,15 @@ public sealed class GuestModesTests
         Assert.Equal(
             [
                 "Done 0 Enabled", "arrives", "Done 0 Enabled", "is refused", "Done 0 Enabled", "is refused", "Done 0 Enabled", "arrives",
-                "Error 8 Error", "Error 40 Error", "Error 8 Error",
+                "Done 0 Enabled", "is refused", "Error 8 Error", "Error 40 Error", "Error 8 Error",
             ],
             seen);
+
+        // Tables that begin where there is no memory: that shows when they are refreshed.
+        Assert.Equal(ZpciConditionCode.Done, driver.Modify(ZpciModifyOperation.ResetError));
+        Assert.Equal(ZpciConditionCode.Done, driver.Modify(ZpciModifyOperation.ReregisterIoat, ControlsTests.Ioat(ZpciGuestRig.MemorySize | ZpciIota.RegionThirdFlags)));
+        Assert.Equal(ZpciStatus.FunctionInError, driver.Refresh(NvmeGuestDriver.DataIova).Status);
+        Assert.Equal([ZpciErrorEvent.InvalidTableEntry], rig.TakeErrors());
 
         // Nothing is left when the guest gives it back.
         Assert.Equal(ZpciSclpResponse.Done, rig.Bus.Deconfigure(function.FunctionId));

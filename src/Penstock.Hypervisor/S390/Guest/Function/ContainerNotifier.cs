@@ -13,8 +13,10 @@ public sealed class ContainerNotifier(GuestMemory memory, VfioContainer containe
     {
         try
         {
-            using PinnedGuestMemory held = memory.Pin(address, length, writable);
-            container.MapDma(iova, length, writable ? DmaAccess.ReadWrite : DmaAccess.Read, held.Memory, held.Offset);
+            // What the guest may only read a device may only read, whatever the tables say: that is no error of theirs.
+            bool writes = writable && !memory.IsReadOnly(address);
+            using PinnedGuestMemory held = memory.Pin(address, length, writes);
+            container.MapDma(iova, length, writes ? DmaAccess.ReadWrite : DmaAccess.Read, held.Memory, held.Offset);
             return Errno.None;
         }
         catch (VfioException e)
