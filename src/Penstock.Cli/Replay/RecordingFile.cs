@@ -23,7 +23,7 @@ internal static class RecordingFile
             bool packed = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false) == magic.Length
                 && magic[0] == GzipMagic0 && magic[1] == GzipMagic1;
             file.Position = 0;
-            return packed ? new BufferedStream(new GZipStream(file, CompressionMode.Decompress), BufferSize) : file;
+            return packed ? new BufferedStream(new GZipStream(new SmallReads(file), CompressionMode.Decompress), BufferSize) : file;
         }
         catch
         {
@@ -37,7 +37,10 @@ internal static class RecordingFile
     {
         try
         {
-            return stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+            int read = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+            return read < buffer.Length && stream is BufferedStream { UnderlyingStream: GZipStream { BaseStream: SmallReads packed } } && packed.HasMore()
+                ? throw new InvalidDataException("something else follows what is packed")
+                : read;
         }
         catch (InvalidDataException broken)
         {

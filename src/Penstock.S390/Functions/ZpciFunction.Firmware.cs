@@ -7,7 +7,7 @@ namespace Penstock.S390;
 /// <content>What the host asks of its firmware about the function.</content>
 public sealed partial class ZpciFunction
 {
-    // Linux asks a hundred times, 20 ms apart, while firmware is busy with an enable, and without end with a modification.
+    // Linux asks a hundred times, 20 ms apart, while firmware is busy with an enable, and without end with a modification. Here that ends too: locks are held.
     private const int MostBusyAnswers = 100;
     private static readonly TimeSpan s_busyWait = TimeSpan.FromMilliseconds(20);
 

@@ -82,11 +82,26 @@ public sealed class TablesReplayTests : IDisposable
         Assert.Equal(["100000000 5000 rw", "100001000 6000 rw"], result.Output);
     }
 
+    [Fact]
+    public async Task Tables_PackedInPieces_WithZeroesBehind_AreWhole()
+    {
+        GuestTables tables = NewTables();
+        tables.Map(0x1_0000_0000, 0x5000, 2);
+        string json = await WriteAsync(tables, 0x1_0000_0000, 0x1_0fff_ffff);
+        string packed = _folder.File("LABEL.tables.gz");
+        await WritePiecesAsync(packed, [.. PagesOf(_memory)]);
+        await File.WriteAllBytesAsync(packed, [.. await File.ReadAllBytesAsync(packed), .. new byte[512]]);
+        ToolResult result = await ToolProcess.RunAsync("replay", "zpci", json);
+        Assert.Empty(result.Errors);
+        Assert.Equal(["100000000 5000 rw", "100001000 6000 rw"], result.Output);
+    }
+
     [Theory]
     [InlineData("lacks a page", 1, "'LABEL.tables.gz'", "lacks the table page at 0x400", "pba to pal")]
     [InlineData("cut", 1, "'LABEL.tables.gz'", "ends within the record at byte")]
     [InlineData("cut packed", 1, "'LABEL.tables.gz'", "not a whole gzip file")]
     [InlineData("cut trailer", 1, "'LABEL.tables.gz'", "not a whole gzip file")]
+    [InlineData("second piece damaged", 1, "'LABEL.tables.gz'", "not a whole gzip file", "something else follows")]
     [InlineData("no tables", 1, "'LABEL.tables.gz'", "beside it")]
     [InlineData("odd address", 1, "'LABEL.tables.gz'", "not a multiple of 4096")]
     [InlineData("no JSON", 1, "'LABEL.json'", "not JSON")]
@@ -111,6 +126,13 @@ public sealed class TablesReplayTests : IDisposable
             case "cut packed" or "cut trailer":
                 byte[] whole = await File.ReadAllBytesAsync(packed);
                 await File.WriteAllBytesAsync(packed, whole[..(how == "cut packed" ? whole.Length / 2 : whole.Length - 8)]);
+                break;
+            case "second piece damaged":
+                byte[] first = await File.ReadAllBytesAsync(packed);
+                await WritePiecesAsync(packed, new byte[8]);
+                byte[] second = await File.ReadAllBytesAsync(packed);
+                second[0] ^= 1;
+                await File.WriteAllBytesAsync(packed, [.. first, .. second]);
                 break;
             case "no tables":
                 File.Delete(packed);
@@ -149,6 +171,16 @@ public sealed class TablesReplayTests : IDisposable
     });
 
     private static Task WriteTablesAsync(string path, IEnumerable<byte[]> records) => WritePackedAsync(path, [.. records.SelectMany(static r => r)]);
+
+    private static async Task WritePiecesAsync(string path, params byte[][] pieces)
+    {
+        await using FileStream file = File.Create(path);
+        foreach (byte[] piece in pieces)
+        {
+            await using var packed = new GZipStream(file, CompressionLevel.Fastest, leaveOpen: true);
+            await packed.WriteAsync(piece);
+        }
+    }
 
     private static async Task WritePackedAsync(string path, byte[] content)
     {
