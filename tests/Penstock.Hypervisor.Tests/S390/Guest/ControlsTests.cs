@@ -105,6 +105,19 @@ public sealed class ControlsTests : IDisposable
     }
 
     [Fact]
+    public void RegisterIoat_WithoutTables_ReadOnlyMemoryIsReadOnlyForTheDeviceToo()
+    {
+        _rig.Machine.Vm.Memory.Add(new GuestMemorySlot(1, ZpciGuestRig.MemorySize, 0x1000, _rig.Memory, IsReadOnly: true));
+        var hardware = new FakeFunction();
+        ZpciGuestFunction function = _rig.PlugEnabled(hardware, relaxed: true);
+        Assert.Equal("0", Do(function, ZpciModifyOperation.RegisterIoat, Ioat(iota: 0)));
+        byte[] word = new byte[4];
+        Assert.Equal(Errno.None, hardware.Port.Dma.Write(Start + ZpciGuestRig.MemorySize - 4, word));
+        Assert.Equal(Errno.None, hardware.Port.Dma.Read(Start + ZpciGuestRig.MemorySize, word));
+        Assert.NotEqual(Errno.None, hardware.Port.Dma.Write(Start + ZpciGuestRig.MemorySize, word));
+    }
+
+    [Fact]
     public void RegisterIoat_ModeRefuses_InsufficientResources()
     {
         ZpciGuestFunction function = _rig.PlugEnabled();

@@ -114,6 +114,14 @@ public sealed class InterpretedTests : IDisposable
         Assert.Equal(ZpciStatus.SequenceError, _rig.Modify(function, ZpciModifyOperation.DeregisterInterrupts).Status);
     }
 
+    [Fact]
+    public void Interrupts_OffsetIntoTheVector_RefusedSinceTheCallHasNoPlaceForIt()
+    {
+        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, ZpciFunctions.Create(5, 0x123));
+        Assert.Equal(ZpciStatus.ResourceNotAvailable, _rig.Modify(function, ZpciModifyOperation.RegisterInterrupts, ControlsTests.Interrupts()).Status);
+        Assert.False(function.HasInterrupts);
+    }
+
     [Theory]
     [InlineData("disable")]
     [InlineData("deconfigure")]

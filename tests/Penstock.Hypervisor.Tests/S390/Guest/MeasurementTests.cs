@@ -1,4 +1,5 @@
 using Penstock.Interop;
+using Penstock.S390;
 using Penstock.Specs.Zpci;
 
 namespace Penstock.Hypervisor.Tests.S390.Guest;
@@ -41,6 +42,21 @@ public sealed class MeasurementTests : IDisposable
         Assert.Equal((ulong)since1900.TotalMicroseconds, found.LastUpdate >> MicrosecondShift);
         _rig.Clock.Advance(s_interval);
         Assert.Equal(2u, Read().Samples);
+    }
+
+    [Theory]
+    [InlineData(1000, 4000)]
+    [InlineData(6000, 6000)]
+    public void Update_HostsIntervalIsAnother_TheLongerOneCounts(ushort host, int milliseconds)
+    {
+        ZpciFunction known = ZpciFunctions.Create(40, 40);
+        var zpci = new ZpciFunction(40, 40) { Base = known.Base with { GroupId = 9 }, Group = known.Group with { MeasurementInterval = host } };
+        ZpciGuestFunction function = _rig.PlugEnabled(zpci: zpci);
+        _rig.Modify(function, ZpciModifyOperation.SetMeasurement, new ZpciFib { Measurement = Block });
+        _rig.Clock.Advance(TimeSpan.FromMilliseconds(milliseconds - 1));
+        Assert.Equal(0u, Read().Samples);
+        _rig.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(1u, Read().Samples);
     }
 
     [Fact]

@@ -42,9 +42,22 @@ public sealed class AdapterInterruptTests : IDisposable
 
     [Fact]
     [Trait("Row", "S0-8")]
+    public void Register_MoreVectorsThanTheDeviceHas_AsManyAsItHas()
+    {
+        var function = new ZpciFunction(0x26, 6) { Firmware = _rig.Firmware, Group = new ZpciGroupInfo { Interrupts = 8 } };
+        ZpciVfioPciDevice device = _rig.AddFunction(index: 6, make: (name, hardware, group, _) => new ZpciVfioPciDevice(name, hardware, group, function));
+        using VfioDeviceFile file = _rig.Open(device);
+        Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(function, count: 20)));
+        AdapterInterrupts interrupts = Assert.Single(_rig.Vm.Zpci.All, t => t.Function == function).Interrupts!;
+        Assert.Equal((8, 8), (interrupts.Vectors, new ZpciInterruptWord(interrupts.SavedFib.InterruptWord).Interrupts));
+    }
+
+    [Fact]
+    [Trait("Row", "S0-8")]
     public void Register_WhatTheGuestGaveIsWrong_ItsErrorAndNothingIsLeft()
     {
         Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function, vector: 0x1ff8, count: 128)));
+        Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function, vector: 0x1ffc, count: 1)));
         Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function, summary: S390Rig.Summary + 4)));
         Assert.Equal(Errno.EINVAL, _rig.Operate(S390Rig.Call(_rig.Function, count: 0)));
         Assert.Equal(Errno.ERANGE, _rig.Operate(S390Rig.Call(_rig.Function, subclass: 8)));
