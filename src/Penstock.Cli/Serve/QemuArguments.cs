@@ -54,7 +54,7 @@ internal static class QemuArguments
         "s390x",
         "qemu-system-s390x",
         [
-            "-machine", "s390-ccw-virtio", .. tap, "-m", $"{memory >> 20}M",
+            "-machine", "s390-ccw-virtio", .. tap, "-m", $"{memory >> 20}M", "-smp", "1,maxcpus=2",
             "-device", QemuDevice.Zpci(1, FunctionId, DeviceId), "-device", Device(socketPath, DeviceId),
         ]);
 

@@ -25,9 +25,9 @@ public static class GuestPrograms
     public static GuestFile VfioEdu(GuestArchitecture architecture) => Program("vfio-edu", architecture);
 
     /// <summary>
-    /// <c>/bin/vfio-nvme GROUP DEVICE PAGES</c>, a driver for an NVMe controller over the guest kernel's VFIO, for s390x guests: a submission queue that is
+    /// <c>/bin/vfio-nvme GROUP DEVICE PAGES [timed]</c>, a driver for an NVMe controller over the guest kernel's VFIO, for s390x guests: a submission queue that is
     /// mapped for reading only, writes to read-only, unmapped and no longer mapped pages that must be refused, many maps of one page. It says
-    /// <c>vfio-nvme: STEP …</c> after each step. Exit status 0 done, 1 something failed, 2 wrong usage.
+    /// <c>vfio-nvme: STEP …</c> after each step; with <c>timed</c> it only says how long mapping and unmapping the pages took. Exit status 0 done, 1 something failed, 2 wrong usage.
     /// </summary>
     /// <returns>The file; for s390x guests only.</returns>
     public static GuestFile VfioNvme() => GuestFile.FromBytes("/bin/vfio-nvme", Embedded.Bytes("guest/vfio-nvme-s390x"), GuestFile.Executable);
@@ -43,7 +43,7 @@ public static class GuestPrograms
     /// <summary>
     /// <c>/bin/nvme-disk COMMAND SERIAL [NUMBER]</c>, a shell script that works an NVMe disk, found by its serial number, after
     /// <c>modprobe nvme</c>: <c>wait</c>, <c>format</c>, <c>fill</c> (files and their checksums), <c>verify</c>, <c>rebind</c>, <c>reload</c> (the
-    /// driver's module), <c>reset</c> (the controller, while files are written), <c>load</c>, <c>direct</c> (4 KiB reads a second), <c>trim</c>, <c>counts</c> (I/Os and interrupts),
+    /// driver's module), <c>reset</c> (the controller, while files are written), <c>load</c>, <c>trim</c>, <c>counts</c> (I/Os and interrupts),
     /// <c>errors</c> (in the kernel's log). Its head says what each does. Exit status 0 done, 1 failed with the reason on standard error.
     /// </summary>
     /// <returns>The file; it suits every architecture.</returns>

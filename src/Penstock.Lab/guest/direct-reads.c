@@ -11,7 +11,6 @@
 #include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <linux/mman.h>
-#include <linux/time.h>
 
 #define PROGRAM "direct-reads"
 #include "freestanding.h"
@@ -39,21 +38,6 @@ static word get_memory(word length, word flags, word file, word offset)
 static unsigned *at(word base, unsigned offset)
 {
 	return (unsigned *)(base + offset);
-}
-
-static word nanoseconds(void)
-{
-	long time[2];
-	check("clock_gettime", syscall3(__NR_clock_gettime, CLOCK_MONOTONIC, (word)time, 0));
-	return time[0] * 1000000000UL + time[1];
-}
-
-static word number(const char *digits)
-{
-	word value = 0;
-	while (*digits >= '0' && *digits <= '9')
-		value = value * 10 + (*digits++ - '0');
-	return value;
 }
 
 static void submit(int file, word buffer, word block)
@@ -89,7 +73,7 @@ static word reap(int file, word blocks, word *begun, word count)
 void run(word *stack)
 {
 	char **argv = (char **)(stack + 1);
-	word count = stack[0] == 5 ? number(argv[2]) : 0, depth = stack[0] == 5 ? number(argv[3]) : 0, size = 0;
+	word count = stack[0] == 5 ? to_number(argv[2]) : 0, depth = stack[0] == 5 ? to_number(argv[3]) : 0, size = 0;
 	if (count == 0 || depth == 0 || depth > MOST || (argv[4][0] != 'i' && argv[4][0] != 'p')) {
 		put(2, "usage: direct-reads FILE COUNT DEPTH interrupts|polled (DEPTH to 128)\n");
 		leave(2);

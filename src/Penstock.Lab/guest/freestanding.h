@@ -3,6 +3,7 @@
  * it once, defines PROGRAM (its name, for errors) before, and `run`.
  */
 #include <asm/unistd.h>
+#include <linux/time.h>
 
 typedef unsigned long word;
 
@@ -105,6 +106,21 @@ static long check(const char *what, long result)
 	put_number(2, -result);
 	put(2, "\n");
 	leave(1);
+}
+
+static inline word nanoseconds(void)
+{
+	long time[2];
+	check("clock_gettime", syscall3(__NR_clock_gettime, CLOCK_MONOTONIC, (word)time, 0));
+	return time[0] * 1000000000UL + time[1];
+}
+
+static inline word to_number(const char *digits)
+{
+	word value = 0;
+	while (*digits >= '0' && *digits <= '9')
+		value = value * 10 + (*digits++ - '0');
+	return value;
 }
 
 __attribute__((noreturn, used)) void run(word *stack);

@@ -8,7 +8,6 @@
 #   reload   unmounts all disks, unloads the driver's module and loads it again
 #   reset    resets the controller NUMBER times while files are written
 #   load     reads NUMBER MiB in several programs at once
-#   direct   reads NUMBER blocks of 4 KiB one after the other, past the page cache; says how many a second
 #   trim     gives blocks that no file uses back to the disk; says how many bytes
 #   counts   says how many I/Os have completed and how many interrupts came for them
 #   errors   says how many lines of the kernel's log tell of an error of a disk
@@ -119,10 +118,6 @@ case $1 in
     done
     wait
     [ ! -e $state/failed ] || fail "a read failed";;
-  direct)
-    begun=$(cut -d' ' -f1 /proc/uptime)
-    dd if=/dev/$disk of=/dev/null bs=4k count=$number iflag=direct 2> $state/wrong || fail "$(cat $state/wrong)"
-    awk -v count=$number -v begun=$begun '{ printf "%d\n", count / ($1 - begun) }' /proc/uptime;;
   trim)
     mount_disk
     fstrim -v $folder | sed 's/.*: \([0-9]*\) bytes.*/\1/';;

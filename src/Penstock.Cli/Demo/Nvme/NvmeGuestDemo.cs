@@ -11,6 +11,11 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
     private const ulong Size = 160 << 20;
     private const ulong SecondSize = 64 << 20;
 
+    private const int WarmReads = 200;
+    private const int TimedReads = 2000;
+    private const int WarmPages = 64;
+    private const int TimedPages = 8192;
+
     private FileNvmeBacking? _image;
     private NvmeFunction? _disk;
     private NvmeFunction? _second;
@@ -32,7 +37,8 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
 
     protected override GuestConfiguration Configure(GuestArchitecture architecture, bool lspci) => new()
     {
-        Files = [GuestPrograms.NvmeDisk()],
+        Files = Tap is null ? [GuestPrograms.NvmeDisk()] : [GuestPrograms.NvmeDisk(), GuestPrograms.DirectReads(), GuestPrograms.VfioNvme()],
+        Modules = Tap is null ? [] : ["vfio_iommu_type1", "vfio-pci"],
         Script = NvmeGuestScript.Text(Disk, lspci, architecture == GuestArchitecture.Ppc64le, Tap is not null),
     };
 
@@ -72,12 +78,24 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
         if (Tap is not null)
         {
             Tap.Verify(Report);
-            Report.Done("direct", await Tap.TimeAsync(count => TimeAsync(guest, count, cancellation)));
+            foreach (int depth in (int[])[1, 8, 32])
+            {
+                string medians = await Tap.TimeAsync(() => ReadAsync(guest, WarmReads, depth, cancellation), async () => [await ReadAsync(guest, depth == 1 ? TimedReads : 3 * TimedReads, depth, cancellation)]);
+                Report.Done("direct", $"{medians} reads of 4 KiB a second, {(depth == 1 ? "one after the other" : $"{depth} at once")}");
+            }
+
+            Tap.VerifyInterrupts(Report);
             await guest.SendLineAsync("0", cancellation);
         }
 
         string errors = await StepAsync(guest, "errors", cancellation);
         DemoReport.Verify(errors == "0", $"the guest's kernel logged {errors} errors of disks");
+        if (Tap is not null)
+        {
+            string medians = await Tap.TimeAsync(() => MapAsync(guest, WarmPages, cancellation), () => MapAsync(guest, TimedPages, cancellation));
+            Report.Done("vfio", $"{medians} ms for a program on the guest's own VFIO to unmap and to map {TimedPages} pages, in two calls each");
+            await guest.SendLineAsync("0", cancellation);
+        }
     }
 
     protected override void DisposeDevices()
@@ -92,11 +110,19 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
         DemoReport.Verify(found == files, $"the files' checksum was {files} and is {found}");
     }
 
-    /// <summary>Small reads, one after the other; gives how many a second.</summary>
-    private static async Task<long> TimeAsync(Guest guest, int count, CancellationToken cancellation)
+    /// <summary>Small reads; gives how many a second.</summary>
+    private static async Task<double> ReadAsync(Guest guest, int count, int depth, CancellationToken cancellation)
     {
-        await guest.SendLineAsync(count.ToString(CultureInfo.InvariantCulture), cancellation);
-        return long.Parse(await StepAsync(guest, "direct", cancellation), CultureInfo.InvariantCulture);
+        await guest.SendLineAsync(string.Create(CultureInfo.InvariantCulture, $"{count} {depth}"), cancellation);
+        return double.Parse(await StepAsync(guest, "direct", cancellation), CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>A program's pages; gives how many milliseconds it took to unmap and to map them.</summary>
+    private static async Task<IReadOnlyList<double>> MapAsync(Guest guest, int pages, CancellationToken cancellation)
+    {
+        await guest.SendLineAsync(pages.ToString(CultureInfo.InvariantCulture), cancellation);
+        string said = await StepAsync(guest, "maps", cancellation);
+        return [.. said.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(us => double.Parse(us, CultureInfo.InvariantCulture) / 1000)];
     }
 
     private static async Task<string> StepAsync(Guest guest, string step, CancellationToken cancellation)
