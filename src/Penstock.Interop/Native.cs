@@ -21,6 +21,8 @@ internal static unsafe partial class Native
     internal const int MSG_NOSIGNAL = 0x4000;
     internal const int MSG_CMSG_CLOEXEC = 0x40000000;
     internal const int SHUT_RDWR = 2;
+
+    internal const int PR_SET_PTRACER = 0x59616d61;
     internal const int F_DUPFD_CLOEXEC = 1030;
     internal const int F_GETFL = 3;
     internal const int F_SETFL = 4;
@@ -107,6 +109,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int shutdown(int fd, int how);
+
+    [LibraryImport("libc", SetLastError = true)]
+    internal static partial int prctl(int option, nuint first, nuint second, nuint third, nuint fourth);
 
     [LibraryImport("libc", SetLastError = true)]
     internal static partial int getsockopt(int fd, int level, int name, void* value, uint* length);

@@ -351,7 +351,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
         return call.Length != 0 && call.Start <= aperture.First && call.Length - 1 >= aperture.Last - call.Start;
     }
 
-    private void Publish(TapFunctionMode mode) => channel.SetFunction(index, _handle | ZpciHandle.Enabled, mode, _registration.Aperture.First, _registration.Aperture.Last);
+    private void Publish(TapFunctionMode mode) => channel.SetFunction(index, _handle | ZpciHandle.Enabled, mode, _registration, options.RamSize);
 
     private static ulong WithStatus(ulong r1, ZpciStatus status) => (new ZpciRegister(r1) with { Status = status }).Value;
 }

@@ -89,6 +89,16 @@ public sealed class TapSession : IDisposable
     /// </summary>
     public void AnchorLost() => Do(_function.AnchorLost);
 
+    /// <summary>
+    /// Lets the plugin hold this process's end of QEMU's connection as well: QEMU then survives that this process is killed in the middle of a message.
+    /// </summary>
+    /// <param name="connection">The connection, which stays the caller's. Its peer is QEMU.</param>
+    public void Share(UnixSocket connection)
+    {
+        ArgumentNullException.ThrowIfNull(connection);
+        _channel.OfferConnection(connection);
+    }
+
     /// <summary>Writes a mark into the recording.</summary>
     /// <param name="name">The mark's name, without line ends.</param>
     public void Mark(string name) => Do(() => _options.Recorder?.Mark(name));
@@ -151,6 +161,11 @@ public sealed class TapSession : IDisposable
         }
 
         RunCommands();
+        if (!_channel.EndOffer())
+        {
+            _options.Log?.Invoke("the plugin may not hold QEMU's connection; if this process is killed while the guest uses the device, QEMU may abort");
+        }
+
         if (_channel.Head != _channel.Drained)
         {
             DrainRing();
@@ -242,7 +257,11 @@ public sealed class TapSession : IDisposable
     {
         if (!_thread.IsAlive || Thread.CurrentThread == _thread)
         {
-            command();
+            if (!_stopping)
+            {
+                command();
+            }
+
             return;
         }
 

@@ -57,7 +57,15 @@ public sealed class TappedServer : IDisposable
         try
         {
             TapTraffic? traffic = null;
-            server = PciFunctionServer.Serve(function, path, options.Server with { Observer = new LateObserver(() => traffic) });
+            server = PciFunctionServer.Serve(function, path, options.Server with
+            {
+                Observer = new LateObserver(() => traffic),
+                ConnectionMade = connection =>
+                {
+                    options.Server.ConnectionMade?.Invoke(connection);
+                    tap?.Share(connection);
+                },
+            });
             vm = TappedVm.Create(server.Host, options.RamSize);
             tables.Join(server.Host, server.Host.Groups.First(group => !group.IsEmulated), vm.Memory);
             TapInterrupts? interrupts = server.Device.Msix is { } msix ? new TapInterrupts(vm.Memory, msix, options.Server.Log) : null;
@@ -68,6 +76,7 @@ public sealed class TappedServer : IDisposable
                 FunctionId = options.FunctionId,
                 Path = options.Path,
                 Target = tables,
+                RamSize = options.RamSize,
                 Recorder = options.Recording is null ? null : new TapRecorder(options.Recording, vm.Memory),
                 Log = options.Server.Log,
             });

@@ -36,6 +36,9 @@ public sealed record VfioUserServerOptions
     /// <summary>Sees every message, for recording.</summary>
     public IMessageObserver? Observer { get; init; }
 
+    /// <summary>Called with the connection of a client that has negotiated, before <see cref="ClientConnected"/>. It stays the session's.</summary>
+    public Action<UnixSocket>? ConnectionMade { get; init; }
+
     /// <summary>Called when a client has negotiated.</summary>
     public Action? ClientConnected { get; init; }
 

@@ -25,21 +25,6 @@ internal sealed unsafe class FakePlugin : IDisposable
 
     public bool HasOwner => Volatile.Read(ref Word(TapLayout.OwnerOffset)) != 0;
 
-    /// <summary>Whether nobody has the lock any more.</summary>
-    public bool IsUnlocked
-    {
-        get
-        {
-            bool free = DescriptorStorage.TryLock(_file.Value, exclusive: false) == Errno.None;
-            if (free)
-            {
-                DescriptorStorage.Unlock(_file.Value);
-            }
-
-            return free;
-        }
-    }
-
     /// <summary>Most processors that the guest can have.</summary>
     public uint Processors
     {

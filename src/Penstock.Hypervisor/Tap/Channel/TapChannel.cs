@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Penstock.Interop;
+using Penstock.S390;
 
 namespace Penstock.Hypervisor;
 
@@ -13,21 +14,19 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     private readonly MemoryFile _file;
     private readonly MemoryMapping _mapping;
     private readonly byte* _base;
+    private readonly Lock _offer = new();
     private uint _seenBell;
     private uint _drained;
+    private bool _offering;
+    private bool _disposed;
 
-    /// <summary>Makes the memory and locks it: the lock is how the plugin sees that this process lives.</summary>
+    /// <summary>Makes the memory. This process's number is in it, by which the plugin sees when it dies.</summary>
     /// <exception cref="SystemCallException">The system refused.</exception>
     public TapChannel(ResourceLedger? ledger = null)
     {
         _file = MemoryFile.Create("penstock-tap", TapLayout.Size, MemorySeals.Shrink | MemorySeals.Grow, ledger);
         try
         {
-            if (DescriptorStorage.TryLock(_file.Descriptor.Value, exclusive: true) is not Errno.None and Errno refused)
-            {
-                throw new SystemCallException("flock", "the tap's own memory", refused);
-            }
-
             _mapping = MemoryMapping.Map(_file.Descriptor.Value, 0, TapLayout.Size, MemoryProtection.ReadWrite, ledger);
         }
         catch
@@ -42,6 +41,7 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
         Word(TapLayout.SlotsOffset) = TapLayout.SlotCount;
         Long(TapLayout.SizeOffset) = TapLayout.Size;
         Word(TapLayout.OwnerOffset) = 1;
+        Word(TapLayout.ProcessOffset) = (uint)Environment.ProcessId;
         Beat();
         Volatile.Write(ref Long(TapLayout.MagicOffset), TapLayout.Magic);
     }
@@ -59,6 +59,40 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     public bool TellsRpcit
     {
         set => Volatile.Write(ref Word(TapLayout.FlagsOffset), value ? TapLayout.TellRpcit : 0);
+    }
+
+    /// <summary>
+    /// Offers the plugin this process's end of QEMU's connection, to hold it beside this process. When this process is killed with a message unread, the
+    /// connection ends for QEMU as any other; otherwise it would be told of a reset, and QEMU 11.1 aborts then. Any thread.
+    /// </summary>
+    public void OfferConnection(UnixSocket connection)
+    {
+        int peer = connection.GetPeerCredentials().ProcessId;
+        lock (_offer)
+        {
+            if (!_disposed)
+            {
+                // Where processes of one user may not look into each other (Yama), QEMU has to be allowed to.
+                CurrentProcess.AllowTracing(peer);
+                Volatile.Write(ref _offering, true);
+                Volatile.Write(ref Word(TapLayout.ConnectionOffset), (uint)connection.Descriptor + 1);
+            }
+        }
+    }
+
+    /// <summary>Ends what <see cref="OfferConnection"/> has allowed, once the plugin has made use of it.</summary>
+    /// <returns>False: it just turned out that the plugin could not.</returns>
+    public bool EndOffer()
+    {
+        uint held = Volatile.Read(ref Word(TapLayout.HeldOffset));
+        if (held == 0 || !Volatile.Read(ref _offering))
+        {
+            return true;
+        }
+
+        Volatile.Write(ref _offering, false);
+        CurrentProcess.AllowTracing(0);
+        return held == TapLayout.Held;
     }
 
     /// <summary>
@@ -118,16 +152,26 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     }
 
     /// <summary>Sets what the plugin does with a function's RPCIT. The mode is written last.</summary>
-    public void SetFunction(int index, uint handle, TapFunctionMode mode, ulong first, ulong last)
+    /// <param name="index">Which function.</param>
+    /// <param name="handle">Its handle.</param>
+    /// <param name="mode">What is done.</param>
+    /// <param name="registration">Its tables.</param>
+    /// <param name="memory">Size of the guest's memory: entries that lead elsewhere are none of the plugin's business.</param>
+    public void SetFunction(int index, uint handle, TapFunctionMode mode, in IoatRegistration registration, ulong memory)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)TapLayout.FunctionCount);
         int offset = TapLayout.FunctionsOffset + (index * TapLayout.FunctionLength);
-        if (Word(offset) != handle || Long(offset + TapLayout.FunctionFirst) != first || Long(offset + TapLayout.FunctionLast) != last)
+        DmaAperture aperture = registration.Aperture;
+        ulong iota = registration.Iota.Value;
+        if (Word(offset) != handle || Long(offset + TapLayout.FunctionFirst) != aperture.First || Long(offset + TapLayout.FunctionLast) != aperture.Last
+            || Long(offset + TapLayout.FunctionIota) != iota)
         {
             Volatile.Write(ref Word(offset + TapLayout.FunctionMode), (uint)TapFunctionMode.Through);
             Word(offset) = handle;
-            Long(offset + TapLayout.FunctionFirst) = first;
-            Long(offset + TapLayout.FunctionLast) = last;
+            Long(offset + TapLayout.FunctionFirst) = aperture.First;
+            Long(offset + TapLayout.FunctionLast) = aperture.Last;
+            Long(offset + TapLayout.FunctionIota) = iota;
+            Long(offset + TapLayout.FunctionMemory) = memory;
         }
 
         Volatile.Write(ref Word(offset + TapLayout.FunctionMode), (uint)mode);
@@ -240,6 +284,11 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     /// <summary>Leaves, and wakes who waits.</summary>
     public void Dispose()
     {
+        lock (_offer)
+        {
+            _disposed = true;
+        }
+
         Leave();
         for (int i = 0; i < TapLayout.SlotCount; i++)
         {

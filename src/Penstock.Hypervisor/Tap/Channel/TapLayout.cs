@@ -7,7 +7,7 @@ internal static class TapLayout
     public const ulong Magic = 0x5041_5453_4e45_5031;
 
     /// <summary>Raised with every change of this layout.</summary>
-    public const uint Version = 2;
+    public const uint Version = 3;
 
     public const int SlotCount = 64;
     public const int FunctionCount = 16;
@@ -25,24 +25,35 @@ internal static class TapLayout
     public const int AttachedOffset = 48;
     public const int GivenUpOffset = 52;
     public const int ProcessorsOffset = 56;
+
+    /// <summary>This process's number.</summary>
+    public const int ProcessOffset = 60;
+
+    /// <summary>The descriptor that is this process's end of QEMU's connection, plus 1; 0 while there is none.</summary>
+    public const int ConnectionOffset = 64;
+
+    /// <summary>Whether the plugin has that end too: 0 when it has not looked yet, <see cref="Held"/>, or another number when it could not.</summary>
+    public const int HeldOffset = 68;
     public const int HeadOffset = 128;
     public const int DrainedOffset = 192;
     public const int DrainSleepersOffset = 196;
     public const int BusyOffset = 256;
     public const int FunctionsOffset = 320;
 
-    public const int WatchedOffset = 832;
+    public const int WatchedOffset = 1344;
     public const int WatchedCount = 2;
     public const int WatchedLength = 24;
     public const int WatchedSpace = 4;
     public const int WatchedFirst = 8;
     public const int WatchedLast = 16;
 
-    public const int FunctionLength = 32;
+    public const int FunctionLength = 64;
     public const int FunctionMode = 4;
     public const int FunctionFirst = 8;
     public const int FunctionLast = 16;
     public const int FunctionAnswered = 24;
+    public const int FunctionIota = 32;
+    public const int FunctionMemory = 40;
 
     public const int RingOffset = 4096;
     public const int LineLength = 32;
@@ -72,4 +83,7 @@ internal static class TapLayout
 
     /// <summary>Flag: results of RPCIT are told too.</summary>
     public const uint TellRpcit = 1;
+
+    /// <summary>The plugin has QEMU's connection.</summary>
+    public const uint Held = 1;
 }

@@ -118,6 +118,7 @@ internal sealed unsafe partial class VfioUserSession
         }
 
         _twin?.Start(_dmaChannel, _socket.Shutdown);
+        _options.ConnectionMade?.Invoke(_socket);
         _options.ClientConnected?.Invoke();
     }
 

@@ -1,0 +1,56 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Penstock.Hypervisor.Tests.Tap;
+
+/// <summary>The plugin's own C code in this process, built with the machine's compiler, and a stub in QEMU's place.</summary>
+public sealed unsafe class PluginHarness : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
+    private readonly nint _library;
+    private readonly delegate* unmanaged<byte*, ulong, ulong, ulong, ulong, int> _tablesAreRight;
+    private readonly delegate* unmanaged<int, int> _death;
+
+    public PluginHarness()
+    {
+        File.WriteAllText(Path.Combine(_folder, $"{TapPlugin.Name}.c"), TapPlugin.Source);
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "Tap", "plugin-harness.c"), Path.Combine(_folder, "harness.c"));
+        string library = Path.Combine(_folder, "harness.so");
+        var start = new ProcessStartInfo("cc") { WorkingDirectory = _folder, RedirectStandardError = true };
+        foreach (string argument in (string[])["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-o", library, "harness.c"])
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        using (Process compiler = Process.Start(start) ?? throw new InvalidOperationException("there is no C compiler (cc)"))
+        {
+            string said = compiler.StandardError.ReadToEnd();
+            compiler.WaitForExit();
+            Assert.True(compiler.ExitCode == 0, said);
+        }
+
+        _library = NativeLibrary.Load(library);
+        _tablesAreRight = (delegate* unmanaged<byte*, ulong, ulong, ulong, ulong, int>)NativeLibrary.GetExport(_library, "harness_tables_are_right");
+        _death = (delegate* unmanaged<int, int>)NativeLibrary.GetExport(_library, "harness_death");
+    }
+
+    /// <summary>What the plugin says of a range's tables.</summary>
+    public bool TablesAreRight(byte[] memory, ulong iota, ulong first, ulong last)
+    {
+        // SAFETY: the array is pinned for the call, which gets its length.
+        fixed (byte* start = memory)
+        {
+            return _tablesAreRight(start, (ulong)memory.Length, iota, first, last) != 0;
+        }
+    }
+
+    /// <summary>Kills a server with a message unread.</summary>
+    /// <returns>The errno that its client's receive ends with; 0 for the end of the stream.</returns>
+    public int KillServer(bool held) => _death(held ? 1 : 0);
+
+    public void Dispose()
+    {
+        NativeLibrary.Free(_library);
+        Directory.Delete(_folder, recursive: true);
+    }
+}

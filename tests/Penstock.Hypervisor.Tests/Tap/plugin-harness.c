@@ -1,0 +1,93 @@
+/* The plugin's source with a QEMU of its own around it, for TapPluginWalkTests: built as a library and loaded into the tests. */
+#include "penstock-tap.c"
+#include <errno.h>
+#include <sys/wait.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static const uint8_t *guest;
+static uint64_t guest_size;
+
+/* ---- GLib and QEMU, as far as the tests come there ---- */
+
+GByteArray *g_byte_array_new(void) { return calloc(1, sizeof(GByteArray)); }
+
+GByteArray *g_byte_array_set_size(GByteArray *array, unsigned length)
+{
+    if (length > array->len) array->data = realloc(array->data, length);
+    array->len = length;
+    return array;
+}
+
+GByteArray *g_byte_array_append(GByteArray *array, const uint8_t *data, unsigned length)
+{
+    unsigned before = array->len;
+    memcpy(g_byte_array_set_size(array, before + length)->data + before, data, length);
+    return array;
+}
+
+int qemu_plugin_read_memory_hwaddr(uint64_t address, GByteArray *to, size_t length)
+{
+    if (address > guest_size || length > guest_size - address) return 1;
+    memcpy(g_byte_array_set_size(to, (unsigned)length)->data, guest + address, length);
+    return 0;
+}
+
+GArray *qemu_plugin_get_registers(void) { abort(); }
+int qemu_plugin_read_register(void *handle, GByteArray *to) { (void)handle, (void)to; abort(); }
+int qemu_plugin_write_register(void *handle, GByteArray *from) { (void)handle, (void)from; abort(); }
+bool qemu_plugin_read_memory_vaddr(uint64_t address, GByteArray *to, size_t length) { (void)address, (void)to, (void)length; abort(); }
+void qemu_plugin_set_pc(uint64_t address) { (void)address; abort(); }
+size_t qemu_plugin_tb_n_insns(const void *tb) { (void)tb; abort(); }
+void *qemu_plugin_tb_get_insn(const void *tb, size_t index) { (void)tb, (void)index; abort(); }
+size_t qemu_plugin_insn_data(const void *insn, void *to, size_t length) { (void)insn, (void)to, (void)length; abort(); }
+uint64_t qemu_plugin_insn_vaddr(const void *insn) { (void)insn; abort(); }
+void qemu_plugin_register_vcpu_init_cb(uint64_t id, void (*cb)(unsigned, void *), void *data) { (void)id, (void)cb, (void)data; abort(); }
+void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*cb)(void *, void *), void *data) { (void)id, (void)cb, (void)data; abort(); }
+void qemu_plugin_register_vcpu_insn_exec_cb(void *insn, void (*cb)(unsigned, void *), int flags, void *data)
+{
+    (void)insn, (void)cb, (void)flags, (void)data;
+    abort();
+}
+
+/* ---- what the tests call ---- */
+
+EXPORT int harness_tables_are_right(const uint8_t *memory, uint64_t size, uint64_t iota, uint64_t first, uint64_t last)
+{
+    static Vcpu vcpu;
+    if (vcpu.memory == NULL) vcpu.memory = g_byte_array_new();
+    guest = memory, guest_size = size;
+    Function function = { .iota = iota, .memory = size };
+    return tables_are_right(&vcpu, &function, first, last);
+}
+
+/* A server is killed with a message unread: what QEMU's receive says then. HELD: the plugin is offered the server's end of the connection. */
+EXPORT int harness_death(int held)
+{
+    int ends[2];
+    pthread_t watcher;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return errno;
+    pid_t server = fork();
+    if (server == 0) {
+        close(ends[0]);
+        for (;;) pause();
+    }
+    close(ends[1]);
+    channel = calloc(1, sizeof *channel);
+    channel->process = (uint32_t)server;
+    channel->connection = held ? (uint32_t)ends[1] + 1 : 0;
+    gone = false;
+    pthread_create(&watcher, NULL, watch, NULL);
+    while (held && load(&channel->held) == 0) usleep(100);
+    int result = held && channel->held != HELD ? EPERM : 0;
+    send(ends[0], "unread", 6, MSG_NOSIGNAL);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    pthread_join(watcher, NULL);
+    char byte;
+    if (result == 0 && recv(ends[0], &byte, 1, 0) != 0) result = errno;
+    if (!channel->given_up) result = EAGAIN;
+    close(ends[0]);
+    free(channel);
+    return result;
+}
