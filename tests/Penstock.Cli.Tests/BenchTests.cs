@@ -16,6 +16,17 @@ public sealed class BenchTests
     }
 
     [Fact]
+    public async Task BenchScript_ServersStartedAnew_SpreadsTheRoundsOverTheStarts()
+    {
+        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
+            Repository.Path("bench", "messages"), ["--rounds", "3", "--starts", "2", "--operations", "200", "--measures", "region_read_4"]));
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(["warming up", "round 1 of 3", "warming up", "round 2 of 3", "round 3 of 3"], result.Errors.Where(l => l.StartsWith("warming", StringComparison.Ordinal) || l.StartsWith("round", StringComparison.Ordinal)));
+        Assert.Equal(3, Assert.Single(result.Objects).GetProperty("rounds").GetInt32());
+    }
+
+    [Fact]
     public async Task BenchMaps_ShortRun_PrintsAnObjectForEachMeasure()
     {
         ToolResult result = await ToolProcess.RunAsync("bench", "maps", "--rounds", "1", "--operations", "64");

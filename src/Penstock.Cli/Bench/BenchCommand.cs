@@ -131,6 +131,7 @@ internal static class BenchCommand
         private readonly Option<string?> _client = new("--client") { HelpName = "PROGRAM", Description = "The measuring client, which the scripts in bench/ build and name here." };
         private readonly Option<string?> _floor = new("--floor") { HelpName = "PROGRAM", Description = "A C server to compare with." };
         private readonly Option<int?> _rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; the servers take turns in each.", 9);
+        private readonly Option<int?> _starts = CommonOptions.Number("--starts", 1, MostRounds, "How often both servers are started anew; the rounds are spread over the starts.", 1);
         private readonly Option<int?> _operations = CommonOptions.Number("--operations", 1, MostSampled, "Operations for each measure in each round.", 20_000);
         private readonly Option<string> _measures = new("--measures") { HelpName = "PATTERN", DefaultValueFactory = _ => measures, Description = "Which measures, as shell patterns with commas between." };
         private readonly Option<int?> _cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor that both ends run on; the last one when not given.");
@@ -140,7 +141,7 @@ internal static class BenchCommand
         public void AddTo(Command command)
         {
             _client.Required = !ClientIsOptional;
-            foreach (Option option in new Option[] { _client, _floor, _rounds, _operations, _measures, _cpu })
+            foreach (Option option in new Option[] { _client, _floor, _rounds, _starts, _operations, _measures, _cpu })
             {
                 command.Options.Add(option);
             }
@@ -152,6 +153,7 @@ internal static class BenchCommand
             Client = parsed.GetValue(_client) ?? "",
             Floor = parsed.GetValue(_floor),
             Rounds = parsed.GetValue(_rounds)!.Value,
+            Starts = parsed.GetValue(_starts)!.Value,
             Operations = parsed.GetValue(_operations)!.Value,
             Measures = parsed.GetValue(_measures)!,
             Processor = parsed.GetValue(_cpu) is int processor ? Processors.Require(processor) : Processors.Last(),

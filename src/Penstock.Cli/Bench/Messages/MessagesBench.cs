@@ -5,7 +5,8 @@ namespace Penstock.Cli.Bench;
 
 /// <summary>
 /// Runs the measuring client against our server and, in turn, against a C floor server, round after round, so that whatever else the machine
-/// does hits both alike. Both servers run all the time and are warm.
+/// does hits both alike. Both servers run and are warm while one of them is measured. Where a process has its code and data in memory is decided
+/// when it starts and moves its times by some percent for as long as it lives: so both may be started anew several times in a run.
 /// </summary>
 internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
 {
@@ -18,6 +19,22 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
     {
         RequireProgram("--client", options.Client);
         RequireProgram("--floor", options.Floor);
+        var results = new List<BenchSample>();
+        int starts = Math.Min(options.Starts, options.Rounds);
+        for (int start = 0; start < starts; start++)
+        {
+            int first = (int)((long)options.Rounds * start / starts);
+            int end = (int)((long)options.Rounds * (start + 1) / starts);
+            results.AddRange(await MeasureStartAsync(first, end, cancellation));
+        }
+
+        Report(results);
+        return ExitStatus.Done;
+    }
+
+    /// <summary>Rounds with servers of their own.</summary>
+    private async Task<List<BenchSample>> MeasureStartAsync(int firstRound, int endRound, CancellationToken cancellation)
+    {
         using var folder = new TemporaryFolder();
         var servers = new List<BenchServer>();
         try
@@ -30,8 +47,7 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
                 servers.Add(new BenchServer(TheFloor, socket, new BenchProcess(program, [socket, "--cpu", _processor])));
             }
 
-            Report(await MeasureAsync(servers, cancellation));
-            return ExitStatus.Done;
+            return await MeasureAsync(servers, firstRound, endRound, cancellation);
         }
         finally
         {
@@ -39,13 +55,13 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
         }
     }
 
-    private async Task<List<BenchSample>> MeasureAsync(List<BenchServer> servers, CancellationToken cancellation)
+    private async Task<List<BenchSample>> MeasureAsync(List<BenchServer> servers, int firstRound, int endRound, CancellationToken cancellation)
     {
         // One round before the first that counts: the just-in-time compiler and the caches.
         output.Note("warming up");
         await MeasureRoundAsync(servers, 0, cancellation);
         var results = new List<BenchSample>();
-        for (int round = 0; round < options.Rounds; round++)
+        for (int round = firstRound; round < endRound; round++)
         {
             output.Note($"round {round + 1} of {options.Rounds}");
 

@@ -12,6 +12,9 @@ internal sealed record MessagesBenchOptions
 
     public int Rounds { get; init; }
 
+    /// <summary>How often both servers are started; the rounds are spread over the starts.</summary>
+    public int Starts { get; init; } = 1;
+
     public int Operations { get; init; }
 
     public required string Measures { get; init; }
