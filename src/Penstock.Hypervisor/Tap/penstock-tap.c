@@ -462,14 +462,14 @@ static void on_translation(void *tb, void *data)
 
 static void on_vcpu(unsigned vcpu, void *data)
 {
-    (void)data;
+    (void)data; static _Thread_local bool again; /* one thread for several (thread=single, icount): atomic instructions as with one processor */
     GArray *all = qemu_plugin_get_registers();
+    if (again) store(&channel->processors, 1); else again = true;
     if (vcpu >= SLOTS) give_up(); /* its RPCITs would pass unseen */
     if (vcpu >= SLOTS || all == NULL) return;
     Vcpu *c = &vcpus[vcpu];
     const Register *registers = (const Register *)(void *)all->data;
-    for (unsigned i = 0; i < all->len; i++) {
-        unsigned number;
+    for (unsigned i = 0, number; i < all->len; i++) {
         if (sscanf(registers[i].name, "r%2u", &number) == 1 && number < 16) c->r[number] = registers[i].handle;
         if (strcmp(registers[i].name, "pswm") == 0) c->pswm = registers[i].handle;
     }

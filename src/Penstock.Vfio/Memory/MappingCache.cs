@@ -145,7 +145,8 @@ public sealed class MappingCache : IDisposable
             _windows.Add((key, start, size), window);
             _last = window;
             KeepFile(window, descriptor);
-            if (KnownFile.TryKeep(descriptor, _ledger) is { } known)
+            // Others are not kept, and those of a slow file system would be asked for with the gate held.
+            if ((facts.Seals & MemorySeals.Seal) != 0 && KnownFile.TryKeep(descriptor, _ledger) is { } known)
             {
                 _known?.Dispose();
                 _known = known;

@@ -58,11 +58,15 @@ public sealed class TapInterruptTests(GuestLab lab)
     }
 
     /// <summary>With one processor QEMU compiles the guest's atomic instructions to plain ones: a bit that another process sets could be lost.</summary>
-    [Fact]
-    public async Task OneProcessor_InterruptsAreQemus()
+    [Theory]
+    [InlineData]
+    [InlineData("-smp", "2", "-icount", "shift=auto")]
+    public async Task OneProcessor_OrOneThreadForAll_InterruptsAreQemus(params string[] arguments)
     {
         using var bench = new TapBench(RpcitPath.Nested);
-        await using (GuestShell shell = await GuestShell.StartAsync(await lab.OfAsync(GuestArchitecture.S390x), await bench.ConfigureAsync()))
+        GuestConfiguration configuration = await bench.ConfigureAsync();
+        configuration = configuration with { ExtraArguments = [.. configuration.ExtraArguments, .. arguments] };
+        await using (GuestShell shell = await GuestShell.StartAsync(await lab.OfAsync(GuestArchitecture.S390x), configuration))
         {
             LinuxDisk disk = await LinuxDisk.FindAsync(shell, DiskBench.Serial);
             await disk.ReadManyAtOnceAsync(mebibytes: 1);

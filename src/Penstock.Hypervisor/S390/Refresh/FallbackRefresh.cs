@@ -19,6 +19,9 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
     // Nor one whose tables name a great many pages that cannot be mapped: each costs a call.
     private const int MostFailedMaps = 1 << 14;
 
+    // A gathered unmap of all addresses there are would have no length.
+    private const ulong MostGathered = 1ul << 63;
+
     private readonly Lock _gate = new();
     private readonly TWalker _walker;
     private readonly IDmaNotifier _notifier;
@@ -120,12 +123,11 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
             }
 
             _failedMaps = 0;
-            ulong end = first + (pages * ZpciIoTable.PageSize);
             bool again;
             int passes = 0;
             do
             {
-                fault = Pass(registration.Iota, first, end, out ulong reached, out again);
+                fault = Pass(registration.Iota, first, pages, out ulong reached, out again);
                 if (fault != ZpciErrorEvent.None)
                 {
                     return RpcitAnswer.Failed(fault, reached);
@@ -139,12 +141,15 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
 
     private bool HasBudget => _budget is null || _budget.Available > 0;
 
-    private ZpciErrorEvent Pass(Iota iota, ulong first, ulong end, out ulong reached, out bool again)
+    private ZpciErrorEvent Pass(Iota iota, ulong first, ulong pages, out ulong reached, out bool again)
     {
+        // Behind the last address there is 0, which may be the first one as well: only the pages say what is left.
+        ulong end = first + (pages * ZpciIoTable.PageSize);
+        ulong left = pages;
         again = false;
         ZpciErrorEvent fault = ZpciErrorEvent.None;
         ulong at = first;
-        while (at != end && _failedMaps < MostFailedMaps)
+        while (left != 0 && _failedMaps < MostFailedMaps)
         {
             IoWalk walk = _walker.Walk(iota, at);
             fault = walk.Fault;
@@ -154,7 +159,8 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
             }
 
             ulong length = _options.StopsAtBoundaries ? walk.Length : 1ul << (int)walk.Level;
-            ulong next = length < end - at ? at + length : end;
+            ulong covered = Math.Min(length / ZpciIoTable.PageSize, left);
+            ulong next = at + (covered * ZpciIoTable.PageSize);
             if (walk.IsValid)
             {
                 FlushUnmaps();
@@ -166,9 +172,10 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
             }
 
             at = next;
+            left -= covered;
         }
 
-        if (fault == ZpciErrorEvent.None && at != end)
+        if (fault == ZpciErrorEvent.None && left != 0)
         {
             // What is not looked at any more is not reached either.
             Forget(ZpciTableLevel.Page, at, end);
@@ -186,6 +193,10 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
         {
             _unmapStart = _unmapLength == 0 ? first : _unmapStart;
             _unmapLength += end - first;
+            if (_unmapLength >= MostGathered)
+            {
+                FlushUnmaps();
+            }
         }
         else
         {

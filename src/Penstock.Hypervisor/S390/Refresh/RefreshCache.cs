@@ -104,7 +104,8 @@ internal sealed class RefreshCache
         }
 
         int dropped = 0;
-        for (ulong page = first >> PageShift; page != end >> PageShift && dropped != count; page++)
+        ulong last = (end - 1) >> PageShift;
+        for (ulong page = first >> PageShift; page <= last && dropped != count; page++)
         {
             dropped += _pages.Remove(page) ? 1 : 0;
         }
