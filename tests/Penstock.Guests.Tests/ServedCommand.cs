@@ -76,6 +76,19 @@ internal sealed class ServedCommand : IAsyncDisposable
         await _process.WaitForExitAsync().WaitAsync(StepTime);
     }
 
+    /// <summary>Stops it for a moment, so that what it is sent meanwhile stays unread, and kills it.</summary>
+    public async Task KillWithMessagesUnreadAsync(TimeSpan moment)
+    {
+        using (Process stop = Process.Start("/bin/sh", ["-c", $"kill -STOP {_process.Id}"]))
+        {
+            await stop.WaitForExitAsync();
+            Assert.Equal(0, stop.ExitCode);
+        }
+
+        await Task.Delay(moment);
+        await KillAsync();
+    }
+
     /// <summary>Gives a command of the device's console.</summary>
     public async Task SayAsync(string line)
     {

@@ -35,6 +35,9 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
     /// <summary>Whether the guest has registered tables. Any thread.</summary>
     public bool HasAnchor => _hasAnchor;
 
+    /// <summary>The guest's tables, or null. The tap's thread.</summary>
+    public IoatRegistration? Registration => _hasAnchor ? _registration : null;
+
     /// <summary>Whether a range from 0 ends behind the tables. Any thread.</summary>
     public bool IsBeyondTables(ulong end) => end > Volatile.Read(ref _last);
 

@@ -56,6 +56,15 @@ public sealed class TapSession : IDisposable
     /// <summary>Whether the guest has registered tables.</summary>
     public bool HasAnchor => _function.HasAnchor;
 
+    /// <summary>Finds out which tables the guest has registered.</summary>
+    /// <returns>The tables, or null without any.</returns>
+    public IoatRegistration? FindRegistration()
+    {
+        IoatRegistration? found = null;
+        Do(() => found = _function.Registration);
+        return found;
+    }
+
     /// <summary>Whether an end of a range that begins at 0 lies behind the guest's tables.</summary>
     /// <param name="end">The end, the first address that is not in the range.</param>
     /// <returns>Whether it does; true without tables.</returns>

@@ -1,5 +1,7 @@
 using Penstock.Hypervisor;
+using Penstock.Interop;
 using Penstock.Lab;
+using Penstock.Specs.Zpci;
 
 namespace Penstock.Guests.Tests;
 
@@ -84,6 +86,39 @@ public sealed class TapTests(GuestLab lab)
         }
 
         bench.VerifyNoErrors();
+    }
+
+    /// <summary>
+    /// A region entry whose table has a length that the architecture does not allow, which Linux does not look at: the plugin leaves the next RPCIT to
+    /// QEMU, which finds the error and reports it to the guest.
+    /// </summary>
+    [Fact]
+    [Trait("Row", "S3-3")]
+    public async Task Nested_WrongTable_QemuReportsIt()
+    {
+        using var bench = new TapBench(RpcitPath.Nested);
+        GuestConfiguration configuration = await bench.ConfigureAsync() with { KernelArguments = Strict };
+        await using GuestShell shell = await GuestShell.StartAsync(await lab.OfAsync(GuestArchitecture.S390x), configuration);
+        await LinuxDisk.FindAsync(shell, DiskBench.Serial);
+        await shell.RunAsync("dd if=$disk of=/dev/null bs=4k count=16 iflag=direct");
+        TapCounters before = bench.Served.Tap.Counters;
+        IoatRegistration tables = Assert.NotNull(bench.Served.Tap.FindRegistration());
+        Assert.Equal(ZpciDesignationType.RegionThird, tables.Iota.DesignationType);
+        ulong place = tables.Iota.Origin + ((tables.Aperture.First >> (int)ZpciTableLevel.RegionThird) % ZpciIoTable.TableEntries * ZpciIoTable.EntrySize);
+        byte[] entry = new byte[ZpciIoTable.EntrySize];
+        Assert.Equal(Errno.None, bench.Served.Vm.Memory.Read(place, entry));
+        byte low = entry[^1];
+        Assert.Equal(ZpciIoTable.LengthMask, low & ZpciIoTable.LengthMask);
+
+        entry[^1] = (byte)(low & ~ZpciIoTable.LengthMask);
+        Assert.Equal(Errno.None, bench.Served.Vm.Memory.Write(place, entry));
+        await shell.RunAsync("dd if=$disk of=/dev/null bs=4k count=16 iflag=direct 2> /dev/null & for i in $(seq 300); do dmesg | grep -q 'Event 0x8 reports an error' && break; sleep 0.1; done; dmesg | grep 'Event 0x8 reports an error'");
+        entry[^1] = low;
+        Assert.Equal(Errno.None, bench.Served.Vm.Memory.Write(place, entry));
+
+        Assert.InRange(bench.Served.Tap.Counters.LeftToQemu, before.LeftToQemu + 1, long.MaxValue);
+        Assert.Equal("alive", await shell.AskAsync("echo alive"));
+        await shell.Guest.KillAsync();
     }
 
     /// <summary>Out of the fast path and back while two programs write, twice: QEMU tells every page at the way out.</summary>
