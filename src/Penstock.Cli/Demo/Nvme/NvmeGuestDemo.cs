@@ -78,7 +78,7 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
         if (Tap is not null)
         {
             Tap.Verify(Report);
-            foreach (int depth in (int[])[1, 8, 32])
+            foreach (int depth in (int[])[1, 8, 32, 128])
             {
                 string medians = await Tap.TimeAsync(() => ReadAsync(guest, WarmReads, depth, cancellation), async () => [await ReadAsync(guest, depth == 1 ? TimedReads : 3 * TimedReads, depth, cancellation)]);
                 Report.Done("direct", $"{medians} reads of 4 KiB a second, {(depth == 1 ? "one after the other" : $"{depth} at once")}");
