@@ -165,6 +165,8 @@ public sealed class TapTests(GuestLab lab)
         }
 
         bench.VerifyNoErrors();
-        Assert.InRange(bench.Served.Tap.Counters.Refused, 0, 4);
+
+        // One each time that it is left, and before it any number of unmaps, after which Linux does not try again.
+        Assert.InRange(bench.Served.Tap.Counters.Refused, 2, long.MaxValue);
     }
 }
