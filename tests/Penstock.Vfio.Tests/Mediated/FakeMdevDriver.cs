@@ -42,9 +42,10 @@ internal sealed class FakeMdevDriver(int maxInstances) : MdevDriver
     protected internal override VfioDevice Probe(MdevDevice mdev)
     {
         OnProbe?.Invoke();
-        if (ProbeError != Errno.None)
+        Errno error = ProbeError;
+        if (error != Errno.None)
         {
-            throw new VfioException(ProbeError, "probing", "the test wants it");
+            throw new VfioException(error, "probing", "the test wants it");
         }
 
         Interlocked.Increment(ref _probes);
