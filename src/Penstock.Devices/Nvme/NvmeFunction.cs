@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Penstock.Interop;
 using Penstock.Pci;
 using Penstock.Specs.Nvme;
+using Penstock.Specs.Pci;
 using Penstock.Vfio;
 
 namespace Penstock.Devices;
@@ -148,6 +149,9 @@ public sealed partial class NvmeFunction : IMigratableFunction, IDisposable
         SubsystemId = NvmeLayout.SubsystemId,
         ClassCode = NvmePci.ClassCode,
         InterruptPin = InterruptPinA,
+
+        // Drivers in user space turn on bus mastering and nothing else: whoever opened the device for them has enabled it.
+        InitialCommand = PciCommand.Memory,
         Bars =
         [
             new PciBar(NvmePci.RegistersBar, PciBarKind.Memory64, NvmeLayout.BarSize)
