@@ -8,7 +8,7 @@ public sealed partial class FunctionTestBench
 {
     private const int MostRounds = 1000;
 
-    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(10);
 
     /// <summary>
     /// Waits until the work that the model posted is done, and what that posted in turn. Work that is kept back, as by migration, is left
@@ -23,7 +23,7 @@ public sealed partial class FunctionTestBench
             // Posted work is done in order.
             var reached = new TaskCompletionSource();
             _device.PostedWork.Post(() => reached.TrySetResult());
-            WaitUntil(() => reached.Task.Wait(s_look) || !_device.PostedWork.IsWorking, "posted work of the model does not end");
+            WaitUntil(() => reached.Task.Wait(Look) || !_device.PostedWork.IsWorking, "posted work of the model does not end");
         }
     }
 

@@ -11,8 +11,8 @@ public sealed class NvmeIdleTests
     private const int Looks = 8;
 
     // Processor time, not elapsed time: what else the machine does is not in it.
-    private static readonly TimeSpan s_look = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan s_most = s_look / 100;
+    private static readonly TimeSpan Look = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Most = Look / 100;
 
     [Theory]
     [InlineData(false)]
@@ -42,16 +42,16 @@ public sealed class NvmeIdleTests
         // The first looks may still have the compiler's work in them.
         using Process server = Process.GetProcessById(tool.Id);
         TimeSpan least = TimeSpan.MaxValue;
-        for (int i = 0; i < Looks && least >= s_most; i++)
+        for (int i = 0; i < Looks && least >= Most; i++)
         {
             server.Refresh();
             TimeSpan before = server.TotalProcessorTime;
-            await Task.Delay(s_look);
+            await Task.Delay(Look);
             server.Refresh();
             TimeSpan took = server.TotalProcessorTime - before;
             least = took < least ? took : least;
         }
 
-        Assert.InRange(least, TimeSpan.Zero, s_most - TimeSpan.FromTicks(1));
+        Assert.InRange(least, TimeSpan.Zero, Most - TimeSpan.FromTicks(1));
     }
 }

@@ -8,7 +8,9 @@ namespace Penstock.Drivers.Tests;
 /// <summary>The driver at a card; where the card is, derived classes say.</summary>
 public abstract class Idio16DriverTests : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private const uint Bar = 2;
+    private const ulong FiltersOfInputs0To7 = 7;
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly Idio16Function _card = new(0x8001);
     private readonly DriverSlot _slot;
@@ -50,17 +52,27 @@ public abstract class Idio16DriverTests : IDisposable
     }
 
     [Fact]
+    public void SetFilters_OnAndOff_AreTheCards()
+    {
+        foreach (bool on in (bool[])[true, false])
+        {
+            _driver.SetFilters(on);
+            Assert.Equal(on ? 0xff : 0, _slot.Device.Read8(Bar, FiltersOfInputs0To7));
+        }
+    }
+
+    [Fact]
     public async Task WaitForChange_InputThatChanges_IsTold()
     {
         Task<Idio16InputChange> wait = _driver.WaitForChangeAsync(_driver.Changes);
         Assert.False(wait.IsCompleted);
         _card.SetInput(3, true);
-        Idio16InputChange change = await wait.WaitAsync(s_patience);
+        Idio16InputChange change = await wait.WaitAsync(Patience);
         Assert.Equal(new Idio16InputChange(1, 0x8009), change);
 
         // The next one, and one that came before anybody waited.
         _card.SetInput(3, false);
-        change = await _driver.WaitForChangeAsync(change.Number).WaitAsync(s_patience);
+        change = await _driver.WaitForChangeAsync(change.Number).WaitAsync(Patience);
         Assert.Equal(new Idio16InputChange(2, 0x8001), change);
         Assert.Equal(2, (await _driver.WaitForChangeAsync(0)).Number);
     }
@@ -72,7 +84,7 @@ public abstract class Idio16DriverTests : IDisposable
         _card.SetInput(8, true);
         Assert.False(wait.IsCompleted);
         _card.SetInput(9, true);
-        Assert.Equal(0x8301, await wait.WaitAsync(s_patience));
+        Assert.Equal(0x8301, await wait.WaitAsync(Patience));
     }
 
     [Fact]
@@ -85,7 +97,7 @@ public abstract class Idio16DriverTests : IDisposable
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
         Assert.False(other.IsCompleted);
         _card.SetInput(1, true);
-        Assert.Equal(0x8003, (await other.WaitAsync(s_patience)).Inputs);
+        Assert.Equal(0x8003, (await other.WaitAsync(Patience)).Inputs);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => _driver.WaitForChangeAsync(100, stop.Token));
     }
 
@@ -94,7 +106,7 @@ public abstract class Idio16DriverTests : IDisposable
     {
         Task<Idio16InputChange> wait = _driver.WaitForChangeAsync(0);
         _driver.Dispose();
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => wait.WaitAsync(s_patience));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => wait.WaitAsync(Patience));
         await Assert.ThrowsAsync<ObjectDisposedException>(() => _driver.WaitForChangeAsync(0));
         _card.SetInput(2, true);
         Assert.Equal(0, _card.InterruptsRaised);
@@ -103,7 +115,7 @@ public abstract class Idio16DriverTests : IDisposable
     [Fact]
     public async Task ManyChanges_WithOneWaiterInALoop_NoneIsMissedAtTheEnd()
     {
-        using var stop = new CancellationTokenSource(s_patience);
+        using var stop = new CancellationTokenSource(Patience);
         Task<ushort> wait = _driver.WaitForInputsAsync(static inputs => inputs == 0xffff, stop.Token);
         for (int i = 0; i < 200; i++)
         {

@@ -8,7 +8,7 @@ namespace Penstock.Drivers.Tests;
 /// <summary>A controller that lies: the driver ends with an error, and works with the controller once that is honest again.</summary>
 public sealed class LyingNvmeTests : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private readonly LyingNvme _controller = new();
     private readonly InProcessSlot _slot;
 
@@ -23,14 +23,14 @@ public sealed class LyingNvmeTests : IDisposable
     {
         using var driver = new NvmeDriver(_slot.Device);
         driver.Read(0, new byte[512]);
-        await driver.WriteAsync(0, new byte[512]).WaitAsync(s_patience);
+        await driver.WriteAsync(0, new byte[512]).WaitAsync(Patience);
     }
 
     [Theory]
     [MemberData(nameof(Lies))]
     public void FalseCompletion_OfASynchronousCall_IsAnErrorAndTheControllerIsSetUpAgain(string lie)
     {
-        using var driver = new NvmeDriver(_slot.Device, new NvmeDriverOptions { CommandTimeout = s_patience });
+        using var driver = new NvmeDriver(_slot.Device, new NvmeDriverOptions { CommandTimeout = Patience });
         SetLie(lie);
         Errno? seen = null;
         for (int i = 0; i < 3 && seen is null; i++)
@@ -47,7 +47,7 @@ public sealed class LyingNvmeTests : IDisposable
 
         Assert.True(seen is Errno.EIO or Errno.ECANCELED, $"{seen}");
         _controller.Lie = null;
-        Assert.True(SpinWait.SpinUntil(() => driver.Resets >= 1 && driver.Failure is null, s_patience), driver.Failure);
+        Assert.True(SpinWait.SpinUntil(() => driver.Resets >= 1 && driver.Failure is null, Patience), driver.Failure);
         driver.Read(0, new byte[512]);
     }
 
@@ -55,13 +55,13 @@ public sealed class LyingNvmeTests : IDisposable
     [MemberData(nameof(Lies))]
     public async Task FalseCompletion_OfAnAsynchronousCall_IsAnError(string lie)
     {
-        using var driver = new NvmeDriver(_slot.Device, new NvmeDriverOptions { RecoversByItself = false, CommandTimeout = s_patience });
+        using var driver = new NvmeDriver(_slot.Device, new NvmeDriverOptions { RecoversByItself = false, CommandTimeout = Patience });
         SetLie(lie);
         await Assert.ThrowsAsync<VfioException>(async () =>
         {
             for (int i = 0; i < 3; i++)
             {
-                await driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience);
+                await driver.ReadAsync(0, new byte[512]).WaitAsync(Patience);
             }
         });
         Assert.Contains("no such command is under way", driver.Failure, StringComparison.Ordinal);
@@ -84,7 +84,7 @@ public sealed class LyingNvmeTests : IDisposable
                 queue.Poll(completed);
                 return !queue.IsAlive;
             },
-            s_patience));
+            Patience));
         Assert.Contains("no such command is under way", queue.Fault, StringComparison.Ordinal);
         Assert.False(queue.TrySubmit(NvmeIoOpcode.WriteZeroes, 0, 1, 0));
     }
@@ -111,7 +111,7 @@ public sealed class LyingNvmeTests : IDisposable
         _controller.Refuses = static opcode => opcode is NvmeAdminOpcode.CreateSubmissionQueue or NvmeAdminOpcode.DeleteCompletionQueue;
         Assert.Throws<NvmeException>(() => driver.CreateQueue(8));
         _controller.Refuses = null;
-        Assert.True(SpinWait.SpinUntil(() => driver.Failure is null || driver.Resets != 0, s_patience));
+        Assert.True(SpinWait.SpinUntil(() => driver.Failure is null || driver.Resets != 0, Patience));
         driver.Reset();
         Assert.Equal(before, _controller.CompletionQueues);
     }
@@ -148,7 +148,7 @@ public sealed class LyingNvmeTests : IDisposable
         _controller.Lie = null;
 
         // On a busy machine an honest answer may be too late for a time that is short.
-        Assert.True(SpinWait.SpinUntil(() => IsReadAfterReset(driver), s_patience), driver.Failure);
+        Assert.True(SpinWait.SpinUntil(() => IsReadAfterReset(driver), Patience), driver.Failure);
     }
 
     private static bool IsReadAfterReset(NvmeDriver driver)

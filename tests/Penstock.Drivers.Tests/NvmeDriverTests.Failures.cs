@@ -22,12 +22,12 @@ public abstract partial class NvmeDriverTests
         Task read = disk.Driver.ReadAsync(0, data, stop.Token);
         disk.Backing.WaitForReader();
         await stop.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => read.WaitAsync(s_patience));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => read.WaitAsync(Patience));
         disk.Backing.Open();
         byte[] back = new byte[4096];
         for (int i = 0; i < 300; i++)
         {
-            await disk.Driver.ReadAsync(0, back).WaitAsync(s_patience);
+            await disk.Driver.ReadAsync(0, back).WaitAsync(Patience);
         }
 
         Assert.Equal(Random(4096), back);
@@ -56,14 +56,14 @@ public abstract partial class NvmeDriverTests
     {
         using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromSeconds(2), RecoversByItself = false });
         disk.Backing.Shut();
-        var error = await Assert.ThrowsAsync<VfioException>(() => disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience));
+        var error = await Assert.ThrowsAsync<VfioException>(() => disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(Patience));
         Assert.Contains("no answer in 2 s", error.Message, StringComparison.Ordinal);
         Assert.NotNull(disk.Driver.Failure);
         Assert.Equal(Errno.EIO, Assert.Throws<VfioException>(() => disk.Driver.Read(0, new byte[512])).Errno);
         disk.Backing.Open();
         disk.Driver.Reset();
         Assert.Null(disk.Driver.Failure);
-        await disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience);
+        await disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(Patience);
     }
 
     [Theory]
@@ -96,11 +96,11 @@ public abstract partial class NvmeDriverTests
         {
             long before = Interlocked.Read(ref done);
             disk.Driver.Reset();
-            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref done) > before + 50, s_patience), "nothing is done after a reset");
+            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref done) > before + 50, Patience), "nothing is done after a reset");
         }
 
         await stop.CancelAsync();
-        await Task.WhenAll(load).WaitAsync(s_patience);
+        await Task.WhenAll(load).WaitAsync(Patience);
         Assert.Equal(10, disk.Driver.Resets);
 
         void Load(int number)
@@ -144,9 +144,9 @@ public abstract partial class NvmeDriverTests
         long start = Stopwatch.GetTimestamp();
         Thread opener = OpenAfter(disk, read);
         disk.Driver.Dispose();
-        var error = await Assert.ThrowsAsync<VfioException>(() => read.WaitAsync(s_patience));
+        var error = await Assert.ThrowsAsync<VfioException>(() => read.WaitAsync(Patience));
         Assert.Equal(Errno.ECANCELED, error.Errno);
-        Assert.InRange(Stopwatch.GetElapsedTime(start), TimeSpan.Zero, s_patience);
+        Assert.InRange(Stopwatch.GetElapsedTime(start), TimeSpan.Zero, Patience);
         opener.Join();
         disk.Dispose();
     }
@@ -158,7 +158,7 @@ public abstract partial class NvmeDriverTests
     public async Task Calls_ThatWaitForRoomInTheQueue_EndWithTheDriverOrTheController(bool dispose)
     {
         using var disk = new DiskUnderTest(
-            plug, new NvmeDriverOptions { QueueDepth = 2, RecoversByItself = false, CommandTimeout = dispose ? s_patience : TimeSpan.FromSeconds(2) });
+            plug, new NvmeDriverOptions { QueueDepth = 2, RecoversByItself = false, CommandTimeout = dispose ? Patience : TimeSpan.FromSeconds(2) });
         disk.Backing.Shut();
         Task[] reads = [.. Enumerable.Range(0, 8).Select(_ => disk.Driver.ReadAsync(0, new byte[512]))];
         disk.Backing.WaitForReader();
@@ -170,7 +170,7 @@ public abstract partial class NvmeDriverTests
 
         foreach (Task read in reads)
         {
-            var error = await Assert.ThrowsAsync<VfioException>(() => read.WaitAsync(s_patience));
+            var error = await Assert.ThrowsAsync<VfioException>(() => read.WaitAsync(Patience));
             Assert.Equal(dispose ? Errno.ECANCELED : Errno.EIO, error.Errno);
         }
 
@@ -178,7 +178,7 @@ public abstract partial class NvmeDriverTests
         if (!dispose)
         {
             disk.Driver.Reset();
-            await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => disk.Driver.ReadAsync(0, new byte[512]))).WaitAsync(s_patience);
+            await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => disk.Driver.ReadAsync(0, new byte[512]))).WaitAsync(Patience);
         }
     }
 
@@ -192,10 +192,10 @@ public abstract partial class NvmeDriverTests
         for (int i = 0; i < 4; i++)
         {
             using var gone = new GoneMemory();
-            await Assert.ThrowsAsync<ObjectDisposedException>(() => (write ? disk.Driver.WriteAsync(0, gone.Memory) : disk.Driver.ReadAsync(0, gone.Memory)).WaitAsync(s_patience));
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => (write ? disk.Driver.WriteAsync(0, gone.Memory) : disk.Driver.ReadAsync(0, gone.Memory)).WaitAsync(Patience));
         }
 
-        await disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(s_patience);
+        await disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(Patience);
         Assert.Equal(0, disk.Driver.Resets);
     }
 
@@ -222,7 +222,7 @@ public abstract partial class NvmeDriverTests
     {
         var opener = new Thread(() =>
         {
-            SpinWait.SpinUntil(() => Array.TrueForAll(calls, static c => c.IsCompleted), s_patience);
+            SpinWait.SpinUntil(() => Array.TrueForAll(calls, static c => c.IsCompleted), Patience);
             disk.Backing.Open();
         })
         { IsBackground = true };
@@ -231,5 +231,5 @@ public abstract partial class NvmeDriverTests
     }
 
     private static void WaitForReset(DiskUnderTest disk) =>
-        Assert.True(SpinWait.SpinUntil(() => disk.Driver.Resets == 1, s_patience), $"not set up again: {disk.Driver.Failure}");
+        Assert.True(SpinWait.SpinUntil(() => disk.Driver.Resets == 1, Patience), $"not set up again: {disk.Driver.Failure}");
 }

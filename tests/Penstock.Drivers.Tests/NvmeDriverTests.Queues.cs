@@ -186,7 +186,7 @@ public abstract partial class NvmeDriverTests
                     completed.AddRange(some[..queue.Poll(some)]);
                     return completed.Count >= count;
                 },
-                s_patience),
+                Patience),
             $"{completed.Count} of {count} completed; {queue.Fault}");
         return [.. completed];
     }

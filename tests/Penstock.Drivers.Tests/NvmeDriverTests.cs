@@ -10,7 +10,7 @@ namespace Penstock.Drivers.Tests;
 public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plug)
 {
     private const ulong Size = 8 << 20;
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     public static TheoryData<string> Ways => new() { "interrupts", "polling", "mapped doorbells", "registers only", "eight commands" };
 
@@ -60,8 +60,8 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
         using var disk = new DiskUnderTest(plug, OptionsFor(way), new NvmeOptions { Poll = way == "mapped doorbells" });
         byte[][] data = [.. Enumerable.Range(0, Calls).Select(i => Random(Length, i))];
         byte[][] back = [.. data.Select(static d => new byte[d.Length])];
-        await Task.WhenAll(data.Select((d, i) => disk.Driver.WriteAsync((ulong)(i * 20), d))).WaitAsync(s_patience);
-        await Task.WhenAll(back.Select((d, i) => disk.Driver.ReadAsync((ulong)(i * 20), d))).WaitAsync(s_patience);
+        await Task.WhenAll(data.Select((d, i) => disk.Driver.WriteAsync((ulong)(i * 20), d))).WaitAsync(Patience);
+        await Task.WhenAll(back.Select((d, i) => disk.Driver.ReadAsync((ulong)(i * 20), d))).WaitAsync(Patience);
         for (int i = 0; i < Calls; i++)
         {
             Assert.Equal(data[i], back[i]);
@@ -80,9 +80,9 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
     {
         using var disk = new DiskUnderTest(plug);
         byte[] data = Random(3 << 20);
-        await disk.Driver.WriteAsync(1, data).WaitAsync(s_patience);
+        await disk.Driver.WriteAsync(1, data).WaitAsync(Patience);
         byte[] back = new byte[data.Length];
-        await disk.Driver.ReadAsync(1, back).WaitAsync(s_patience);
+        await disk.Driver.ReadAsync(1, back).WaitAsync(Patience);
         Assert.Equal(data, back);
     }
 

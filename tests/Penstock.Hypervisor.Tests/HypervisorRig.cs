@@ -12,7 +12,7 @@ namespace Penstock.Hypervisor.Tests;
 internal sealed class HypervisorRig : IDisposable
 {
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
-    private static readonly Caller s_user = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
+    private static readonly Caller User = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
 
     private readonly List<string> _log = [];
     private readonly S390Hypervisor? _s390;
@@ -72,16 +72,16 @@ internal sealed class HypervisorRig : IDisposable
 
     public VfioGroup Ready(IommuGroup group)
     {
-        VfioGroup file = Host.OpenGroup(group.Number, s_user);
-        using VfioContainer container = Host.OpenContainer(s_user);
+        VfioGroup file = Host.OpenGroup(group.Number, User);
+        using VfioContainer container = Host.OpenContainer(User);
         file.SetContainer(container);
         container.SetIommu(VfioIommuType.Type1V2);
         return file;
     }
 
-    public VfioCdevFile OpenCdev(string name) => Host.OpenCdev(name, s_user);
+    public VfioCdevFile OpenCdev(string name) => Host.OpenCdev(name, User);
 
-    public IommufdContext OpenIommufd() => Host.OpenIommufd(s_user);
+    public IommufdContext OpenIommufd() => Host.OpenIommufd(User);
 
     public Errno VmIoctl<T>(KvmRequest request, T argument)
         where T : unmanaged => VmIoctl(Vm, request, ref argument);

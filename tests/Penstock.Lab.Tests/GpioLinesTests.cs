@@ -5,7 +5,7 @@ namespace Penstock.Lab.Tests;
 /// <summary>The guest program runs on any x86-64 Linux, so its errors can be seen without a guest.</summary>
 public sealed class GpioLinesTests
 {
-    private static readonly string s_sources = Path.Combine(AppContext.BaseDirectory, "guest");
+    private static readonly string Sources = Path.Combine(AppContext.BaseDirectory, "guest");
 
     private static async Task<ToolResult> RunAsync(string program, params string[] arguments) =>
         await Tool.RunAsync(program, arguments, LabEnvironment.OfProcess, CancellationToken.None);
@@ -24,7 +24,7 @@ public sealed class GpioLinesTests
             LabEnvironment.OfProcess.FindProgram("cc") is not null,
             "this test builds guest/gpio-lines.c and there is no C compiler; install one (apt-get install gcc linux-libc-dev)");
         using var folder = new TemporaryFolder();
-        var build = await RunAsync("/bin/sh", Path.Combine(s_sources, "build"), folder.Path);
+        var build = await RunAsync("/bin/sh", Path.Combine(Sources, "build"), folder.Path);
         Assert.True(build.ExitCode == 0, build.Errors);
         string[][] wrongOrFailing =
         [
@@ -33,7 +33,7 @@ public sealed class GpioLinesTests
         ];
         foreach (var arguments in wrongOrFailing)
         {
-            var prebuilt = await RunAsync(Path.Combine(s_sources, "gpio-lines-x86_64"), arguments);
+            var prebuilt = await RunAsync(Path.Combine(Sources, "gpio-lines-x86_64"), arguments);
             var rebuilt = await RunAsync(folder["gpio-lines-x86_64"], arguments);
             Assert.Equal(prebuilt, rebuilt);
             Assert.NotEqual(0, prebuilt.ExitCode);
@@ -46,6 +46,6 @@ public sealed class GpioLinesTests
     [InlineData("usage: gpio-lines info CHIP", "set", "/dev/null", "1=2")]
     public async Task GpioLines_CallThatFails_SaysWhatAndWhy(string expected, params string[] arguments)
     {
-        Assert.Contains(expected, (await RunAsync(Path.Combine(s_sources, "gpio-lines-x86_64"), arguments)).Errors, StringComparison.Ordinal);
+        Assert.Contains(expected, (await RunAsync(Path.Combine(Sources, "gpio-lines-x86_64"), arguments)).Errors, StringComparison.Ordinal);
     }
 }

@@ -2,7 +2,7 @@ namespace Penstock.Lab.Tests;
 
 public sealed class GuestConsoleTests : IDisposable
 {
-    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
 
     private readonly List<string> _lines = [];
     private readonly GuestConsole _console;
@@ -12,7 +12,7 @@ public sealed class GuestConsoleTests : IDisposable
     public void Dispose() => _console.Dispose();
 
     private Task<string> WaitAsync(string text, TimeSpan? timeout = null) =>
-        _console.WaitForLineAsync(text, l => l.Contains(text, StringComparison.Ordinal), timeout ?? s_limit, CancellationToken.None);
+        _console.WaitForLineAsync(text, l => l.Contains(text, StringComparison.Ordinal), timeout ?? Limit, CancellationToken.None);
 
     [Fact]
     public async Task WaitForLine_SameTextTwice_NeedsTwoLines()

@@ -6,7 +6,7 @@ namespace Penstock.Lab.Tests;
 [Trait("Category", "VM")]
 public sealed class GuestTests
 {
-    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(120);
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(120);
 
     private static string CommandLine(int id)
     {
@@ -171,20 +171,20 @@ public sealed class GuestTests
             Script = "echo what next; read answer; echo got $answer; [ $answer = stop ] && exit 5; echo stay > /run/penstock-ending",
             AllowReboot = true,
         });
-        await guest.WaitForLineAsync("what next", s_limit);
+        await guest.WaitForLineAsync("what next", Limit);
         await guest.SendLineAsync("go on");
-        Assert.Equal("got go on", await guest.WaitForLineAsync("got", s_limit));
-        await guest.WaitForLineAsync("penstock-lab: exit 0", s_limit);
+        Assert.Equal("got go on", await guest.WaitForLineAsync("got", Limit));
+        await guest.WaitForLineAsync("penstock-lab: exit 0", Limit);
         Assert.Equal("running", (await guest.QmpAsync("query-status")).GetProperty("status").GetString());
         var refused = await Assert.ThrowsAsync<LabException>(() => guest.QmpAsync("""{"execute":"no-such-command"}"""));
         Assert.Contains("no-such-command", refused.Message, StringComparison.Ordinal);
         await guest.QmpAsync("system_reset");
-        await guest.WaitForLineAsync("what next", s_limit);
+        await guest.WaitForLineAsync("what next", Limit);
         await guest.SendLineAsync("stop");
         var result = await guest.WaitForExitAsync();
         Assert.Equal(5, result.ExitStatus);
         await Assert.ThrowsAsync<LabException>(() => guest.QmpAsync("query-status"));
-        await Assert.ThrowsAsync<LabException>(() => guest.WaitForLineAsync("never", s_limit));
+        await Assert.ThrowsAsync<LabException>(() => guest.WaitForLineAsync("never", Limit));
     }
 
     [Fact]

@@ -5,7 +5,7 @@ namespace Penstock.Lab.Tests;
 
 public sealed class SupervisedProcessTests
 {
-    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
 
     /// <summary>A program that tells its process id in a file and then sleeps for as long as the test could last.</summary>
     private static string[] Sleeper(string idFile) => ["/bin/sh", "-c", $"echo $$ > '{idFile}.part'; mv '{idFile}.part' '{idFile}'; exec sleep 600"];
@@ -13,7 +13,7 @@ public sealed class SupervisedProcessTests
     private static async Task<int> IdAsync(string idFile)
     {
         var clock = Stopwatch.StartNew();
-        while (!File.Exists(idFile) && clock.Elapsed < s_limit)
+        while (!File.Exists(idFile) && clock.Elapsed < Limit)
         {
             await Task.Delay(10);
         }
@@ -26,7 +26,7 @@ public sealed class SupervisedProcessTests
         var clock = Stopwatch.StartNew();
         while (Lives(id))
         {
-            if (clock.Elapsed > s_limit)
+            if (clock.Elapsed > Limit)
             {
                 return false;
             }
@@ -82,7 +82,7 @@ public sealed class SupervisedProcessTests
         }
 
         Assert.True(await EndsAsync(id));
-        await process.Exit.WaitAsync(s_limit);
+        await process.Exit.WaitAsync(Limit);
     }
 
     [Fact]
@@ -115,7 +115,7 @@ public sealed class SupervisedProcessTests
                 CancellationToken.None,
                 TaskCreationOptions.LongRunning,
                 TaskScheduler.Default).Unwrap());
-            await Task.WhenAll([.. threads]).WaitAsync(s_limit);
+            await Task.WhenAll([.. threads]).WaitAsync(Limit);
             Assert.True(process.Exit.IsCompletedSuccessfully);
         }
     }
@@ -124,7 +124,7 @@ public sealed class SupervisedProcessTests
     public async Task Program_ThatEnds_GivesItsStatusAndBothOutputs()
     {
         await using var process = SupervisedProcess.Start("/bin/sh", ["-c", "echo out; echo err >&2; cat; exit 7"]);
-        Assert.Equal(7, await process.Exit.WaitAsync(s_limit));
+        Assert.Equal(7, await process.Exit.WaitAsync(Limit));
         Assert.Equal(("out\n", "err\n"), (process.Output, process.Errors));
     }
 
@@ -132,7 +132,7 @@ public sealed class SupervisedProcessTests
     public async Task Program_ArgumentsWithBlanksAndQuotes_ArriveAsTheyAre()
     {
         await using var process = SupervisedProcess.Start("/usr/bin/printf", ["[%s]", "a b", "'\"$HOME", ""]);
-        await process.Exit.WaitAsync(s_limit);
+        await process.Exit.WaitAsync(Limit);
         Assert.Equal("[a b]['\"$HOME][]", process.Output);
     }
 

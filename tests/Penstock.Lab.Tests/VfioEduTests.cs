@@ -5,7 +5,7 @@ namespace Penstock.Lab.Tests;
 /// <summary>The guest program runs on any x86-64 Linux, so its usage can be seen without a guest.</summary>
 public sealed class VfioEduTests
 {
-    private static readonly string s_sources = Path.Combine(AppContext.BaseDirectory, "guest");
+    private static readonly string Sources = Path.Combine(AppContext.BaseDirectory, "guest");
 
     [Fact]
     public void VfioEdu_OtherArchitecture_IsRefusedByName()
@@ -25,7 +25,7 @@ public sealed class VfioEduTests
     public async Task VfioEdu_WrongUsage_IsExplainedWithStatus2(params string[] arguments)
     {
         ToolResult prebuilt = await Tool.RunAsync(
-            Path.Combine(s_sources, "vfio-edu-x86_64"), arguments, LabEnvironment.OfProcess, CancellationToken.None);
+            Path.Combine(Sources, "vfio-edu-x86_64"), arguments, LabEnvironment.OfProcess, CancellationToken.None);
         Assert.Equal((2, "usage: vfio-edu GROUP DEVICE PAGES\n"), (prebuilt.ExitCode, prebuilt.Errors));
     }
 }

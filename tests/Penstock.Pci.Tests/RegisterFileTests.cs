@@ -5,21 +5,21 @@ namespace Penstock.Pci.Tests;
 
 public sealed class RegisterFileTests
 {
-    private static readonly Register s_control = new("CONTROL", 0, 4, 0x0000_0100)
+    private static readonly Register Control = new("CONTROL", 0, 4, 0x0000_0100)
     {
         ReadOnlyMask = 0x0000_ff00,
         WriteOneToClearMask = 0x00ff_0000,
         UnknownMask = 0xff00_0000,
     };
 
-    private static readonly Register s_wide = new("WIDE", 8, 8, 0x1122_3344_5566_7788);
+    private static readonly Register Wide = new("WIDE", 8, 8, 0x1122_3344_5566_7788);
 
     private readonly List<string> _log = [];
 
     [Fact]
     public void Write_WithMasks_ChangesOnlyWhatItMay()
     {
-        RegisterFile file = Make(s_control, s_wide);
+        RegisterFile file = Make(Control, Wide);
         file[0] = 0x0055_0100;
         Assert.Equal(Errno.None, file.Write(0, [0x12, 0xff, 0x0f, 0x80]));
         Assert.Equal(0x0050_0112u, file[0]);
@@ -28,7 +28,7 @@ public sealed class RegisterFileTests
     [Fact]
     public void Access_OfPartsAndSeveral_TouchesTheRightBytes()
     {
-        RegisterFile file = Make(s_wide, new Register("NEXT", 16, 1, 0xee), new Register("AFTER", 17, 1, 0xdd));
+        RegisterFile file = Make(Wide, new Register("NEXT", 16, 1, 0xee), new Register("AFTER", 17, 1, 0xdd));
         byte[] data = new byte[4];
         Assert.Equal(Errno.None, file.Read(14, data));
         Assert.Equal("2211EEDD", Convert.ToHexString(data));
@@ -41,7 +41,7 @@ public sealed class RegisterFileTests
     [Fact]
     public void Holes_AndUnknownBits_AreReportedOnce()
     {
-        RegisterFile file = Make(s_control);
+        RegisterFile file = Make(Control);
         byte[] data = [0xff, 0xff, 0xff, 0xff];
         file.Read(4, data);
         Assert.Equal(0u, BinaryPrimitives.ReadUInt32LittleEndian(data));
@@ -77,13 +77,13 @@ public sealed class RegisterFileTests
     [Fact]
     public void State_SavedAndLoaded_IsTheSame()
     {
-        RegisterFile file = Make(s_wide, s_control);
+        RegisterFile file = Make(Wide, Control);
         file[0] = 0x1234;
         byte[] state = new byte[file.StateSize];
         file.Save(state);
         Assert.Equal("34120000" + "8877665544332211", Convert.ToHexString(state));
 
-        RegisterFile other = Make(s_control, s_wide);
+        RegisterFile other = Make(Control, Wide);
         other[8] = 0;
         other.Load(state);
         Assert.Equal((0x1234u, 0x1122_3344_5566_7788u), (other[0], other[8]));
@@ -95,7 +95,7 @@ public sealed class RegisterFileTests
     [Fact]
     public void Construction_WithOverlap_NamesBoth()
     {
-        ArgumentException e = Assert.Throws<ArgumentException>(() => Make(s_wide, new Register("SMALL", 12, 2)));
+        ArgumentException e = Assert.Throws<ArgumentException>(() => Make(Wide, new Register("SMALL", 12, 2)));
         Assert.Contains("SMALL", e.Message, StringComparison.Ordinal);
         Assert.Contains("WIDE", e.Message, StringComparison.Ordinal);
     }

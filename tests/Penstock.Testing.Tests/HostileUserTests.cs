@@ -6,7 +6,7 @@ namespace Penstock.Testing.Tests;
 /// <summary>A hostile user finds what is wrong with a model, and only that.</summary>
 public sealed class HostileUserTests
 {
-    private static readonly ulong[] s_registers = [0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38];
+    private static readonly ulong[] Registers = [0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38];
 
     [Theory]
     [InlineData(1)]
@@ -20,7 +20,7 @@ public sealed class HostileUserTests
             {
                 Seed = seed,
                 Steps = 2000,
-                Registers = s_registers,
+                Registers = Registers,
                 Check = static bench =>
                 {
                     bench.Bar(0).Write64(ProbeFunction.Scratch, 9);
@@ -74,7 +74,7 @@ public sealed class HostileUserTests
             {
                 Seed = 5,
                 Steps = 10_000,
-                Registers = s_registers,
+                Registers = Registers,
                 Values = [0xbad],
                 StepTimeout = TimeSpan.FromSeconds(1),
                 ShrinkAttempts = 0,
@@ -94,7 +94,7 @@ public sealed class HostileUserTests
 
     private static HostileUserReport Attack(Action<PciFunctionPort, ulong> mistake) => HostileUser.Attack(
         () => new ProbeFunction { Mistake = mistake },
-        new HostileUserOptions { Seed = 5, Steps = 10_000, Registers = s_registers, Values = [0xbad] });
+        new HostileUserOptions { Seed = 5, Steps = 10_000, Registers = Registers, Values = [0xbad] });
 
     private static unsafe void KeepAndTouch(PciFunctionPort port, ulong iova, ref nint kept)
     {

@@ -8,7 +8,7 @@ namespace Penstock.Cli.Bench;
 /// <summary>A child process of a benchmark, ended with it.</summary>
 internal sealed class BenchProcess : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private readonly Process _process;
     private readonly string _name;
@@ -57,7 +57,7 @@ internal sealed class BenchProcess : IDisposable
     public T Connect<T>(string socket, Func<T> connect)
     {
         long started = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetElapsedTime(started) < s_patience && !_process.HasExited)
+        while (Stopwatch.GetElapsedTime(started) < Patience && !_process.HasExited)
         {
             try
             {

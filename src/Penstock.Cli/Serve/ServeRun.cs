@@ -83,7 +83,7 @@ internal sealed class ServeRun(DeviceCatalog catalog, ServeOptions options, Outp
             return options.Rpcit is not null ? throw NoTap(null, "it takes one device, and these are several")
                 : options.RecordFile is null
                 ? new ParentServing(catalog.CreateParent(options.Device, options.DeviceOptions), options.Socket, output.Note)
-                : throw new UsageException("--record takes one device, and this are several; serve one kind of them by itself");
+                : throw new UsageException("--record takes one device, and these are several; leave it out");
         }
         catch (VfioException wrong) when (wrong.Errno == Errno.EINVAL)
         {

@@ -7,6 +7,9 @@ namespace Penstock.Drivers;
 /// <summary>What a controller says about itself (Identify Controller, NVM Express base specification 1.4, section 5.15.2.1).</summary>
 public sealed class NvmeControllerInfo
 {
+    /// <summary>Pages shifted by more fill no int, and are no limit that matters.</summary>
+    private const int LargestShift = 18;
+
     internal NvmeControllerInfo(ReadOnlySpan<byte> data, NvmeCapabilities capabilities, uint version)
     {
         Capabilities = capabilities;
@@ -21,9 +24,8 @@ public sealed class NvmeControllerInfo
         HasVolatileWriteCache = (data[NvmeIdentifyController.VolatileWriteCache] & NvmeIdentifyController.VwcPresent) != 0;
         ShutdownTime = TimeSpan.FromMicroseconds(BinaryPrimitives.ReadUInt32LittleEndian(data[NvmeIdentifyController.EntryLatency..]));
 
-        // A shift that no number holds is no limit that matters.
         int shift = data[NvmeIdentifyController.MaxTransfer];
-        MaxTransfer = shift is 0 or > 18 ? int.MaxValue : NvmeLimits.PageSize << shift;
+        MaxTransfer = shift is 0 or > LargestShift ? int.MaxValue : NvmeLimits.PageSize << shift;
     }
 
     /// <summary>CAP.</summary>

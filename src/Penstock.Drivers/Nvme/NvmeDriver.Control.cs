@@ -11,8 +11,8 @@ public sealed unsafe partial class NvmeDriver
 {
     private const uint Bar = NvmePci.RegistersBar;
     private const uint Gone = uint.MaxValue;
-    private static readonly TimeSpan s_timeoutUnit = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan s_shortestShutdown = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan TimeoutUnit = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan ShortestShutdown = TimeSpan.FromSeconds(5);
 
     private readonly ManualResetEventSlim _running = new(initialState: true);
     private string? _failure;
@@ -98,7 +98,7 @@ public sealed unsafe partial class NvmeDriver
     {
         long last = Interlocked.Read(ref _looked);
         long now = Stopwatch.GetTimestamp();
-        if (Stopwatch.GetElapsedTime(since, now) >= s_tick && Stopwatch.GetElapsedTime(last, now) >= s_tick
+        if (Stopwatch.GetElapsedTime(since, now) >= WatchInterval && Stopwatch.GetElapsedTime(last, now) >= WatchInterval
             && Interlocked.CompareExchange(ref _looked, now, last) == last)
         {
             Look();
@@ -218,9 +218,9 @@ public sealed unsafe partial class NvmeDriver
 
     /// <summary>What the controller asks for, as far as that makes sense.</summary>
     private TimeSpan ShutdownTime => TimeSpan.FromTicks(Math.Max(
-        s_shortestShutdown.Ticks, Math.Min(Controller.ShutdownTime.Ticks, _options.CommandTimeout.Ticks)));
+        ShortestShutdown.Ticks, Math.Min(Controller.ShutdownTime.Ticks, _options.CommandTimeout.Ticks)));
 
-    private TimeSpan ReadyTime => s_timeoutUnit * Math.Max(2, _capabilities.Timeout);
+    private TimeSpan ReadyTime => TimeoutUnit * Math.Max(2, _capabilities.Timeout);
 
     /// <summary>The end: shut down, where that is wanted and the controller still answers, and disabled.</summary>
     private void End(bool orderly)

@@ -8,7 +8,7 @@ namespace Penstock.Drivers;
 /// <content>Who notices completions of asynchronous calls, and that a controller does not work any more.</content>
 public sealed unsafe partial class NvmeDriver
 {
-    private static readonly TimeSpan s_tick = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(1);
 
     private readonly List<EventWatch> _watches = [];
     private readonly AutoResetEvent _submitted = new(initialState: false);
@@ -87,7 +87,7 @@ public sealed unsafe partial class NvmeDriver
             _poller.Start();
         }
 
-        TimeSpan period = _options.CommandTimeout / 4 < s_tick ? _options.CommandTimeout / 4 : s_tick;
+        TimeSpan period = _options.CommandTimeout / 4 < WatchInterval ? _options.CommandTimeout / 4 : WatchInterval;
         _timer = TimeProvider.System.CreateTimer(_ => Tick(), null, period, period);
     }
 

@@ -28,7 +28,8 @@ public sealed class NvmeNamespaceInfo
 
         BlockSize = 1 << shift;
         IsWriteProtected = (data[NvmeIdentifyNamespace.Attributes] & NvmeIdentifyNamespace.WriteProtected) != 0;
-        ReadsZeroAfterDeallocate = (data[NvmeIdentifyNamespace.DeallocateFeatures] & 7) == NvmeIdentifyNamespace.DeallocatedReadsZero;
+        ReadsZeroAfterDeallocate = (data[NvmeIdentifyNamespace.DeallocateFeatures] & NvmeIdentifyNamespace.DeallocatedReadsMask)
+            == NvmeIdentifyNamespace.DeallocatedReadsZero;
     }
 
     /// <summary>Its id.</summary>

@@ -41,10 +41,6 @@ public sealed class InterruptController : IInterruptSink
     /// <param name="message">The message.</param>
     public void Route(uint gsi, InterruptMessage message) => Route(gsi, new Line { IsRouted = true, Message = message });
 
-    /// <summary>Takes the route of a line away.</summary>
-    /// <param name="gsi">Number of the line.</param>
-    public void Unroute(uint gsi) => Route(gsi, new Line());
-
     /// <inheritdoc/>
     public void RaiseGsi(uint gsi)
     {

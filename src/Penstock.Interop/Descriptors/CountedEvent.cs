@@ -9,7 +9,7 @@ public sealed class CountedEvent(EventDescriptor events)
 {
     private const int Retired = 1 << 30;
     // Far longer than a busy machine keeps a thread in the middle of a signal: only a peer's blocking counter lasts so long.
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
     private int _state;
 
     /// <summary>The eventfd. Only between <see cref="TryEnter"/> and <see cref="Leave"/>, or before retirement, is it open for sure.</summary>
@@ -70,7 +70,7 @@ public sealed class CountedEvent(EventDescriptor events)
             return;
         }
 
-        SpinWait.SpinUntil(() => Volatile.Read(ref _state) == Retired, s_patience);
+        SpinWait.SpinUntil(() => Volatile.Read(ref _state) == Retired, Patience);
     }
 
     /// <summary>Waits for running uses, as <see cref="Retire"/>; others may begin.</summary>
@@ -78,7 +78,7 @@ public sealed class CountedEvent(EventDescriptor events)
     {
         if (Interlocked.Add(ref _state, 0) != 0)
         {
-            SpinWait.SpinUntil(() => Volatile.Read(ref _state) == 0, s_patience);
+            SpinWait.SpinUntil(() => Volatile.Read(ref _state) == 0, Patience);
         }
     }
 

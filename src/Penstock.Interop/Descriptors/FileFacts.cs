@@ -72,9 +72,9 @@ public readonly record struct FileFacts
             Seals = seals < 0 ? MemorySeals.None : (MemorySeals)seals,
             Access = (flags & (Native.O_ACCMODE | Native.O_PATH)) switch
             {
-                0 => MemoryProtection.Read,
-                1 => MemoryProtection.Write,
-                2 => MemoryProtection.ReadWrite,
+                Native.O_RDONLY => MemoryProtection.Read,
+                Native.O_WRONLY => MemoryProtection.Write,
+                Native.O_RDWR => MemoryProtection.ReadWrite,
                 _ => MemoryProtection.None,
             },
         };

@@ -1,6 +1,6 @@
 namespace Penstock.Interop;
 
-/// <summary>What a mapping of this process may be used for. Values are those of PROT_READ and PROT_WRITE.</summary>
+/// <summary>What a mapping of this process may be used for.</summary>
 [Flags]
 public enum MemoryProtection
 {
@@ -8,10 +8,10 @@ public enum MemoryProtection
     None = 0,
 
     /// <summary>Loads.</summary>
-    Read = 1,
+    Read = Native.PROT_READ,
 
     /// <summary>Stores.</summary>
-    Write = 2,
+    Write = Native.PROT_WRITE,
 
     /// <summary>Loads and stores.</summary>
     ReadWrite = Read | Write,

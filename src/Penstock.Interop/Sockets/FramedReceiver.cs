@@ -14,6 +14,7 @@ public sealed unsafe class FramedReceiver : IDisposable
 {
     private const int PendingLimit = 1024;
     private const int SpareRoom = 64 * 1024;
+    private const int ControlAlignment = 64;
 
     // Positions in the buffer plus one more message stay inside an int.
     private const int LongestMaximum = 1 << 30;
@@ -59,7 +60,7 @@ public sealed unsafe class FramedReceiver : IDisposable
         _format = format;
         _ledger = ledger;
         _capacity = format.MaximumLength + SpareRoom;
-        _control = (_capacity + 63) & ~63;
+        _control = (_capacity + ControlAlignment - 1) & -ControlAlignment;
         _buffer = (byte*)NativeMemory.Alloc((nuint)_control + UnixSocket.ControlRoom);
         ledger?.Acquired(ResourceKind.NativeBlock);
     }

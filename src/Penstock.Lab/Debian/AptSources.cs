@@ -6,7 +6,7 @@ internal sealed record AptSource(string Uri, IReadOnlyList<string> Suites, IRead
 /// <summary>Reads apt's sources in both of their forms, to learn which Debian mirror this machine uses.</summary>
 internal static class AptSources
 {
-    private static readonly string[] s_debianSuites =
+    private static readonly string[] DebianSuites =
         ["bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldstable", "stable", "testing", "unstable"];
 
     /// <summary>All package archives of the folder (<c>/etc/apt</c>), in apt's own order; disabled and source-only entries are left out.</summary>
@@ -39,7 +39,7 @@ internal static class AptSources
     /// <summary>The source that is a full Debian archive, or null: by its path first, then by the suites it offers.</summary>
     public static AptSource? DebianArchive(IReadOnlyList<AptSource> sources) =>
         sources.FirstOrDefault(s => s.Uri.TrimEnd('/').EndsWith("/debian", StringComparison.Ordinal))
-        ?? sources.FirstOrDefault(s => s.Components.Contains("main") && s.Suites.Any(s_debianSuites.Contains));
+        ?? sources.FirstOrDefault(s => s.Components.Contains("main") && s.Suites.Any(DebianSuites.Contains));
 
     /// <summary>The one-line form: <c>deb [option=value …] URI suite component …</c>.</summary>
     public static IEnumerable<AptSource> ParseList(string text)

@@ -11,11 +11,11 @@ internal sealed class DebianFetch(string cacheFolder, LabEnvironment environment
         + "to it (ModulesFolder or PENSTOCK_MODULES) and a static busybox of the guest's architecture (BusyboxPath or PENSTOCK_BUSYBOX)";
 
     // Packages that others' maintainer scripts ask for; nothing of them runs here.
-    private static readonly string[] s_notUnpacked =
+    private static readonly string[] NotUnpacked =
         ["adduser", "base-passwd", "debconf", "login.defs", "passwd", "libpam-modules", "libpam-modules-bin", "openssl-provider-legacy"];
 
     // The same for guests, told to apt as if they were installed, so that what only they depend on stays away too.
-    private static readonly string[] s_assumedInGuests =
+    private static readonly string[] AssumedInGuests =
     [
         "adduser", "base-files", "base-passwd", "debconf", "debconf-2.0", "dpkg", "init-system-helpers", "install-info", "login.defs",
         "openssl-provider-legacy", "passwd", "sensible-utils", "ucf",
@@ -36,7 +36,7 @@ internal sealed class DebianFetch(string cacheFolder, LabEnvironment environment
             DebianSuites.Backports,
             platform.QemuPackage,
             $"QEMU for {platform.Name} guests",
-            package => !s_notUnpacked.Contains(package.Name),
+            package => !NotUnpacked.Contains(package.Name),
             cancellation).ConfigureAwait(false);
         var version = all.First(p => p.Name == platform.QemuPackage).Version;
         // Guests of several architectures share one folder as long as they have one version of QEMU.
@@ -109,7 +109,7 @@ internal sealed class DebianFetch(string cacheFolder, LabEnvironment environment
             $"{package} for {platform.Name} guests",
             _ => true,
             cancellation,
-            [.. s_assumedInGuests.Where(p => p != package)]).ConfigureAwait(false);
+            [.. AssumedInGuests.Where(p => p != package)]).ConfigureAwait(false);
         return files;
     }
 

@@ -3,13 +3,13 @@ namespace Penstock.Lab;
 /// <summary>One file that a guest finds in its root when it boots. Folders above it are made as needed.</summary>
 public sealed class GuestFile
 {
-    private static readonly UnixFileMode s_permissions = (UnixFileMode)0xFFF;
+    private static readonly UnixFileMode Permissions = (UnixFileMode)0xFFF;
     private readonly Func<Stream> _open;
 
     private GuestFile(string path, UnixFileMode mode, Func<Stream> open)
     {
         Path = Checked(path);
-        Mode = (mode & ~s_permissions) == 0
+        Mode = (mode & ~Permissions) == 0
             ? mode
             : throw new ArgumentException($"mode {(int)mode} of guest file {path} has bits beyond the permissions; use UnixFileMode's", nameof(mode));
         _open = open;

@@ -26,7 +26,7 @@ internal sealed record GuestPlatform
 
     public required IReadOnlyList<string> Modules { get; init; }
 
-    private static readonly string[] s_commonModules =
+    private static readonly string[] CommonModules =
     [
         "vfio", "vfio-pci", "vfio-pci-core", "vfio_iommu_type1", "iommufd", "pci-stub", "uio", "uio_pci_generic",
         "nvme", "nvme-core", "e1000", "e1000e", "tun",
@@ -36,7 +36,7 @@ internal sealed record GuestPlatform
         "ext4", "crc32c_generic", "squashfs", "vfat", "overlay", "loop", "nls_ascii", "nls_cp437", "nls_iso8859-1",
     ];
 
-    private static readonly GuestPlatform s_x86 = new()
+    private static readonly GuestPlatform X86 = new()
     {
         Name = "x86_64",
         QemuProgram = "qemu-system-x86_64",
@@ -50,12 +50,12 @@ internal sealed record GuestPlatform
         KernelArguments = "no_timer_check",
         Modules =
         [
-            .. s_commonModules, "gpio-pci-idio-16", "gpio-pcie-idio-24", "gpio-sim", "edu", "virtio-iommu", "irqbypass", "kvm", "vfio_virqfd",
+            .. CommonModules, "gpio-pci-idio-16", "gpio-pcie-idio-24", "gpio-sim", "edu", "virtio-iommu", "irqbypass", "kvm", "vfio_virqfd",
             "ahci", "sd_mod", "xhci_pci", "igb", "igbvf", "i2c-i801",
         ],
     };
 
-    private static readonly GuestPlatform s_s390 = new()
+    private static readonly GuestPlatform S390 = new()
     {
         Name = "s390x",
         QemuProgram = "qemu-system-s390x",
@@ -66,10 +66,10 @@ internal sealed record GuestPlatform
         Machine = "s390-ccw-virtio",
         Cpu = "max",
         KernelArguments = "",
-        Modules = [.. s_commonModules, "vfio_pci_zdev", "zpci", "virtio_ccw", "ism", "s390_trng"],
+        Modules = [.. CommonModules, "vfio_pci_zdev", "zpci", "virtio_ccw", "ism", "s390_trng"],
     };
 
-    private static readonly GuestPlatform s_ppc64 = new()
+    private static readonly GuestPlatform Ppc64 = new()
     {
         Name = "ppc64le",
         QemuProgram = "qemu-system-ppc64",
@@ -81,14 +81,14 @@ internal sealed record GuestPlatform
         Machine = "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
         Cpu = "power9",
         KernelArguments = "",
-        Modules = [.. s_commonModules, "vfio_iommu_spapr_tce", "vfio_spapr_eeh", "ibmvscsi", "ibmveth", "sd_mod"],
+        Modules = [.. CommonModules, "vfio_iommu_spapr_tce", "vfio_spapr_eeh", "ibmvscsi", "ibmveth", "sd_mod"],
     };
 
     public static GuestPlatform Of(GuestArchitecture architecture) => architecture switch
     {
-        GuestArchitecture.X86_64 => s_x86,
-        GuestArchitecture.S390x => s_s390,
-        GuestArchitecture.Ppc64le => s_ppc64,
+        GuestArchitecture.X86_64 => X86,
+        GuestArchitecture.S390x => S390,
+        GuestArchitecture.Ppc64le => Ppc64,
         _ => throw new ArgumentOutOfRangeException(nameof(architecture), architecture, "no such guest architecture"),
     };
 }

@@ -7,19 +7,19 @@ internal static class BaseInitramfs
 {
     public static readonly UnixFileMode Executable = (UnixFileMode)0x1ED;
     public static readonly UnixFileMode Readable = (UnixFileMode)0x1A4;
-    private static readonly UnixFileMode s_sticky = (UnixFileMode)0x3FF;
-    private static readonly string[] s_folders =
+    private static readonly UnixFileMode Sticky = (UnixFileMode)0x3FF;
+    private static readonly string[] Folders =
         ["bin", "sbin", "dev", "etc", "lab", "lib", "lib/modules", "lib64", "mnt", "proc", "root", "run", "sys", "usr", "usr/bin", "usr/lib", "usr/sbin", "var"];
 
     public static void Write(Stream output, string busyboxPath, string? release, ModuleSelection modules)
     {
         var archive = new CpioArchive(output);
-        foreach (var folder in s_folders)
+        foreach (var folder in Folders)
         {
             archive.AddFolder(folder, Executable);
         }
 
-        archive.AddFolder("tmp", s_sticky);
+        archive.AddFolder("tmp", Sticky);
         // The first process's console and /dev/null exist before devtmpfs is mounted.
         archive.AddCharacterDevice("dev/console", (UnixFileMode)0x180, 5, 1);
         archive.AddCharacterDevice("dev/null", (UnixFileMode)0x1B6, 1, 3);
@@ -53,7 +53,7 @@ internal static class BaseInitramfs
     public static CpioArchive Overlay(Stream output)
     {
         var archive = new CpioArchive(output);
-        foreach (var folder in s_folders.Append("tmp"))
+        foreach (var folder in Folders.Append("tmp"))
         {
             archive.AssumeFolder(folder);
         }

@@ -3,7 +3,7 @@ namespace Penstock.Lab.Initramfs;
 /// <summary>Makes an archive of an unpacked Debian package, without what only people and other locales read.</summary>
 internal static class PackageOverlay
 {
-    private static readonly string[] s_leftOut = ["bug", "doc", "doc-base", "info", "lintian", "locale", "man"];
+    private static readonly string[] LeftOut = ["bug", "doc", "doc-base", "info", "lintian", "locale", "man"];
 
     public static void Write(Stream output, string folder)
     {
@@ -50,7 +50,7 @@ internal static class PackageOverlay
 
     private static bool IsLeftOut(string path) => path.Split('/') switch
     {
-        ["usr", "share", var name] => s_leftOut.Contains(name),
+        ["usr", "share", var name] => LeftOut.Contains(name),
         // iconv's character sets, half of the C library's files: lab guests know UTF-8 only.
         ["usr", "lib", _, "gconv"] => true,
         _ => false,

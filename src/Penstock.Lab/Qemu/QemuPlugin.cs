@@ -8,9 +8,9 @@ namespace Penstock.Lab;
 public static class QemuPlugin
 {
     /// <summary>Compilers in the order in which they are tried.</summary>
-    private static readonly string[] s_compilers = ["cc", "gcc", "clang"];
+    private static readonly string[] Compilers = ["cc", "gcc", "clang"];
 
-    private static readonly string[] s_flags =
+    private static readonly string[] Flags =
         ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"];
 
     /// <summary>Builds a plugin, or finds it built.</summary>
@@ -30,14 +30,14 @@ public static class QemuPlugin
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentException.ThrowIfNullOrEmpty(source);
         var folder = Path.Combine(environment.CacheFolder(options), "plugins");
-        var key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join(' ', s_flags) + "\n" + source)))[..16];
+        var key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join(' ', Flags) + "\n" + source)))[..16];
         var plugin = Path.Combine(folder, $"{name}-{key}.so");
         if (File.Exists(plugin))
         {
             return plugin;
         }
 
-        var compiler = s_compilers.Select(environment.FindProgram).OfType<string>().FirstOrDefault() ?? throw new LabException(
+        var compiler = Compilers.Select(environment.FindProgram).OfType<string>().FirstOrDefault() ?? throw new LabException(
             $"{name}, a plugin for QEMU, is built with a C compiler and there is none on the PATH (cc, gcc or clang); install one (apt-get install gcc libc6-dev) and try again");
         options.Progress?.Report(new LabProgress($"building {name}"));
 
@@ -47,7 +47,7 @@ public static class QemuPlugin
         {
             Directory.CreateDirectory(folder);
             await File.WriteAllTextAsync(unique + ".c", source, cancellation).ConfigureAwait(false);
-            var result = await Tool.RunAsync(compiler, [.. s_flags, "-o", unique + ".so", unique + ".c"], environment, cancellation).ConfigureAwait(false);
+            var result = await Tool.RunAsync(compiler, [.. Flags, "-o", unique + ".so", unique + ".c"], environment, cancellation).ConfigureAwait(false);
             if (result.ExitCode != 0)
             {
                 throw new LabException($"{compiler} cannot build {name}, a plugin for QEMU: {(result.Errors + result.Output).Trim()}; is libc6-dev installed?");

@@ -6,7 +6,7 @@ namespace Penstock.S390;
 /// <summary>What machine the modelled firmware is of.</summary>
 public sealed record ZpciMachine
 {
-    private static readonly FrozenSet<int> s_withoutHypervisorMask = new[] { 2817, 2818, 2827, 2828, 2964, 2965 }.ToFrozenSet();
+    private static readonly FrozenSet<int> WithoutHypervisorMask = new[] { 2817, 2818, 2827, 2828, 2964, 2965 }.ToFrozenSet();
 
     /// <summary>Its type, four decimal digits.</summary>
     public int Type { get; init; } = 3931;
@@ -15,5 +15,5 @@ public sealed record ZpciMachine
     public ZpciAssists Assists { get; init; } = ZpciAssists.All;
 
     /// <summary>Whether it accepts guests' instructions for functions: all assists are there, and handles have a software hypervisor mask.</summary>
-    public bool CanInterpret => (Assists & ZpciAssists.Interpretation) == ZpciAssists.Interpretation && !s_withoutHypervisorMask.Contains(Type);
+    public bool CanInterpret => (Assists & ZpciAssists.Interpretation) == ZpciAssists.Interpretation && !WithoutHypervisorMask.Contains(Type);
 }

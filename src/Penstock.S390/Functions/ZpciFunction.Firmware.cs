@@ -9,7 +9,7 @@ public sealed partial class ZpciFunction
 {
     // Linux asks a hundred times, 20 ms apart, while firmware is busy with an enable, and without end with a modification. Here that ends too: locks are held.
     private const int MostBusyAnswers = 100;
-    private static readonly TimeSpan s_busyWait = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan BusyWait = TimeSpan.FromMilliseconds(20);
 
     private InterruptRegistration? _interrupts;
     private ulong? _registeredIota;
@@ -290,7 +290,7 @@ public sealed partial class ZpciFunction
                 return response;
             }
 
-            Thread.Sleep(s_busyWait);
+            Thread.Sleep(BusyWait);
         }
     }
 

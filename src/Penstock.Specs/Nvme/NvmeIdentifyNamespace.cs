@@ -105,6 +105,9 @@ public static class NvmeIdentifyNamespace
     /// <summary>DLFEAT: deallocated blocks read as zeroes.</summary>
     public const byte DeallocatedReadsZero = 1;
 
+    /// <summary>DLFEAT: the bits that say how deallocated blocks read.</summary>
+    public const byte DeallocatedReadsMask = 7;
+
     /// <summary>DLFEAT: write zeroes may deallocate.</summary>
     public const byte DeallocateByWriteZeroes = 1 << 3;
 

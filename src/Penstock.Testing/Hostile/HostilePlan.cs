@@ -12,8 +12,8 @@ internal sealed class HostilePlan
     private const int MostMaps = 12;
     private const int MostPages = 16;
 
-    private static readonly ulong[] s_edges = [0, 1, 2, 3, 4, 7, 8, 0xfff, 0x1000, 0x1001, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1UL << 63, ulong.MaxValue, ulong.MaxValue - 7];
-    private static readonly ulong[] s_places = [0, 0x1_0000, 0x10_0000, 0x1000_0000, 0xffff_0000, 0x1_0000_0000, 0x7fff_ffff_f000, 1UL << 63, ulong.MaxValue & ~(MostPages * Page - 1)];
+    private static readonly ulong[] Edges = [0, 1, 2, 3, 4, 7, 8, 0xfff, 0x1000, 0x1001, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1UL << 63, ulong.MaxValue, ulong.MaxValue - 7];
+    private static readonly ulong[] Places = [0, 0x1_0000, 0x10_0000, 0x1000_0000, 0xffff_0000, 0x1_0000_0000, 0x7fff_ffff_f000, 1UL << 63, ulong.MaxValue & ~(MostPages * Page - 1)];
 
     private readonly HostileUserOptions _options;
     private readonly Random _random;
@@ -65,7 +65,7 @@ internal sealed class HostilePlan
 
     private HostileStep Map()
     {
-        ulong place = s_places[_random.Next(s_places.Length)] + ((ulong)_random.Next(4) * Page);
+        ulong place = Places[_random.Next(Places.Length)] + ((ulong)_random.Next(4) * Page);
         int kind = _options.AllKindsOfMemory ? _random.Next(3) : 0;
         int access = _random.Next(5) switch { 0 => (int)DmaAccess.Read, 1 => (int)DmaAccess.Write, _ => (int)DmaAccess.ReadWrite };
         _mapped.Enqueue(place);
@@ -106,7 +106,7 @@ internal sealed class HostilePlan
 
     private ulong Value() => _random.Next(6) switch
     {
-        0 => s_edges[_random.Next(s_edges.Length)],
+        0 => Edges[_random.Next(Edges.Length)],
         1 => (ulong)_random.NextInt64(long.MinValue, long.MaxValue),
         2 => 1UL << _random.Next(64),
         3 when _options.Values.Count != 0 => _options.Values[_random.Next(_options.Values.Count)],

@@ -51,18 +51,6 @@ public sealed partial class IommuGroup
     /// <summary>How often another translation was put in force.</summary>
     internal int Switches => _switches;
 
-    /// <summary>How many bound drivers use the host's own DMA API; while there is one, nobody can claim the group.</summary>
-    public int ForeignDrivers
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _foreignDrivers;
-            }
-        }
-    }
-
     /// <summary>Whether anybody, driver or user, owns the group's DMA.</summary>
     public bool IsClaimed
     {

@@ -50,7 +50,6 @@ internal sealed partial class Type1Backend : IommuBackend
     public override bool Reports(VfioIommuType extension) => extension switch
     {
         VfioIommuType.Type1 or VfioIommuType.Type1V2 or VfioIommuType.UnmapAll => true,
-
         VfioIommuType.DmaCacheCoherent => _domains.TrueForAll(static d => d.Unit.Options.EnforcesCoherency),
         VfioIommuType.UpdateVaddr => _emulated.Count == 0,
         _ => false,

@@ -159,11 +159,9 @@ internal sealed unsafe class DmaExchange
     {
         if ((header.Flags & VfioUserMessageFlags.Error) != 0)
         {
-            // Zero and numbers beyond the kernel's range mean nothing. What a port says of its own function is not a peer's to say: for these
-            // work is done again, or silently ended.
-            return header.Error is 0 or > 4095 ? Errno.EINVAL
-                : (Errno)header.Error is Errno.EBUSY or Errno.ECANCELED or Errno.EDEADLK ? Errno.EIO
-                : (Errno)header.Error;
+            // What a port says of its own function is not a peer's to say: for these work is done again, or silently ended.
+            Errno errno = ErrorReply.ErrnoOf(header);
+            return errno is Errno.EBUSY or Errno.ECANCELED or Errno.EDEADLK ? Errno.EIO : errno;
         }
 
         if (header.Command != Command)

@@ -14,8 +14,8 @@ internal sealed partial class DmaMessageChannel
 {
     // How often a thread that waits for a reply looks at the clock: a part of the peer's time, and at least this.
     private const int LooksInReplyTime = 8;
-    private static readonly TimeSpan s_shortestLook = TimeSpan.FromMilliseconds(10);
-    private static readonly TimeSpan s_longestLook = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ShortestLook = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(1);
 
     private readonly FramedReceiver _receiver;
     private readonly ReadingTurn _turn = new();
@@ -93,7 +93,7 @@ internal sealed partial class DmaMessageChannel
         return true;
     }
 
-    private static TimeSpan Clamp(TimeSpan look) => look < s_shortestLook ? s_shortestLook : look > s_longestLook ? s_longestLook : look;
+    private static TimeSpan Clamp(TimeSpan look) => look < ShortestLook ? ShortestLook : look > LongestLook ? LongestLook : look;
 
     /// <summary>Reads until an exchange is settled, if it is offered to.</summary>
     private void ReadReplies(DmaExchange exchange)

@@ -8,7 +8,7 @@ namespace Penstock.VfioUser;
 /// <content>The way out: one message at a time, and what to do when the peer does not read.</content>
 internal sealed partial class DmaMessageChannel
 {
-    private static readonly TimeSpan s_stoppedPoll = TimeSpan.FromMilliseconds(2);
+    private static readonly TimeSpan StoppedPoll = TimeSpan.FromMilliseconds(2);
 
     /// <summary>Called when the peer has read nothing for too long: the stream then ends inside a message and is of no use.</summary>
     public Action? PeerStoppedReading { get; set; }
@@ -26,7 +26,7 @@ internal sealed partial class DmaMessageChannel
                 return errno;
             }
 
-            Thread.Sleep(s_stoppedPoll);
+            Thread.Sleep(StoppedPoll);
         }
     }
 
@@ -40,7 +40,7 @@ internal sealed partial class DmaMessageChannel
                 return errno;
             }
 
-            await Task.Delay(s_stoppedPoll, CancellationToken.None).ConfigureAwait(false);
+            await Task.Delay(StoppedPoll, CancellationToken.None).ConfigureAwait(false);
         }
     }
 

@@ -13,7 +13,7 @@ public sealed class ServedDiskTests(GuestLab lab) : IDisposable
     private const string Serial = "served";
 
     /// <summary>Of five seconds of an idle guest: a tenth of a processor would be a poll.</summary>
-    private static readonly TimeSpan s_mostIdle = TimeSpan.FromSeconds(0.5);
+    private static readonly TimeSpan MostIdle = TimeSpan.FromSeconds(0.5);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
 
@@ -75,7 +75,7 @@ public sealed class ServedDiskTests(GuestLab lab) : IDisposable
             // An idle second of the guest costs the server next to nothing.
             await shell.RunAsync("sleep 1");
             TimeSpan least = TimeSpan.MaxValue;
-            for (int look = 0; look < 4 && least > s_mostIdle; look++)
+            for (int look = 0; look < 4 && least > MostIdle; look++)
             {
                 // The first looks may still have the compiler's work in them.
                 TimeSpan before = serve.ProcessorTime;
@@ -84,7 +84,7 @@ public sealed class ServedDiskTests(GuestLab lab) : IDisposable
                 least = took < least ? took : least;
             }
 
-            Assert.InRange(least, TimeSpan.Zero, s_mostIdle);
+            Assert.InRange(least, TimeSpan.Zero, MostIdle);
 
             // The kernel waits half a minute for an I/O unless it is told to wait less.
             await shell.RunAsync("echo 2000 > /sys/block/$(basename $disk)/queue/io_timeout; echo 2000 > /sys/class/nvme/nvme0/admin_timeout 2> /dev/null; true");

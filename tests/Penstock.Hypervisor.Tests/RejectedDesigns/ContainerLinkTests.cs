@@ -7,7 +7,7 @@ namespace Penstock.Hypervisor.Tests.RejectedDesigns;
 /// <summary>Why a hypervisor's links belong to the files that it was given, and end when it is told so.</summary>
 public sealed class ContainerLinkTests : IDisposable
 {
-    private static readonly Caller s_user = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
+    private static readonly Caller User = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
 
     private readonly HypervisorRig _rig = new();
     private readonly WatchedMemory _memory = new();
@@ -78,17 +78,17 @@ public sealed class ContainerLinkTests : IDisposable
         group.Dispose();
 
         // The file is held, and with it what its group empowers; when it is removed both end in that call.
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => _rig.Host.OpenGroup(number, s_user)));
+        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => _rig.Host.OpenGroup(number, User)));
         vfio.RemoveFile(group);
         Assert.Empty(vfio.Added);
-        using VfioGroup again = _rig.Host.OpenGroup(number, s_user);
+        using VfioGroup again = _rig.Host.OpenGroup(number, User);
         Assert.False(again.GetStatus().HasFlag(VfioGroupFlags.ContainerSet));
     }
 
     private VfioContainer Rejoin(VfioGroup group, VfioIommuType type = VfioIommuType.Type1V2)
     {
         group.UnsetContainer();
-        VfioContainer container = _rig.Host.OpenContainer(s_user);
+        VfioContainer container = _rig.Host.OpenContainer(User);
         group.SetContainer(container);
         container.SetIommu(type);
         return container;

@@ -11,7 +11,7 @@ namespace Penstock.Hypervisor.Tests.RejectedDesigns;
 /// <summary>Why a VM's assists are operations of the VM, and not features of a device file.</summary>
 public sealed class NegotiatedAssistsTests : IDisposable
 {
-    private static readonly VfioFeature[] s_all = [NegotiatedAssists.Interpretation, NegotiatedAssists.Interrupts, NegotiatedAssists.Tables];
+    private static readonly VfioFeature[] Features = [NegotiatedAssists.Interpretation, NegotiatedAssists.Interrupts, NegotiatedAssists.Tables];
 
     private readonly S390Rig _rig = new();
 
@@ -22,7 +22,7 @@ public sealed class NegotiatedAssistsTests : IDisposable
     public void Feature_NoMachine_ProbeSaysAbsentAndEverySetIsEINVAL()
     {
         using VfioDeviceFile file = _rig.OpenWithoutMachine(Negotiating());
-        foreach (VfioFeature feature in s_all)
+        foreach (VfioFeature feature in Features)
         {
             byte[] data = new byte[KvmS390ZpciOp.Length];
             Assert.Equal(Errno.ENOTTY, Call(file, feature, VfioFeatureFlags.Probe | VfioFeatureFlags.Set, data));
@@ -37,7 +37,7 @@ public sealed class NegotiatedAssistsTests : IDisposable
         ZpciVfioPciDevice device = Negotiating();
         ZpciFunction function = device.Zpci!;
         using VfioDeviceFile file = _rig.Open(device);
-        foreach (VfioFeature feature in s_all)
+        foreach (VfioFeature feature in Features)
         {
             Assert.Equal(Errno.None, Call(file, feature, VfioFeatureFlags.Probe | VfioFeatureFlags.Set, []));
         }
@@ -85,7 +85,7 @@ public sealed class NegotiatedAssistsTests : IDisposable
     {
         ZpciVfioPciDevice device = _rig.AddFunction();
         using VfioDeviceFile file = _rig.Open(device);
-        foreach (VfioFeature feature in s_all)
+        foreach (VfioFeature feature in Features)
         {
             Assert.Equal(Errno.ENOTTY, Call(file, feature, VfioFeatureFlags.Set, new byte[KvmS390ZpciOp.Length]));
         }

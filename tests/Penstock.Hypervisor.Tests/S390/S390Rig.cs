@@ -16,7 +16,7 @@ internal class S390Rig : IDisposable
     public const ulong MemoryLength = 0x4_0000;
     public const int Subclass = 3;
 
-    private static readonly Caller s_user = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
+    private static readonly Caller User = new(1000, RawIo: false, LockMemory: true, ulong.MaxValue);
 
     private readonly List<(ZpciVfioPciDevice Device, VfioGroup Group)> _devices = [];
     private readonly List<(SimulatedVm Vm, ProcessMemory Memory)> _machines = [];
@@ -91,8 +91,8 @@ internal class S390Rig : IDisposable
         make ??= static (name, hardware, group, zpci) => new ZpciVfioPciDevice(name, hardware, group, zpci);
         ZpciVfioPciDevice device = make($"{index:x4}:00:00.0", hardware ?? new FakeFunction(), group, function);
         Host.Register(device, group);
-        VfioGroup file = Host.OpenGroup(group.Number, s_user);
-        using VfioContainer container = Host.OpenContainer(s_user);
+        VfioGroup file = Host.OpenGroup(group.Number, User);
+        using VfioContainer container = Host.OpenContainer(User);
         file.SetContainer(container);
         container.SetIommu(Specs.Vfio.VfioIommuType.Type1V2);
         _devices.Add((device, file));

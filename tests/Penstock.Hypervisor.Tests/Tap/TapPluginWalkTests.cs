@@ -15,7 +15,7 @@ public sealed class TapPluginWalkTests(PluginHarness plugin) : IClassFixture<Plu
     private const int MemorySize = 2 << 20;
     private const int ConnectionReset = 104;
 
-    private static readonly int[] s_pages = [1, 1, 2, 3, 17, 255, 256, 257, 600];
+    private static readonly int[] Pages = [1, 1, 2, 3, 17, 255, 256, 257, 600];
 
     [Fact]
     [Trait("Row", "S3-3")]
@@ -27,7 +27,7 @@ public sealed class TapPluginWalkTests(PluginHarness plugin) : IClassFixture<Plu
         for (int i = 0; i < Cases; i++)
         {
             var tables = new RandomTables(random, memory);
-            ulong pages = (ulong)s_pages[random.Next(s_pages.Length)];
+            ulong pages = (ulong)Pages[random.Next(Pages.Length)];
             ulong first = tables.Start(pages);
             ulong last = first + (pages * ZpciIoTable.PageSize) - 1;
             tables.Fill(first, last);

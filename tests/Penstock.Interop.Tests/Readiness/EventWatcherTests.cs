@@ -2,7 +2,7 @@ namespace Penstock.Interop.Tests.Readiness;
 
 public sealed class EventWatcherTests
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     private readonly ResourceLedger _ledger = new();
     private readonly EventWatcher _watcher;
@@ -18,9 +18,9 @@ public sealed class EventWatcherTests
         ulong seen = 0;
         using (_watcher.Watch(mine.Hold(_ledger), count => Interlocked.Add(ref seen, count)))
         {
-            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref seen) == 2, s_patience));
+            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref seen) == 2, Patience));
             mine.Signal();
-            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref seen) == 3, s_patience));
+            Assert.True(SpinWait.SpinUntil(() => Interlocked.Read(ref seen) == 3, Patience));
         }
 
         mine.Signal();
@@ -38,15 +38,15 @@ public sealed class EventWatcherTests
         EventWatch watch = _watcher.Watch(mine.Hold(_ledger), _ =>
         {
             inside.Set();
-            leave.Wait(s_patience);
+            leave.Wait(Patience);
         });
         mine.Signal();
-        Assert.True(inside.Wait(s_patience));
+        Assert.True(inside.Wait(Patience));
         Task ended = Task.Run(watch.Dispose);
         await Task.WhenAny(ended, Task.Delay(50));
         Assert.False(ended.IsCompleted);
         leave.Set();
-        await ended.WaitAsync(s_patience);
+        await ended.WaitAsync(Patience);
         Assert.Equal("nothing", _ledger.ToString());
     }
 
@@ -59,20 +59,20 @@ public sealed class EventWatcherTests
         using var done = new ManualResetEventSlim();
         watch = _watcher.Watch(mine.Hold(_ledger), _ =>
         {
-            ready.Wait(s_patience);
+            ready.Wait(Patience);
             watch!.Dispose();
             done.Set();
         });
         mine.Signal();
         ready.Set();
-        Assert.True(done.Wait(s_patience));
-        Assert.True(SpinWait.SpinUntil(() => _ledger.Total == 0, s_patience));
+        Assert.True(done.Wait(Patience));
+        Assert.True(SpinWait.SpinUntil(() => _ledger.Total == 0, Patience));
         using var other = EventDescriptor.Create();
         using var again = new ManualResetEventSlim();
         using (_watcher.Watch(other.Hold(_ledger), _ => again.Set()))
         {
             other.Signal();
-            Assert.True(again.Wait(s_patience));
+            Assert.True(again.Wait(Patience));
         }
     }
 
@@ -87,9 +87,9 @@ public sealed class EventWatcherTests
         using EventWatch first = watcher.Watch(bad.Hold(_ledger), static _ => throw new InvalidOperationException("a bug"));
         using EventWatch second = watcher.Watch(good.Hold(_ledger), _ => seen.Set());
         bad.Signal();
-        Assert.True(SpinWait.SpinUntil(() => log.Count == 1, s_patience));
+        Assert.True(SpinWait.SpinUntil(() => log.Count == 1, Patience));
         good.Signal();
-        Assert.True(seen.Wait(s_patience));
+        Assert.True(seen.Wait(Patience));
     }
 
     [Fact]
@@ -103,9 +103,9 @@ public sealed class EventWatcherTests
                 using var seen = new ManualResetEventSlim();
                 using EventWatch watch = _watcher.Watch(mine.Hold(_ledger), _ => seen.Set());
                 mine.Signal();
-                Assert.True(seen.Wait(s_patience));
+                Assert.True(seen.Wait(Patience));
             }
         });
-        Assert.True(SpinWait.SpinUntil(() => _ledger.Total == 0, s_patience), _ledger.ToString());
+        Assert.True(SpinWait.SpinUntil(() => _ledger.Total == 0, Patience), _ledger.ToString());
     }
 }

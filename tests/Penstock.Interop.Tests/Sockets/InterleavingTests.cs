@@ -4,7 +4,7 @@ namespace Penstock.Interop.Tests.Sockets;
 public sealed class InterleavingTests : IDisposable
 {
     // Header only, small, longer than one piece of a socket's queue, and the longest that is accepted.
-    private static readonly int[] s_sizes = [Frames.Header, 100, 40 * 1024, Frames.Maximum];
+    private static readonly int[] Sizes = [Frames.Header, 100, 40 * 1024, Frames.Maximum];
     private readonly PassedFiles _files = new(15);
 
     public void Dispose() => _files.Dispose();
@@ -17,11 +17,11 @@ public sealed class InterleavingTests : IDisposable
     [InlineData(3, 0, 0)]
     public void Receive_ThreeMessagesOfEverySize_EachHasItsOwnDescriptors(int first, int second, int third)
     {
-        foreach (int a in s_sizes)
+        foreach (int a in Sizes)
         {
-            foreach (int b in s_sizes)
+            foreach (int b in Sizes)
             {
-                foreach (int c in s_sizes)
+                foreach (int c in Sizes)
                 {
                     var script = new Interleaving(_files, (a, first, default), (b, second, default), (c, third, default));
                     script.PlayAll();
@@ -72,7 +72,7 @@ public sealed class InterleavingTests : IDisposable
     [InlineData(SendStyle.DescriptorsOnBody)]
     public void Receive_ThroughASmallSocketBuffer_EachHasItsOwnDescriptors(SendStyle style)
     {
-        foreach (int size in s_sizes[1..])
+        foreach (int size in Sizes[1..])
         {
             var script = new Interleaving(_files, (size, 2, style), (Frames.Header, 1, SendStyle.Whole), (size, 0, SendStyle.Whole), (size, 3, style))
             {

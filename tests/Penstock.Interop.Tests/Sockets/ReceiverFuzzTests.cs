@@ -8,7 +8,7 @@ public sealed class ReceiverFuzzTests
     private const int Streams = 150;
 
     // Small, so that the receiver's buffer comes to its end in all positions.
-    private static readonly FrameFormat s_format = new(Frames.Header, 4, 3_000);
+    private static readonly FrameFormat Format = new(Frames.Header, 4, 3_000);
 
     [Theory]
     [InlineData(11)]
@@ -37,8 +37,8 @@ public sealed class ReceiverFuzzTests
             {
                 0 => Frames.Header,
                 1 => random.Next(Frames.Header, 60),
-                2 => s_format.MaximumLength,
-                _ => random.Next(Frames.Header, s_format.MaximumLength + 1),
+                2 => Format.MaximumLength,
+                _ => random.Next(Frames.Header, Format.MaximumLength + 1),
             };
             uint? claimed = random.Next(150) == 0 ? (uint)random.NextInt64(1L << 32) : null;
             stream.AddRange(Frames.Make(size, random.Next(), claimed));
@@ -56,7 +56,7 @@ public sealed class ReceiverFuzzTests
         while (stream.Length - at >= Frames.Header)
         {
             uint size = BinaryPrimitives.ReadUInt32LittleEndian(stream.AsSpan(at + 4));
-            if (size < Frames.Header || size > s_format.MaximumLength)
+            if (size < Frames.Header || size > Format.MaximumLength)
             {
                 bad = true;
                 break;
@@ -81,7 +81,7 @@ public sealed class ReceiverFuzzTests
         using (sender)
         using (socket)
         {
-            using var receiver = new FramedReceiver(socket, s_format, ledger);
+            using var receiver = new FramedReceiver(socket, Format, ledger);
             int got = 0;
             int sentDescriptors = 0;
             int gotDescriptors = 0;

@@ -4,7 +4,7 @@ namespace Penstock.S390.Tests.Tables;
 
 public sealed class DmaApertureTests
 {
-    private static readonly DmaAperture s_aperture = new(0x10_0000, 0x1f_ffff);
+    private static readonly DmaAperture Aperture = new(0x10_0000, 0x1f_ffff);
 
     [Theory]
     [Trait("Row", "S3-7")]
@@ -14,7 +14,7 @@ public sealed class DmaApertureTests
     [InlineData(0x1f_f000ul, 0x1000_0000ul, 0x1f_f000ul, 0x20_0000ul)]
     public void Clamp_Inside_OrAcrossABorder_GivesThePages(ulong start, ulong length, ulong first, ulong end)
     {
-        Assert.Equal(ZpciErrorEvent.None, s_aperture.Clamp(start, length, out ulong from, out ulong pages));
+        Assert.Equal(ZpciErrorEvent.None, Aperture.Clamp(start, length, out ulong from, out ulong pages));
         Assert.Equal((first, (end - first) / 0x1000), (from, pages));
     }
 
@@ -25,14 +25,14 @@ public sealed class DmaApertureTests
     [InlineData(0x10_0000ul, 0xffff_ffff_fff0_0000ul)]
     [InlineData(0x1f_f000ul, ulong.MaxValue)]
     public void Clamp_OutsideOrWrapping_OutOfRange(ulong start, ulong length) =>
-        Assert.Equal(ZpciErrorEvent.AddressOutOfRange, s_aperture.Clamp(start, length, out _, out _));
+        Assert.Equal(ZpciErrorEvent.AddressOutOfRange, Aperture.Clamp(start, length, out _, out _));
 
     [Theory]
     [InlineData(0x10_0000ul, 0ul)]
     [InlineData(0x0ul, 0x10_0000ul)]
     public void Clamp_NoPage_NothingToDo(ulong start, ulong length)
     {
-        Assert.Equal(ZpciErrorEvent.None, s_aperture.Clamp(start, length, out _, out ulong pages));
+        Assert.Equal(ZpciErrorEvent.None, Aperture.Clamp(start, length, out _, out ulong pages));
         Assert.Equal(0ul, pages);
     }
 

@@ -13,7 +13,7 @@ public sealed class IoTableWalkTests
     private const ulong RegionEntry = 0x10010;
     private const ulong SegmentEntry = Segments + 8;
     private const ulong PageEntry = Pages + 0x118;
-    private static readonly Iota s_iota = new(0x804 | Root);
+    private static readonly Iota Anchor = new(0x804 | Root);
 
     [Fact]
     [Trait("Row", "S3-2")]
@@ -59,7 +59,7 @@ public sealed class IoTableWalkTests
         TableMemory tables = Tables();
         tables[address] |= 0x200;
         Assert.False(Walk(tables).CanWrite);
-        Assert.False(IoTableWalk.Walk(new TableMemoryReader(Tables()), new Iota(s_iota.Value | 0x200), Iova).CanWrite);
+        Assert.False(IoTableWalk.Walk(new TableMemoryReader(Tables()), new Iota(Anchor.Value | 0x200), Iova).CanWrite);
     }
 
     [Fact]
@@ -79,7 +79,7 @@ public sealed class IoTableWalkTests
         TableMemory tables = Tables();
         tables[SegmentEntry] = 0x4567_0000_0000 | 0x600;
 
-        IoWalk walk = IoTableWalk.Walk(new TableMemoryReader(tables), s_iota, Iova + 0x5);
+        IoWalk walk = IoTableWalk.Walk(new TableMemoryReader(tables), Anchor, Iova + 0x5);
 
         Assert.Equal((0x4567_0002_3005ul, false, ZpciTableLevel.Segment), (walk.Address, walk.CanWrite, walk.Level));
         Assert.Equal(0x10_0000ul - 0x2_3005, walk.Length);
@@ -97,8 +97,8 @@ public sealed class IoTableWalkTests
     [Fact]
     public void Walk_AddressAboveTheFirstTable_NeverWraps()
     {
-        Assert.Equal(ZpciErrorEvent.AddressOutOfRange, IoTableWalk.Walk(new TableMemoryReader(Tables()), s_iota, Iova | (1ul << 42)).Fault);
-        Assert.Equal(ZpciErrorEvent.AddressOutOfRange, IoTableWalk.Walk(new TableMemoryReader(Tables()), s_iota, ulong.MaxValue).Fault);
+        Assert.Equal(ZpciErrorEvent.AddressOutOfRange, IoTableWalk.Walk(new TableMemoryReader(Tables()), Anchor, Iova | (1ul << 42)).Fault);
+        Assert.Equal(ZpciErrorEvent.AddressOutOfRange, IoTableWalk.Walk(new TableMemoryReader(Tables()), Anchor, ulong.MaxValue).Fault);
     }
 
     [Theory]
@@ -208,7 +208,7 @@ public sealed class IoTableWalkTests
         }
     }
 
-    private static IoWalk Walk(TableMemory tables) => IoTableWalk.Walk(new TableMemoryReader(tables), s_iota, Iova);
+    private static IoWalk Walk(TableMemory tables) => IoTableWalk.Walk(new TableMemoryReader(tables), Anchor, Iova);
 
     private static TableMemory Tables() => new()
     {

@@ -5,7 +5,7 @@ namespace Penstock.Vfio.Tests;
 /// <summary>The table against what it is said to follow from: direct arcs, and no session begun or ended on the way.</summary>
 public sealed class MigrationStateMachineTests
 {
-    private static readonly MigrationState[] s_pre = [MigrationState.PreCopy, MigrationState.PreCopyP2P];
+    private static readonly MigrationState[] Pre = [MigrationState.PreCopy, MigrationState.PreCopyP2P];
 
     public static TheoryData<MigrationFlags> FlagSets =>
     [
@@ -106,7 +106,7 @@ public sealed class MigrationStateMachineTests
         }
 
         // What has been saved cannot be unsaved: from STOP_COPY back to PRE_COPY there is no way at all.
-        if (from == MigrationState.StopCopy && s_pre.Contains(to))
+        if (from == MigrationState.StopCopy && Pre.Contains(to))
         {
             return null;
         }
@@ -139,7 +139,7 @@ public sealed class MigrationStateMachineTests
         return null;
     }
 
-    private static bool Saves(MigrationState state) => state == MigrationState.StopCopy || s_pre.Contains(state);
+    private static bool Saves(MigrationState state) => state == MigrationState.StopCopy || Pre.Contains(state);
 
     private static List<(MigrationState From, MigrationState To)> Arcs(MigrationFlags flags)
     {

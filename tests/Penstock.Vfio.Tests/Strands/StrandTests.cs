@@ -4,7 +4,7 @@ namespace Penstock.Vfio.Tests;
 
 public sealed class StrandTests : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly ResourceLedger _ledger = new();
     private readonly List<string> _log = [];
@@ -75,17 +75,17 @@ public sealed class StrandTests : IDisposable
         Assert.True(_strand.IsWorking);
         Assert.False(idle.Wait(20));
         hold.Set();
-        Assert.True(idle.Wait(s_patience));
+        Assert.True(idle.Wait(Patience));
         Assert.True(onWorker);
         Assert.False(_strand.IsWorking);
 
         // Held back it waits for somebody else, too.
         _strand.HoldPosted();
         _strand.Post(static () => { });
-        Assert.True(idle.Wait(s_patience));
+        Assert.True(idle.Wait(Patience));
         Assert.False(_strand.IsWorking);
         _strand.ReleasePosted();
-        Assert.True(idle.Wait(s_patience));
+        Assert.True(idle.Wait(Patience));
         _strand.UnwatchIdle(Tell);
         _strand.UnwatchIdle(static () => { });
     }
@@ -101,7 +101,7 @@ public sealed class StrandTests : IDisposable
             processor = Thread.GetCurrentProcessorId();
             done.Set();
         });
-        Assert.True(done.Wait(s_patience));
+        Assert.True(done.Wait(Patience));
         Assert.Equal(0, processor);
         Assert.Throws<ArgumentOutOfRangeException>(() => _strand.Place(-1));
     }
@@ -145,9 +145,9 @@ public sealed class StrandTests : IDisposable
         })
         { IsBackground = true };
         register.Start();
-        Assert.True(SpinWait.SpinUntil(() => (register.ThreadState & ThreadState.WaitSleepJoin) != 0, s_patience), "the call does not wait");
+        Assert.True(SpinWait.SpinUntil(() => (register.ThreadState & ThreadState.WaitSleepJoin) != 0, Patience), "the call does not wait");
         finish.Set();
-        Assert.True(register.Join(s_patience), "the call waits for ever");
+        Assert.True(register.Join(Patience), "the call waits for ever");
         using var end = new ManualResetEventSlim();
         _strand.Post(end.Set);
         end.Wait();

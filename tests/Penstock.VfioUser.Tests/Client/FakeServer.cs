@@ -12,8 +12,8 @@ internal sealed class FakeServer : IDisposable
     public const string Json =
         """{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576,"max_dma_maps":65535,"pgsizes":4096,"write_multiple":true}}""";
 
-    private static readonly FrameFormat s_format = new(16, 4, 2 * Cmd.Megabyte);
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly FrameFormat Format = new(16, 4, 2 * Cmd.Megabyte);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("penstock-fake-").FullName;
     private readonly UnixSocketListener _listener;
@@ -62,7 +62,7 @@ internal sealed class FakeServer : IDisposable
         }
 
         server._listener.Stop();
-        Assert.True(thread.Join(s_patience), "the script did not end");
+        Assert.True(thread.Join(Patience), "the script did not end");
         Assert.True(fault is null, $"script: {fault}; user: {failed}");
         Assert.True(failed is null, $"user: {failed}");
         Assert.True(ledger.Total == 0, $"left behind: {ledger}");
@@ -90,8 +90,8 @@ internal sealed class FakeServer : IDisposable
         Hangup();
         _socket = _listener.Accept();
         Assert.NotNull(_socket);
-        _socket.SetReceiveTimeout(s_patience);
-        _receiver = new FramedReceiver(_socket, s_format);
+        _socket.SetReceiveTimeout(Patience);
+        _receiver = new FramedReceiver(_socket, Format);
     }
 
     public void Negotiate(string json = Json, params ReadOnlySpan<int> descriptors)

@@ -13,7 +13,7 @@ public sealed partial class SlyServerTests
     private const int SetFlags = 4;
     private const int NonBlocking = 0x800;
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     /// <summary>There is always something to read, and never a whole message.</summary>
     [Fact]
@@ -92,7 +92,7 @@ public sealed partial class SlyServerTests
             Handles.Await(() => rig.Device.Failure is not null, "the end of the server");
             var closing = new Thread(file.Dispose) { IsBackground = true };
             closing.Start();
-            bool closed = closing.Join(s_patience);
+            bool closed = closing.Join(Patience);
             error.SetFree();
             closing.Join();
             Assert.True(closed, "somebody waits in the eventfd");

@@ -18,9 +18,11 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
     private const int TranslationsInScope = 64;
     private const ulong MemoryBytes = 64 << 20;
     private const int OperationsBetweenLooks = 1 << 20;
+    private const long MostCopiedBytes = 256 << 20;
+    private const int FewestCopies = 16;
     private const ulong RandomSeed = 88172645463325252;
-    private static readonly int[] s_maps = [1, 64, 1024];
-    private static readonly int[] s_lengths = [64, 4096, 65536, 1 << 20];
+    private static readonly int[] Maps = [1, 64, 1024];
+    private static readonly int[] Lengths = [64, 4096, 65536, 1 << 20];
 
     private readonly TextTable _table = new([new("MEASURE"), new("BEST", true), new("MEDIAN", true), new("GIB/S", true), new("BYTES", true)]);
     private ulong _random = RandomSeed;
@@ -54,7 +56,7 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
 
     private void Measure(CancellationToken cancellation)
     {
-        foreach (int maps in s_maps)
+        foreach (int maps in Maps)
         {
             output.Note($"translation, {maps} mappings");
             using var rig = new DmaBenchRig(maps, MapBytes, MapBytes / 2);
@@ -63,8 +65,8 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
         }
 
         using var one = new DmaBenchRig(1, (int)MemoryBytes, (int)MemoryBytes);
-        byte[] buffer = new byte[s_lengths[^1]];
-        foreach (int length in s_lengths)
+        byte[] buffer = new byte[Lengths[^1]];
+        foreach (int length in Lengths)
         {
             output.Note($"copies of {length} bytes");
             Time($"mapped_read_{length}", length, n => Copy(one, buffer.AsMemory(0, length), n, write: false), cancellation);
@@ -75,7 +77,7 @@ internal sealed class DmaBench(DmaBenchOptions options, Output output)
 
     private void Time(string measure, int length, Action<int> run, CancellationToken cancellation)
     {
-        int operations = length == 0 ? options.Operations : Math.Max(16, (int)Math.Min(options.Operations, (256L << 20) / length));
+        int operations = length == 0 ? options.Operations : Math.Max(FewestCopies, (int)Math.Min(options.Operations, MostCopiedBytes / length));
         double[] rounds = new double[options.Rounds];
         InSlices(operations, run, cancellation);
         long allocated = GC.GetAllocatedBytesForCurrentThread();

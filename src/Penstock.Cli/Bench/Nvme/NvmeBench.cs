@@ -13,7 +13,7 @@ namespace Penstock.Cli.Bench;
 /// </summary>
 internal sealed class NvmeBench(NvmeBenchOptions options, Output output)
 {
-    private static readonly int[] s_depths = [1, NvmeBenchRig.MostDepth];
+    private static readonly int[] Depths = [1, NvmeBenchRig.MostDepth];
 
     private readonly TextTable _table = new(
         [new("MEASURE"), new("DEPTH", true), new("IOPS BEST", true), new("MEDIAN", true), new("P50", true), new("P90", true), new("P99", true), new("P99.9", true), new("MAX", true), new("SUBMIT", true), new("TAKE", true), new("WAIT", true), new("BYTES", true)]);
@@ -85,7 +85,7 @@ internal sealed class NvmeBench(NvmeBenchOptions options, Output output)
         NvmeBenchServer[] servers = peer is null ? [new("penstock", rig, inTurn: false)] : [new("penstock", rig, inTurn: true), new("peer", peer, inTurn: true)];
         foreach (NvmeIoOpcode opcode in new[] { NvmeIoOpcode.Read, NvmeIoOpcode.Write })
         {
-            foreach (int depth in s_depths)
+            foreach (int depth in Depths)
             {
                 output.Note($"{opcode}, {depth} under way");
                 for (int i = 0; i <= options.Rounds; i++)

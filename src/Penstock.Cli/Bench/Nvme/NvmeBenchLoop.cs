@@ -12,7 +12,7 @@ namespace Penstock.Cli.Bench;
 internal sealed class NvmeBenchLoop
 {
     private const ulong RandomSeed = 88172645463325252;
-    private static readonly long s_patience = 20 * Stopwatch.Frequency;
+    private static readonly long Patience = 20 * Stopwatch.Frequency;
 
     private readonly NvmeBenchRig _rig;
     private readonly int _blocks;
@@ -80,7 +80,7 @@ internal sealed class NvmeBenchLoop
             long now = Stopwatch.GetTimestamp();
             if (found == 0)
             {
-                if (now - looked > s_patience || !queue.IsAlive)
+                if (now - looked > Patience || !queue.IsAlive)
                 {
                     cancellation.ThrowIfCancellationRequested();
                     throw Broken(Errno.ETIMEDOUT, queue.Fault ?? "nothing is completed");

@@ -12,16 +12,17 @@ internal sealed class ZpciWalkBench(ZpciBenchOptions options, Output output)
     private const int WarmCalls = 3000;
     private const int WarmWalks = 300;
     private const int WarmPause = 10;
+    private const int WarmRounds = 3;
 
     // 64 MiB and 1 GiB of I/O addresses: page tables of 128 KiB, and of 2 MiB.
-    private static readonly int[] s_pages = [16384, 262144];
+    private static readonly int[] PageCounts = [16384, 262144];
 
     private readonly TextTable _table = new(
         [new("PAGES", true), new("ORDER"), new("C# BEST", true), new("MEDIAN", true), new("C BEST", true), new("MEDIAN", true), new("RATIO BEST", true), new("MEDIAN", true)]);
 
     public void Run(CancellationToken cancellation)
     {
-        foreach (int pages in s_pages)
+        foreach (int pages in PageCounts)
         {
             using var guest = new ZpciBenchGuest(pages, hasData: false);
             for (int i = 0; i < pages; i++)
@@ -54,7 +55,7 @@ internal sealed class ZpciWalkBench(ZpciBenchOptions options, Output output)
 
         double[] own = new double[options.Rounds];
         double[] peer = new double[options.Rounds];
-        for (int round = -3; round < options.Rounds; round++)
+        for (int round = -WarmRounds; round < options.Rounds; round++)
         {
             cancellation.ThrowIfCancellationRequested();
             int at = Math.Max(round, 0);

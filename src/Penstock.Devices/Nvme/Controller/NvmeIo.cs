@@ -106,21 +106,10 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
             }
         }
 
-        if (transfer.FromHost)
+        if (transfer.FromHost && Copy(slot, port, count, data) is var notRead and not Errno.None)
         {
-            int at = 0;
-            for (int i = 0; i < count; i++)
-            {
-                NvmeSegment segment = slot.Segments[i];
-                Errno errno = port.Read(segment.Iova, data.Slice(at, (int)segment.Length), slot.Transfer);
-                if (errno != Errno.None)
-                {
-                    End(slot, errno, NvmeStatus.Success);
-                    return;
-                }
-
-                at += (int)segment.Length;
-            }
+            End(slot, notRead, NvmeStatus.Success);
+            return;
         }
 
         if (!workers.TryEnterBacking())
@@ -145,22 +134,30 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
             workers.LeaveBacking();
         }
 
-        if (transfer.ToHost && slot.Status == NvmeStatus.Success)
+        if (transfer.ToHost && slot.Status == NvmeStatus.Success && Copy(slot, port, count, data) is var notWritten and not Errno.None)
         {
-            int at = 0;
-            for (int i = 0; i < count; i++)
-            {
-                NvmeSegment segment = slot.Segments[i];
-                Errno errno = port.Write(segment.Iova, data.Slice(at, (int)segment.Length), slot.Transfer);
-                if (errno != Errno.None)
-                {
-                    End(slot, errno, NvmeStatus.Success);
-                    return;
-                }
-
-                at += (int)segment.Length;
-            }
+            End(slot, notWritten, NvmeStatus.Success);
         }
+    }
+
+    /// <summary>Copies between a worker's buffer and the host's memory, in the direction of the command.</summary>
+    private static Errno Copy(NvmeSlot slot, DmaPort port, int segments, Span<byte> data)
+    {
+        int at = 0;
+        for (int i = 0; i < segments; i++)
+        {
+            NvmeSegment segment = slot.Segments[i];
+            Span<byte> part = data.Slice(at, (int)segment.Length);
+            Errno errno = slot.Planned.FromHost ? port.Read(segment.Iova, part, slot.Transfer) : port.Write(segment.Iova, part, slot.Transfer);
+            if (errno != Errno.None)
+            {
+                return errno;
+            }
+
+            at += part.Length;
+        }
+
+        return Errno.None;
     }
 
     private static void End(NvmeSlot slot, Errno errno, NvmeStatus status)

@@ -53,42 +53,22 @@ public sealed class AdapterInterrupts
             }
 
             _vector = Pin(what, _machine, request.Vector, bytes);
-            try
+            _summary = PinSummary(what, _machine, request);
+            int pages = _summary is null ? 1 : 2;
+            _locked = new LockedPages(_machine.Kvm.Host, caller, evenIfPrivileged: true);
+            if (_locked.Charge(pages) != Errno.None)
             {
-                _summary = PinSummary(what, _machine, request);
-                try
-                {
-                    int pages = _summary is null ? 1 : 2;
-                    _locked = new LockedPages(_machine.Kvm.Host, caller, evenIfPrivileged: true);
-                    if (_locked.Charge(pages) != Errno.None)
-                    {
-                        throw new VfioException(Errno.ENOMEM, what, $"locking {pages} more pages is over the limit of user {caller.UserId}; raise RLIMIT_MEMLOCK");
-                    }
+                throw new VfioException(Errno.ENOMEM, what, $"locking {pages} more pages is over the limit of user {caller.UserId}; raise RLIMIT_MEMLOCK");
+            }
 
-                    try
-                    {
-                        _saved = RegisterWithFirmware(what, request, hostSubclass);
-                    }
-                    catch
-                    {
-                        _locked.Dispose();
-                        throw;
-                    }
-                }
-                catch
-                {
-                    Unpin(_machine, _summary);
-                    throw;
-                }
-            }
-            catch
-            {
-                Unpin(_machine, _vector);
-                throw;
-            }
+            _saved = RegisterWithFirmware(what, request, hostSubclass);
         }
         catch
         {
+            // In reverse, as far as it came.
+            _locked?.Dispose();
+            Unpin(_machine, _summary);
+            Unpin(_machine, _vector);
             Gisa.Unregister(_subclass);
             throw;
         }

@@ -15,8 +15,8 @@ public sealed class Gisa
     public const int Subclasses = ZpciGisa.Subclasses;
 
     // How long after a kick an idle processor is kicked again if nobody has taken what is pending.
-    private static readonly TimeSpan s_expires = TimeSpan.FromMicroseconds(50);
-    private static readonly TimeSpan s_shortest = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan Expires = TimeSpan.FromMicroseconds(50);
+    private static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(1);
 
     private readonly Lock _references = new();
     private readonly int[] _counts = new int[Subclasses];
@@ -37,7 +37,7 @@ public sealed class Gisa
         _processors = processors;
 
         // The system's timers know milliseconds, and take anything shorter for "at once".
-        _again = time == TimeProvider.System ? s_shortest : s_expires;
+        _again = time == TimeProvider.System ? Shortest : Expires;
         _timer = time.CreateTimer(static self => ((Gisa)self!).Expired(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 

@@ -11,6 +11,9 @@ namespace Penstock.Hypervisor;
 /// </summary>
 internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
 {
+    /// <summary>Condition codes have two bits, whatever the other side writes.</summary>
+    private const uint ConditionCodes = 3;
+
     private readonly MemoryFile _file;
     private readonly MemoryMapping _mapping;
     private readonly byte* _base;
@@ -225,7 +228,7 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
             Long(slot + TapLayout.SlotStart),
             Long(slot + TapLayout.SlotRange),
             Long(slot + TapLayout.SlotR1After),
-            Word(slot + TapLayout.SlotConditionCode) & 3,
+            Word(slot + TapLayout.SlotConditionCode) & ConditionCodes,
             length);
         return true;
     }

@@ -21,9 +21,6 @@ internal static class DeviceStateFormat
     /// <summary>Longest part of memory in one record.</summary>
     public const int LargestPart = 16 * Page;
 
-    /// <summary>Sum and number of records.</summary>
-    public const int EndLength = 8;
-
     public const uint Start = 1;
     public const uint Fields = 2;
     public const uint Memory = 3;

@@ -6,14 +6,14 @@ namespace Penstock.VfioUser;
 /// <summary>One of a client's sockets: the one that it connected, or the twin that it was given. It has the socket.</summary>
 internal sealed class ClientChannel : IDisposable
 {
-    private static readonly FrameFormat s_format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
+    private static readonly FrameFormat Format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
 
     private byte[] _answer = [];
 
     public ClientChannel(UnixSocket socket, ResourceLedger? ledger)
     {
         Socket = socket;
-        Receiver = new FramedReceiver(socket, s_format, ledger) { StopsAtPieces = true };
+        Receiver = new FramedReceiver(socket, Format, ledger) { StopsAtPieces = true };
         Sender = new MessageSender(socket);
     }
 

@@ -10,7 +10,7 @@ namespace Penstock.VfioUser;
 internal sealed partial class ClientConnection
 {
     /// <summary>How often the socket is looked at for commands of a server that has memory with descriptors, and should need none.</summary>
-    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
 
     private readonly ManualResetEventSlim _leaderGone = new(false, 0);
     private readonly EventDescriptor _wake;
@@ -98,7 +98,7 @@ internal sealed partial class ClientConnection
         {
             bool backlog = _main.Sender.HasBacklog;
             PollEvents events = (_serves && !_main.Sender.IsOverLimit ? PollEvents.In : PollEvents.None) | (backlog ? PollEvents.Out : PollEvents.None);
-            TimeSpan time = backlog ? s_tick : _looks && !_serves && !HasTwin ? s_look : Timeout.InfiniteTimeSpan;
+            TimeSpan time = backlog ? Tick : _looks && !_serves && !HasTwin ? Look : Timeout.InfiniteTimeSpan;
             if (!Poll.Wait(_main.Socket.Descriptor, events, _wake.Descriptor.Value, time, out PollEvents happened))
             {
                 _wake.TryDrain(out _);
@@ -150,7 +150,7 @@ internal sealed partial class ClientConnection
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _leading) != 0)
         {
-            _leaderGone.Wait(s_tick);
+            _leaderGone.Wait(Tick);
         }
 
         Volatile.Write(ref _pumpWaits, false);
@@ -167,7 +167,7 @@ internal sealed partial class ClientConnection
         long begun = System.Diagnostics.Stopwatch.GetTimestamp();
         while (twin.Sender.HasBacklog && _failure is null && Left(begun) > TimeSpan.Zero)
         {
-            if (Poll.Wait(twin.Socket.Descriptor, PollEvents.Out, s_tick) != PollEvents.None)
+            if (Poll.Wait(twin.Socket.Descriptor, PollEvents.Out, Tick) != PollEvents.None)
             {
                 FlushTwin(twin);
             }
@@ -211,7 +211,7 @@ internal sealed partial class ClientConnection
             if (status == ReceiveStatus.WouldBlock)
             {
                 // The server made this end, and may have taken from it that a receive waits.
-                Poll.Wait(twin.Socket.Descriptor, PollEvents.In, s_tick);
+                Poll.Wait(twin.Socket.Descriptor, PollEvents.In, Tick);
                 continue;
             }
 

@@ -54,7 +54,7 @@ internal sealed partial class ClientConnection
             }
             else
             {
-                exchange.Park(s_tick);
+                exchange.Park(Tick);
             }
         }
         finally
@@ -106,7 +106,7 @@ internal sealed partial class ClientConnection
 
     private PollEvents FlushWhenReady(PollEvents events)
     {
-        PollEvents happened = Poll.Wait(_main.Socket.Descriptor, events, s_tick);
+        PollEvents happened = Poll.Wait(_main.Socket.Descriptor, events, Tick);
         if ((happened & ~PollEvents.In) != 0)
         {
             Flush();
@@ -179,7 +179,7 @@ internal sealed partial class ClientConnection
         }
 
         // Without anything kept the socket itself may be full: the next attempt finds out.
-        return untilEmpty && (Poll.Wait(_main.Socket.Descriptor, PollEvents.Out, s_tick) & PollEvents.Out) == 0 && Left(begun) <= TimeSpan.Zero
+        return untilEmpty && (Poll.Wait(_main.Socket.Descriptor, PollEvents.Out, Tick) & PollEvents.Out) == 0 && Left(begun) <= TimeSpan.Zero
             ? Errno.ETIMEDOUT
             : Errno.None;
     }

@@ -30,7 +30,7 @@ internal sealed partial class ClientConnection : IDisposable
     private const int Closed = 1 << 30;
 
     /// <summary>How often a thread that waits looks up: for its own end of time, and against a wake-up that got lost.</summary>
-    private static readonly TimeSpan s_tick = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(50);
 
     private readonly VfioUserClientOptions _options;
     private readonly ResourceLedger? _ledger;
@@ -84,7 +84,7 @@ internal sealed partial class ClientConnection : IDisposable
             }
 
             Peer = socket.GetPeerCredentials();
-            socket.SetReceiveTimeout(s_tick);
+            socket.SetReceiveTimeout(Tick);
             _wake = EventDescriptor.Create(_ledger);
             StartPump();
         }
@@ -139,7 +139,7 @@ internal sealed partial class ClientConnection : IDisposable
         Fail(Errno.ENOTCONN, "the connection was closed here");
         while ((Volatile.Read(ref _users) & ~Closed) != 0)
         {
-            _allLeft.Wait(s_tick);
+            _allLeft.Wait(Tick);
         }
 
         JoinPumps();

@@ -149,9 +149,9 @@ internal sealed unsafe class ClientExchange(int slot) : IDisposable
 
         if ((header.Flags & VfioUserMessageFlags.Error) != 0)
         {
-            // What such a reply carries besides means nothing, and neither do zero and numbers beyond the kernel's range.
+            // What such a reply carries besides means nothing.
             _reply.IsRefusal = true;
-            return header.Error is 0 or > 4095 ? Errno.EINVAL : (Errno)header.Error;
+            return ErrorReply.ErrnoOf(header);
         }
 
         if (body.Length < _least)

@@ -9,7 +9,7 @@ public sealed class MeasurementTests : IDisposable
 {
     private const ulong Block = 0xa000;
     private const int MicrosecondShift = 12;
-    private static readonly TimeSpan s_interval = TimeSpan.FromMilliseconds(ZpciLimits.MeasurementInterval);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(ZpciLimits.MeasurementInterval);
 
     private readonly ZpciGuestRig _rig = new();
     private readonly ZpciGuestFunction _function;
@@ -22,7 +22,7 @@ public sealed class MeasurementTests : IDisposable
     public void Update_AtEachInterval_CountersAndTimeWithTheUpdateBitClear()
     {
         Set(Block);
-        _rig.Clock.Advance(s_interval - TimeSpan.FromMilliseconds(1));
+        _rig.Clock.Advance(Interval - TimeSpan.FromMilliseconds(1));
         Assert.Equal(0u, Read().Samples);
         for (int i = 0; i < 3; i++)
         {
@@ -40,7 +40,7 @@ public sealed class MeasurementTests : IDisposable
         Assert.Equal(0ul, found.LastUpdate & ZpciFmb.Updating);
         TimeSpan since1900 = _rig.Clock.GetUtcNow() - new DateTimeOffset(1900, 1, 1, 0, 0, 0, TimeSpan.Zero);
         Assert.Equal((ulong)since1900.TotalMicroseconds, found.LastUpdate >> MicrosecondShift);
-        _rig.Clock.Advance(s_interval);
+        _rig.Clock.Advance(Interval);
         Assert.Equal(2u, Read().Samples);
     }
 
@@ -68,7 +68,7 @@ public sealed class MeasurementTests : IDisposable
         tables.Map(ZpciLimits.StartDma, 0x5000);
         Assert.Equal(ZpciConditionCode.Done, _rig.Bus.Refresh(2, ZpciGuestRig.Request(_function), ZpciLimits.StartDma, 0x1000).ConditionCode);
         _rig.Bus.Refresh(2, ZpciGuestRig.Request(_function), 0, 0x1000);
-        _rig.Clock.Advance(s_interval);
+        _rig.Clock.Advance(Interval);
         Assert.Equal(1ul, Read().Refreshes);
     }
 
@@ -92,10 +92,10 @@ public sealed class MeasurementTests : IDisposable
         _rig.Bus.Load(2, ZpciGuestRig.Request(_function, length: 4), 0);
         Set(0);
         Assert.Equal(0, _rig.Clock.Alarms);
-        _rig.Clock.Advance(10 * s_interval);
+        _rig.Clock.Advance(10 * Interval);
         Assert.Equal(0u, Read().Samples);
         Set(Block);
-        _rig.Clock.Advance(s_interval);
+        _rig.Clock.Advance(Interval);
         Assert.Equal((1u, 0ul), (Read().Samples, Read().Loads));
     }
 
@@ -106,11 +106,11 @@ public sealed class MeasurementTests : IDisposable
     public void Update_MemoryRefuses_EventAndOff(ulong address)
     {
         Set(address);
-        _rig.Clock.Advance(s_interval);
+        _rig.Clock.Advance(Interval);
         Assert.Equal([ZpciErrorEvent.MeasurementAddress], _rig.TakeErrors());
         Assert.Equal(ZpciFunctionState.Enabled, _function.State);
         Assert.Equal(0, _rig.Clock.Alarms);
-        _rig.Clock.Advance(s_interval);
+        _rig.Clock.Advance(Interval);
         Assert.Empty(_rig.TakeErrors());
     }
 
@@ -118,9 +118,9 @@ public sealed class MeasurementTests : IDisposable
     public void Set_AnotherBlock_TheOldOneIsLeftAlone()
     {
         Set(Block);
-        _rig.Clock.Advance(s_interval);
+        _rig.Clock.Advance(Interval);
         Set(Block + 0x100);
-        _rig.Clock.Advance(s_interval);
+        _rig.Clock.Advance(Interval);
         Assert.Equal(1u, Read().Samples);
         Assert.Equal(2u, ZpciFmb.Read(_rig.Memory.Span(Block + 0x100, ZpciFmb.Length)).Samples);
     }

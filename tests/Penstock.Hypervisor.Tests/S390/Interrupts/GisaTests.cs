@@ -8,8 +8,8 @@ namespace Penstock.Hypervisor.Tests.S390;
 /// <summary>Interruption state areas, the alert list, and how machines come to look.</summary>
 public sealed class GisaTests : IDisposable
 {
-    private static readonly TimeSpan s_kick = TimeSpan.Zero;
-    private static readonly TimeSpan s_again = TimeSpan.FromMicroseconds(50);
+    private static readonly TimeSpan Kick = TimeSpan.Zero;
+    private static readonly TimeSpan Again = TimeSpan.FromMicroseconds(50);
 
     private readonly S390Rig _rig = new();
 
@@ -88,22 +88,22 @@ public sealed class GisaTests : IDisposable
             Assert.True(function.Signal(1));
             Assert.Equal(1, _rig.Gisa.Alerts);
 
-            _rig.Time.Advance(s_kick);
+            _rig.Time.Advance(Kick);
             Assert.Equal((1, 1), (woken, _rig.Gisa.Kicks));
-            _rig.Time.Advance(5 * s_again);
+            _rig.Time.Advance(5 * Again);
             Assert.Equal((1, 1), (woken, _rig.Gisa.Kicks));
 
             Assert.Equal(GisaArea.MaskOf(S390Rig.Subclass), _rig.Vm.Processors.Enter());
             _rig.Vm.Processors.Leave();
             Assert.Equal(1, _rig.Time.Timers);
-            _rig.Time.Advance(s_again);
+            _rig.Time.Advance(Again);
             Assert.Equal((1, 0), (_rig.Gisa.Kicks, _rig.Time.Timers));
 
             // Restored by the timer: the next one alerts again.
             Assert.Equal(GisaArea.MaskOf(S390Rig.Subclass), _rig.Gisa.Word.Alerting);
             _rig.Guest.Span(S390Rig.Summary, 8).Clear();
             Assert.True(function.Signal(0));
-            _rig.Time.Advance(s_kick);
+            _rig.Time.Advance(Kick);
             Assert.Equal((2, 2), (_rig.Gisa.Alerts, _rig.Gisa.Kicks));
             _rig.Gisa.Take();
         }
@@ -122,7 +122,7 @@ public sealed class GisaTests : IDisposable
             Assert.Equal(0, _rig.Gisa.Alerts);
             _rig.Vm.Processors.Leave();
             Assert.Equal(1, _rig.Gisa.Alerts);
-            _rig.Time.Advance(s_kick);
+            _rig.Time.Advance(Kick);
             Assert.Equal(1, _rig.Gisa.Kicks);
             _rig.Gisa.Take();
         }
@@ -151,7 +151,7 @@ public sealed class GisaTests : IDisposable
                 start.SignalAndWait();
                 first.Signal(0);
                 device.Join();
-                _rig.Time.Advance(s_kick);
+                _rig.Time.Advance(Kick);
                 Assert.Equal((round, round), (_rig.Gisa.Kicks, other.Gisa!.Kicks));
                 Assert.False(_rig.Gisa.IsAlerted || other.Gisa.IsAlerted);
                 foreach (SimulatedVm vm in new[] { _rig.Vm, other })
@@ -161,7 +161,7 @@ public sealed class GisaTests : IDisposable
                     _rig.MemoryOf(vm).Span(S390Rig.Summary, 8).Clear();
                 }
 
-                _rig.Time.Advance(s_again);
+                _rig.Time.Advance(Again);
             }
         }
     }
@@ -182,7 +182,7 @@ public sealed class GisaTests : IDisposable
             _rig.Firmware.Raise(new HostInterrupt(_rig.S390.NotificationSubclass));
             Assert.False(_rig.Gisa.IsAlerted);
             _rig.Gisa.Take();
-            _rig.Time.Advance(s_kick);
+            _rig.Time.Advance(Kick);
             Assert.Equal(0x90, _rig.Gisa.Word.Alerting);
             _rig.Gisa.Unregister(0);
         }

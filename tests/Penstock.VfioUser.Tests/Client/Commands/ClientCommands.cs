@@ -9,7 +9,7 @@ internal static class ClientCommands
 {
     public const ulong Iova = 0x10_0000;
 
-    private static readonly Dictionary<string, (ushort Number, Action<VfioUserClient> Call, Func<byte[], byte[]> Reply)> s_all = new()
+    private static readonly Dictionary<string, (ushort Number, Action<VfioUserClient> Call, Func<byte[], byte[]> Reply)> All = new()
     {
         ["GetInfo"] = (Cmd.GetInfo, static c => Assert.Equal(9, c.GetInfo().RegionCount), static _ => new Payload().U32(16, 3, 9, 5)),
         ["GetRegionInfo"] = (Cmd.GetRegionInfo, static c => Assert.Equal(0x100ul, c.GetRegionInfo(2).Size), static _ => new Payload().U32(32, 3, 2, 0).U64(0x100, 0)),
@@ -31,13 +31,13 @@ internal static class ClientCommands
         ["Report"] = (Cmd.Feature, static c => Assert.Equal([3ul], c.ReportDmaLogging(Iova, 0x4000, 0x1000)), static request => [.. request[..8], .. new Payload().U64(Iova, 0x4000, 0x1000, 3).ToBytes()]),
     };
 
-    public static IEnumerable<string> Names => s_all.Keys;
+    public static IEnumerable<string> Names => All.Keys;
 
-    public static ushort Number(string name) => s_all[name].Number;
+    public static ushort Number(string name) => All[name].Number;
 
-    public static void Call(string name, VfioUserClient client) => s_all[name].Call(client);
+    public static void Call(string name, VfioUserClient client) => All[name].Call(client);
 
-    public static byte[] Reply(string name, byte[] request) => s_all[name].Reply(request);
+    public static byte[] Reply(string name, byte[] request) => All[name].Reply(request);
 
     private static void Read(VfioUserClient client)
     {

@@ -8,7 +8,7 @@ namespace Penstock.VfioUser.Tests.Client;
 public sealed class ClientReplyTests
 {
     /// <summary>Long enough for a busy machine where a reply comes, short where none does.</summary>
-    private static readonly TimeSpan s_short = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan Short = TimeSpan.FromMilliseconds(100);
 
     public static TheoryData<string> Commands => [.. ClientCommands.Names];
 
@@ -139,7 +139,7 @@ public sealed class ClientReplyTests
         static (s, _, _) => s.AwaitEnd(),
         Errno.ETIMEDOUT,
         lives: null,
-        new VfioUserClientOptions { ReplyTime = s_short });
+        new VfioUserClientOptions { ReplyTime = Short });
 
     private static void Talk(
         string command, Action<FakeServer, WireMessage, byte[]> answer, Errno? expected, bool? lives = null, VfioUserClientOptions? options = null) => FakeServer.Talk(

@@ -8,7 +8,7 @@ namespace Penstock.VfioUser.Tests.Client;
 /// <summary>VERSION in the client's role.</summary>
 public sealed class ClientVersionTests
 {
-    private static readonly VfioUserClientOptions s_noTwin = new() { TwinSocket = false };
+    private static readonly VfioUserClientOptions NoTwin = new() { TwinSocket = false };
 
     [Fact]
     public void Request_SaysWhatTheClientTakes() => FakeServer.Run(
@@ -37,7 +37,7 @@ public sealed class ClientVersionTests
             Assert.DoesNotContain("twin", Encoding.UTF8.GetString(version.Body), StringComparison.Ordinal);
             server.Reply(version, WireClient.Version(0, "{}"));
         },
-        static (path, ledger) => VfioUserClient.Connect(path, s_noTwin with { Ledger = ledger }).Dispose());
+        static (path, ledger) => VfioUserClient.Connect(path, NoTwin with { Ledger = ledger }).Dispose());
 
     [Theory]
     [InlineData(null, 1, 1 << 20, 65535, 4096ul, false)]
@@ -217,7 +217,7 @@ public sealed class ClientVersionTests
                 },
                 static (path, ledger) =>
                 {
-                    using var client = VfioUserClient.Connect(path, s_noTwin with { Ledger = ledger });
+                    using var client = VfioUserClient.Connect(path, NoTwin with { Ledger = ledger });
                     Assert.False(client.HasTwinSocket);
                 });
         }

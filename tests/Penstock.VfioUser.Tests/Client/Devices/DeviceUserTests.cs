@@ -17,7 +17,7 @@ public abstract partial class DeviceUserTests
     private const ulong Size = 0x10_0000;
     private const uint FromMemory = 1;
     private const uint ToMemory = 3;
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private protected abstract DeviceRig Open(IPciFunction function);
 
@@ -304,11 +304,11 @@ public abstract partial class DeviceUserTests
         rig.Write64(Bar, 0x88, to);
         rig.Write64(Bar, 0x90, count);
         rig.Write64(Bar, 0x98, command);
-        Assert.True(SpinWait.SpinUntil(() => (rig.Read64(Bar, 0x98) & 1) == 0, s_patience), "the transfer does not end");
+        Assert.True(SpinWait.SpinUntil(() => (rig.Read64(Bar, 0x98) & 1) == 0, Patience), "the transfer does not end");
     }
 
     private protected static void Await(EventDescriptor e) =>
-        Assert.True(Poll.Wait(e.Number(), PollEvents.In, s_patience) != PollEvents.None && e.Drain() != 0, "no interrupt");
+        Assert.True(Poll.Wait(e.Number(), PollEvents.In, Patience) != PollEvents.None && e.Drain() != 0, "no interrupt");
 
     private protected static void AssertErrno(Errno errno, Action call) => Assert.Equal(errno, Assert.Throws<VfioException>(call).Errno);
 

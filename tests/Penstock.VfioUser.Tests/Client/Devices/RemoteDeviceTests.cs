@@ -9,7 +9,7 @@ namespace Penstock.VfioUser.Tests.Client;
 public sealed class RemoteDeviceTests
 {
     private const ulong Iova = 0x10_0000;
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     [Fact]
     public void Open_NobodyListens_FailsAndLeavesNothing()
@@ -126,7 +126,7 @@ public sealed class RemoteDeviceTests
         MappedMemory memory = rig.FileMemory(0x4000);
         rig.Map(Iova, 0x4000, memory);
         rig.KillServer();
-        Assert.NotEqual(PollEvents.None, Poll.Wait(error.Number(), PollEvents.In, s_patience));
+        Assert.NotEqual(PollEvents.None, Poll.Wait(error.Number(), PollEvents.In, Patience));
         Assert.Equal((Errno.ENOTCONN, 0), (rig.File.Read(0, 0, new byte[4], out int done), done));
         Assert.Equal((Errno.ENOTCONN, 0), (rig.File.Write(0, 0, new byte[4], out done), done));
         Refused(() => rig.File.Reset());
@@ -221,9 +221,9 @@ public sealed class RemoteDeviceTests
                 });
                 var unplugging = new Thread(device.Dispose) { IsBackground = true };
                 unplugging.Start();
-                Assert.NotEqual(PollEvents.None, Poll.Wait(request.Number(), PollEvents.In, s_patience));
+                Assert.NotEqual(PollEvents.None, Poll.Wait(request.Number(), PollEvents.In, Patience));
                 file.Dispose();
-                Assert.True(unplugging.Join(s_patience));
+                Assert.True(unplugging.Join(Patience));
             });
         host.Dispose();
         Assert.True(host.Ledger.Total == 0, $"left behind: {host.Ledger}");

@@ -20,7 +20,7 @@ public sealed class StructuredFuzzTests(ITestOutputHelper output)
     private const long MostGrowth = 256L << 20;
 
     // Well above what a busy machine may take a thread's turn away.
-    private static readonly TimeSpan s_peerTimeout = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan PeerTimeout = TimeSpan.FromSeconds(20);
 
     [Theory]
     [InlineData(0)]
@@ -42,7 +42,7 @@ public sealed class StructuredFuzzTests(ITestOutputHelper output)
             3 => new BellFunction(),
             _ => new BusyFunction(),
         };
-        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = s_peerTimeout, Guard = random.Next(2) == 0 }, function: function);
+        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = PeerTimeout, Guard = random.Next(2) == 0 }, function: function);
         long sent = 0;
         long sessions = 0;
         long before = 0;

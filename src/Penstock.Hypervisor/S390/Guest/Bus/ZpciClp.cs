@@ -77,19 +77,9 @@ internal readonly ref struct ZpciClp(ZpciBus bus)
         }
 
         IReadOnlyList<ZpciGuestFunction> functions = bus.Functions;
-        int at = 0;
-        if (request.ResumeToken != 0)
+        if (!TryFindStart(functions, request.ResumeToken, out int at))
         {
-            ulong token = request.ResumeToken;
-            while (at < functions.Count && functions[at].Index != token)
-            {
-                at++;
-            }
-
-            if (at == functions.Count)
-            {
-                return answer.Refuse(ZpciClpResponse.BadResumeToken);
-            }
+            return answer.Refuse(ZpciClpResponse.BadResumeToken);
         }
 
         if (answer.Room < LeastListResponse)
@@ -106,21 +96,11 @@ internal readonly ref struct ZpciClp(ZpciBus bus)
         int written = ZpciClpListResponse.Length;
         for (; at < functions.Count && written < answer.Room; at++)
         {
-            ZpciGuestFunction function = functions[at];
-            if (function.State == ZpciFunctionState.Reserved)
+            if (functions[at].State != ZpciFunctionState.Reserved)
             {
-                continue;
+                EntryOf(functions[at]).Write(answer.Bytes[written..]);
+                written += ZpciClpListEntry.Length;
             }
-
-            new ZpciClpListEntry
-            {
-                DeviceId = function.Device.DeviceId,
-                VendorId = function.Device.VendorId,
-                Configuration = function.IsConfigured ? ZpciClpListEntry.Configured : 0,
-                FunctionId = function.FunctionId,
-                Handle = function.Handle,
-            }.Write(answer.Bytes[written..]);
-            written += ZpciClpListEntry.Length;
         }
 
         new ZpciClpListResponse
@@ -135,6 +115,32 @@ internal readonly ref struct ZpciClp(ZpciBus bus)
         answer.Written = written;
         return ZpciConditionCode.Done;
     }
+
+    /// <summary>Finds the function with which a list goes on; token 0 begins one.</summary>
+    private static bool TryFindStart(IReadOnlyList<ZpciGuestFunction> functions, ulong resumeToken, out int at)
+    {
+        at = 0;
+        if (resumeToken == 0)
+        {
+            return true;
+        }
+
+        while (at < functions.Count && functions[at].Index != resumeToken)
+        {
+            at++;
+        }
+
+        return at < functions.Count;
+    }
+
+    private static ZpciClpListEntry EntryOf(ZpciGuestFunction function) => new()
+    {
+        DeviceId = function.Device.DeviceId,
+        VendorId = function.Device.VendorId,
+        Configuration = function.IsConfigured ? ZpciClpListEntry.Configured : 0,
+        FunctionId = function.FunctionId,
+        Handle = function.Handle,
+    };
 
     private ZpciConditionCode Query(in ZpciClpQueryRequest request, ref Answer answer)
     {

@@ -12,7 +12,7 @@ internal sealed class ZpciMeasurement(ZpciGuestFunction function, GuestMemory me
 {
     // The clock of the machine starts with 1900 and has microseconds in bit 51, counted from the left.
     private const int MicrosecondShift = 12;
-    private static readonly DateTimeOffset s_epoch = new(1900, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly DateTimeOffset Epoch = new(1900, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     private readonly Lock _gate = new();
     private ITimer? _timer;
@@ -107,7 +107,7 @@ internal sealed class ZpciMeasurement(ZpciGuestFunction function, GuestMemory me
             }
         }
 
-        _updated = ((ulong)((time.GetUtcNow() - s_epoch).Ticks / TimeSpan.TicksPerMicrosecond) << MicrosecondShift) & ~ZpciFmb.Updating;
+        _updated = ((ulong)((time.GetUtcNow() - Epoch).Ticks / TimeSpan.TicksPerMicrosecond) << MicrosecondShift) & ~ZpciFmb.Updating;
         return TryWrite(ZpciFmb.LastUpdateOffset, _updated);
     }
 
