@@ -6,7 +6,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor;
 
 /// <summary>
-/// What a hypervisor has once for all of its machines on an s390 host: the guest interruption block with its alert list, and the tables by which
+/// What a hypervisor has once for all of its machines on an s390 host: the guest information block with its alert list, and the tables by which
 /// functions' interruptions are forwarded. Disposing unloads it; the firmware keeps what was registered with it. All members may be called from any
 /// thread.
 /// </summary>

@@ -103,7 +103,7 @@ public sealed partial class ZpciFirmware : IDisposable
     /// <param name="handler">The handler; null for nobody, so that interruptions are lost.</param>
     public void SetHandler(int subclass, IHostInterruptHandler? handler) => Volatile.Write(ref _handlers[subclass], handler);
 
-    /// <summary>Channel subsystem call, set guest interruption block.</summary>
+    /// <summary>Channel subsystem call, set guest information block.</summary>
     /// <param name="address">Address of the block in <see cref="Storage"/>; 0 for none.</param>
     /// <returns>Whether firmware took it; it does not while it has another.</returns>
     public bool SetGuestInterruptionBlock(uint address)

@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace Penstock.Specs.Zpci;
 
 /// <summary>
-/// Guest interruption block: the alert list, registered once with the channel subsystem. Big-endian where it is read and written.
+/// Guest information block: the alert list, registered once with the channel subsystem. Big-endian where it is read and written.
 /// </summary>
 public struct ZpciGib
 {

@@ -7,7 +7,7 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor;
 
 /// <summary>
-/// The guest interruption block: where firmware lists the areas of machines that have something pending and run nowhere. The list is cut by one
+/// The guest information block: where firmware lists the areas of machines that have something pending and run nowhere. The list is cut by one
 /// exchange and worked off by whoever handles the interruption; that takes no lock and allocates nothing.
 /// </summary>
 internal sealed unsafe class Gib : IDisposable
@@ -27,7 +27,7 @@ internal sealed unsafe class Gib : IDisposable
         if (!firmware.SetGuestInterruptionBlock(_address))
         {
             firmware.Storage.Free(_address, ZpciGib.Length);
-            throw new VfioException(Errno.EBUSY, "setting the guest interruption block", "another hypervisor is loaded on the host");
+            throw new VfioException(Errno.EBUSY, "setting the guest information block", "another hypervisor is loaded on the host");
         }
     }
 

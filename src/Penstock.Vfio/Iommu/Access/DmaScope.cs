@@ -83,7 +83,6 @@ public readonly ref struct DmaScope
                 return true;
             }
         }
-
         else if (_domain is not null)
         {
             return TryBorrowWalked(_domain, _port, iova, length, access, out run);

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Penstock.Interop;
+using Penstock.Specs.Vfio;
 
 namespace Penstock.Vfio;
 
@@ -38,8 +39,8 @@ internal sealed class DmaWriteLog
     /// <returns>The log, with a page size as close to that as is possible.</returns>
     public static DmaWriteLog Create(IReadOnlyList<IovaRange> ranges, ulong wanted)
     {
-        ulong page = BitOperations.IsPow2(wanted) ? wanted : Specs.Vfio.VfioFeatureDmaLoggingReport.SmallestPage;
-        int shift = BitOperations.Log2(Math.Clamp(page, Specs.Vfio.VfioFeatureDmaLoggingReport.SmallestPage, LargestChosenPage));
+        ulong page = BitOperations.IsPow2(wanted) ? wanted : VfioFeatureDmaLoggingReport.SmallestPage;
+        int shift = BitOperations.Log2(Math.Clamp(page, VfioFeatureDmaLoggingReport.SmallestPage, LargestChosenPage));
         while (ranges.Aggregate(0ul, (sum, r) => sum + ((r.Last - r.First) >> shift) + 1) > LargestBits)
         {
             shift++;
