@@ -17,7 +17,7 @@ public sealed class TapSession : IDisposable
     private const int LeastPolls = 2;
 
     private static readonly TimeSpan BeatTime = TimeSpan.FromMilliseconds(200);
-    private static readonly TimeSpan CommandTime = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan CommandTime = TimeSpan.FromSeconds(20);
 
     private readonly TapSessionOptions _options;
     private readonly TapChannel _channel;

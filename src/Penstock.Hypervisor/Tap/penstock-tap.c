@@ -94,11 +94,10 @@ enum { TRANSLATED = 0x800, TABLE_INVALID = 0x20, PAGE_INVALID = 0x400, LARGE_FRA
 #define REGION_ORIGIN (~0x3fffull)
 #define SEGMENT_ORIGIN (~0x7ffull)
 
-/* How long a guest waits: polling, then asleep in pieces; and how old the heartbeat of a Penstock that lives may be. Polling that was in
- * vain is done less: on a busy machine it takes the processor from the one that it waits for. */
-enum { MOST_POLLS = 4000, LEAST_POLLS = 8, MOST_LOOKS = 1024, MOST_INSNS = 65536, BUCKETS = 4096 };
+/* How long a guest waits: polling (less after it was in vain: on a busy machine it takes the processor from the one that it waits for), then in
+ * naps, counted because time goes by also while the whole machine stands still; and how old the heartbeat of a Penstock that lives may be. */
+enum { MOST_POLLS = 4000, LEAST_POLLS = 8, MOST_NAPS = 750, MOST_LOOKS = 1024, MOST_INSNS = 65536, BUCKETS = 4096 };
 #define NAP 20000000ull
-#define WAIT_LIMIT 15000000000ull
 #define STALE 10000000000ull
 
 /* ---- instructions and processors ---- */
@@ -146,11 +145,14 @@ static void give_up(void)
     ring_bell();
 }
 
-/* A Penstock that has left, or lives and has not moved for long, is as good as gone. */
+/* A Penstock that has left, or lives and has not moved for long and does not now, is as good as gone. */
 static bool is_gone(void)
 {
     uint64_t beat = load(&channel->heartbeat), t = now();
-    if (!load(&gone) && (load(&channel->owner) == 0 || (t > beat && t - beat > STALE))) give_up();
+    bool stale = t > beat && t - beat > STALE;
+    for (int i = 0; stale && load(&channel->owner) != 0 && !load(&gone) && i < 50; i++)
+        nanosleep(&(struct timespec){ 0, NAP }, NULL), stale = load(&channel->heartbeat) == beat;
+    if (!load(&gone) && (load(&channel->owner) == 0 || stale)) give_up();
     return load(&gone);
 }
 
@@ -204,23 +206,21 @@ static uint32_t read_memory(Vcpu *c, uint64_t address, uint8_t *to, uint32_t len
 /* Polls, then sleeps, until the word is WANTED, or has passed it if it counts. False: Penstock is gone, or as good as gone. */
 static bool wait_until(uint32_t *word, uint32_t *sleepers, bool counts, uint32_t wanted)
 {
-    uint64_t begun = 0;
+    unsigned naps = 0;
     bool there = false;
     for (unsigned polls = 0; !there; polls++) {
         uint32_t seen = load(word);
         there = counts ? (int32_t)(seen - wanted) > 0 : seen == wanted;
         if (there || polls < polling) __sync_synchronize();
-        else if (begun == 0) {
-            begun = now();
-            __atomic_fetch_add(sleepers, 1, __ATOMIC_SEQ_CST);
-        } else {
+        else if (naps++ == 0) __atomic_fetch_add(sleepers, 1, __ATOMIC_SEQ_CST);
+        else {
             struct timespec nap = { 0, NAP };
             syscall(SYS_futex, word, FUTEX_WAIT, seen, &nap, NULL, 0);
-            if (is_gone() || now() - begun > WAIT_LIMIT) break;
+            if (is_gone() || naps > MOST_NAPS) break;
         }
     }
-    if (begun != 0) __atomic_fetch_sub(sleepers, 1, __ATOMIC_SEQ_CST);
-    polling = begun != 0 ? polling / 2 | LEAST_POLLS : polling < MOST_POLLS ? polling * 2 : MOST_POLLS;
+    if (naps != 0) __atomic_fetch_sub(sleepers, 1, __ATOMIC_SEQ_CST);
+    polling = naps != 0 ? polling / 2 | LEAST_POLLS : polling < MOST_POLLS ? polling * 2 : MOST_POLLS;
     return there;
 }
 

@@ -10,6 +10,7 @@ public sealed unsafe class PluginHarness : IDisposable
     private readonly nint _library;
     private readonly delegate* unmanaged<byte*, ulong, ulong, ulong, ulong, int> _tablesAreRight;
     private readonly delegate* unmanaged<int, int> _death;
+    private readonly delegate* unmanaged<ulong, int, int, int> _isGone;
 
     public PluginHarness()
     {
@@ -32,6 +33,7 @@ public sealed unsafe class PluginHarness : IDisposable
         _library = NativeLibrary.Load(library);
         _tablesAreRight = (delegate* unmanaged<byte*, ulong, ulong, ulong, ulong, int>)NativeLibrary.GetExport(_library, "harness_tables_are_right");
         _death = (delegate* unmanaged<int, int>)NativeLibrary.GetExport(_library, "harness_death");
+        _isGone = (delegate* unmanaged<ulong, int, int, int>)NativeLibrary.GetExport(_library, "harness_is_gone");
     }
 
     /// <summary>What the plugin says of a range's tables.</summary>
@@ -47,6 +49,14 @@ public sealed unsafe class PluginHarness : IDisposable
     /// <summary>Kills a server with a message unread.</summary>
     /// <returns>The errno that its client's receive ends with; 0 for the end of the stream.</returns>
     public int KillServer(bool held) => _death(held ? 1 : 0);
+
+    /// <summary>Whether the plugin gives a server up whose heartbeat is so old. One that <paramref name="beats"/> moves 200 ms later.</summary>
+    public bool GivesUp(TimeSpan heartbeatAge, bool owned, bool beats)
+    {
+        int gone = _isGone((ulong)heartbeatAge.TotalMilliseconds, owned ? 1 : 0, beats ? 1 : 0);
+        Assert.InRange(gone, 0, 1);
+        return gone != 0;
+    }
 
     public void Dispose()
     {

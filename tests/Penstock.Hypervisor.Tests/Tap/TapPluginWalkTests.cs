@@ -73,6 +73,15 @@ public sealed class TapPluginWalkTests(PluginHarness plugin) : IClassFixture<Plu
         }
     }
 
+    /// <summary>A machine that stood still, and with it both processes: the first of them that goes on must not take the other for dead.</summary>
+    [Theory]
+    [InlineData(1, true, false, false)]
+    [InlineData(60, true, true, false)]
+    [InlineData(60, true, false, true)]
+    [InlineData(1, false, false, true)]
+    public void Heartbeat_OldButMoving_IsNotGivenUp(int age, bool owned, bool beats, bool expected) =>
+        Assert.Equal(expected, plugin.GivesUp(TimeSpan.FromSeconds(age), owned, beats));
+
     private static unsafe bool IsRight(byte[] memory, Iota iota, ulong first, ulong last)
     {
         // SAFETY: the array is pinned while it is walked through.

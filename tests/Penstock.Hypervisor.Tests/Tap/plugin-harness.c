@@ -61,6 +61,29 @@ EXPORT int harness_tables_are_right(const uint8_t *memory, uint64_t size, uint64
     return tables_are_right(&vcpu, &function, first, last);
 }
 
+static void *beat_late(void *unused)
+{
+    usleep(200000);
+    store(&channel->heartbeat, now());
+    return unused;
+}
+
+/* Whether a server whose heartbeat is so old is gone; with BEATS it moves soon after it is looked at. */
+EXPORT int harness_is_gone(uint64_t milliseconds, int owned, int beats)
+{
+    pthread_t server;
+    channel = calloc(1, sizeof *channel);
+    channel->owner = (uint32_t)owned;
+    channel->heartbeat = now() - milliseconds * 1000000;
+    gone = false;
+    if (beats) pthread_create(&server, NULL, beat_late, NULL);
+    int result = is_gone() ? 1 : 0;
+    if (beats) pthread_join(server, NULL);
+    if (result != (int)channel->given_up) result = -1;
+    free(channel);
+    return result;
+}
+
 /* A server is killed with a message unread: what QEMU's receive says then. HELD: the plugin is offered the server's end of the connection. */
 EXPORT int harness_death(int held)
 {
