@@ -51,6 +51,22 @@ public sealed class SupervisedProcessTests
         }
     }
 
+    internal static string CommandLine(int id)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{id}/cmdline");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
+    }
+
+    /// <summary>Processes whose command line names what only one test has.</summary>
+    internal static List<int> ProcessesWith(string mark) =>
+        [.. Process.GetProcesses().Select(p => p.Id).Where(id => CommandLine(id).Contains(mark, StringComparison.Ordinal) && Lives(id))];
+
     [Fact]
     public async Task Supervisor_ParentKilledWithSigkill_EndsTheProgramAndItsFolder()
     {
@@ -97,6 +113,19 @@ public sealed class SupervisedProcessTests
         Assert.False(Lives(id));
         Assert.Equal(128 + 9, await process.Exit);
         Assert.False(Directory.Exists(folder["work"]));
+    }
+
+    /// <summary>Of the supervisor itself nothing is left either, its watching subshell first of all.</summary>
+    [Fact]
+    public async Task KillAsync_ManyTimes_LeavesNoProcess()
+    {
+        var mark = "penstock-mark-" + Guid.NewGuid().ToString("N");
+        for (int round = 0; round < 40; round++)
+        {
+            await using var process = SupervisedProcess.Start("/bin/sh", ["-c", "exec sleep 600", mark]);
+            await process.KillAsync();
+            Assert.Empty(ProcessesWith(mark));
+        }
     }
 
     [Fact]

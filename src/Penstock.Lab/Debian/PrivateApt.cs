@@ -8,6 +8,9 @@ namespace Penstock.Lab.Debian;
 /// </summary>
 internal sealed class PrivateApt
 {
+    /// <summary>The mirror has answered: a download that falters now is worth more time than the question whether there is one.</summary>
+    private static readonly string[] Patient = ["-o", "Acquire::Retries=5", "-o", "Acquire::http::Timeout=30", "-o", "Acquire::https::Timeout=30"];
+
     private readonly string _folder;
     private readonly string _packages;
     private readonly string _log;
@@ -109,7 +112,7 @@ internal sealed class PrivateApt
             using var watching = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             var watch = WatchAsync(step, closure, watching.Token);
             var result = await RunAsync(
-                [.. Status, "install", "--download-only", "--yes", "--target-release", suite, package], cancellation).ConfigureAwait(false);
+                [.. Patient, .. Status, "install", "--download-only", "--yes", "--target-release", suite, package], cancellation).ConfigureAwait(false);
             await watching.CancelAsync().ConfigureAwait(false);
             await watch.ConfigureAwait(false);
             if (result.ExitCode != 0 || !closure.All(p => File.Exists(FileOf(p))))

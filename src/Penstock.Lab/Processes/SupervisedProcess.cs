@@ -14,6 +14,7 @@ internal sealed class SupervisedProcess : IAsyncDisposable
 
     // $1 is a folder to remove at the end, or empty; $2 the first signal. The terminal's Ctrl-C reaches this shell too: it must stay
     // to do its work. The program gets its own session, so that its own children end with it and Ctrl-C is ours to handle.
+    // The watching subshell is waited for, so that nothing of all this is left when the supervisor has ended.
     // The pipe is moved off the standard input because a shell gives background jobs /dev/null there.
     private const string Supervisor = """
         trap '' INT QUIT
@@ -33,6 +34,7 @@ internal sealed class SupervisedProcess : IAsyncDisposable
         wait "$program"
         status=$?
         kill -s KILL "$watch" 2>/dev/null
+        wait "$watch" 2>/dev/null
         [ -z "$folder" ] || rm -rf "$folder"
         exit "$status"
         """;
@@ -104,7 +106,7 @@ internal sealed class SupervisedProcess : IAsyncDisposable
         CloseInput();
         try
         {
-            await Exit.WaitAsync(TimeSpan.FromSeconds(10)).ConfigureAwait(false);
+            await Exit.WaitAsync(TimeSpan.FromMinutes(1)).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {

@@ -38,7 +38,7 @@ wait_disk() {
   tries=0
   until find_disk; do
     tries=$((tries + 1))
-    [ $tries -lt 600 ] || fail "no disk with serial number $serial came"
+    [ $tries -lt 3000 ] || fail "no disk with serial number $serial came"
     sleep 0.1
   done
 }

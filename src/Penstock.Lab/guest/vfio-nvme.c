@@ -21,7 +21,7 @@ enum { IDENTIFY = 0x06, CONTROLLER = 1, ENTRIES = 16, SUBMISSION_SIZE = 64, COMP
 #define READ_ONLY 0x100003000UL
 #define UNMAPPED 0x100004000UL
 #define SINGLE_PAGES 0x100100000UL
-#define TRIES 20000
+#define TRIES 300000
 
 static word registers;
 static unsigned char *submissions;
