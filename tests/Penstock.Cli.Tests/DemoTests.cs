@@ -22,7 +22,7 @@ public sealed class DemoTests
     private static readonly string[] EduGuestSteps = ["lab", "boot", "lspci", "interrupts", "maps", "dma", "refused", "unmaps", "leave"];
 
     /// <summary>The first time QEMU and a kernel are fetched.</summary>
-    private static readonly TimeSpan GuestPatience = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan GuestPatience = TimeSpan.FromMinutes(14);
 
     [Fact]
     public async Task Demo_WithoutArguments_ShowsEveryStep()

@@ -29,7 +29,7 @@ internal sealed class DemoTap : IDisposable
 
     /// <summary>Builds the plugin and serves the device.</summary>
     /// <exception cref="LabException">There is no compiler.</exception>
-    public static async Task<DemoTap> ServeAsync(RpcitPath path, IPciFunction device, string socket, int megabytes, Output output, CancellationToken cancellation)
+    public static async Task<DemoTap> ServeAsync(RpcitPath path, IPciFunction device, string socket, VfioUserServerOptions options, int megabytes, Output output, CancellationToken cancellation)
     {
         string plugin = await QemuPlugin.BuildAsync(TapPlugin.Name, TapPlugin.Source, new LabOptions { Progress = new LabNotes(output) }, cancellation);
         var served = TappedServer.Serve(device, socket, new TappedServerOptions
@@ -37,7 +37,7 @@ internal sealed class DemoTap : IDisposable
             FunctionId = FunctionId,
             RamSize = (ulong)megabytes << 20,
             Path = path,
-            Server = new VfioUserServerOptions { Log = output.Note },
+            Server = options,
         });
         return new DemoTap(path, plugin, served);
     }
@@ -50,9 +50,6 @@ internal sealed class DemoTap : IDisposable
         // Room for a second processor, so that QEMU compiles atomic instructions as such: see TapSession.IndicatesInterrupts.
         ExtraArguments = [.. configuration.ExtraArguments, .. _served.QemuArguments(_plugin), "-smp", "1,maxcpus=2"],
         KernelArguments = $"{configuration.KernelArguments} iommu.strict=1".Trim(),
-
-        // The slow path on a busy machine takes its time.
-        Timeout = TimeSpan.FromMinutes(8),
     };
 
     /// <summary>Shows what the tap has done, which must be what it was made for.</summary>

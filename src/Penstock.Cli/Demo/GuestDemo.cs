@@ -21,7 +21,13 @@ internal abstract class GuestDemo(DemoReport report, bool console)
     /// <summary>QEMU clears the window page by page at each reset of the machine.</summary>
     private static readonly string[] SmallWindow = ["-global", "spapr-pci-host-bridge.dma_win_size=0x1000000"];
 
-    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(2);
+    /// <summary>Far longer than a step takes: everything is emulated, and the machine may be busy with other things.</summary>
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(5);
+
+    private static readonly TimeSpan GuestTime = TimeSpan.FromMinutes(30);
+
+    /// <summary>How long QEMU and the server wait for each other.</summary>
+    private static readonly TimeSpan PeerTime = TimeSpan.FromMinutes(1);
 
     private PciFunctionServer? _server;
 
@@ -101,10 +107,10 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         report.Done("lab", $"QEMU {lab.QemuVersion}, {lab.KernelDescription}");
 
         using var folder = new TemporaryFolder();
-        var options = new VfioUserServerOptions { Log = report.Output.Note };
+        var options = new VfioUserServerOptions { PeerTimeout = PeerTime, Log = report.Output.Note };
         string socket = folder.File($"{Name}.sock");
         using DemoTap? tap = rpcit is RpcitPath path
-            ? await DemoTap.ServeAsync(path, Device, socket, new GuestConfiguration().MemoryMegabytes, report.Output, cancellation)
+            ? await DemoTap.ServeAsync(path, Device, socket, options, new GuestConfiguration().MemoryMegabytes, report.Output, cancellation)
             : null;
         Tap = tap;
         GuestConfiguration configuration = Configure(architecture, lspci);
@@ -124,6 +130,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
             ExtraArguments = architecture == GuestArchitecture.Ppc64le ? SmallWindow : [],
             Packages = lspci ? [Pciutils] : [],
             ConsoleSink = ShowConsole,
+            Timeout = GuestTime,
         };
         configuration = tap?.Join(configuration) ?? configuration;
         await using Guest guest = await Guest.StartAsync(lab, configuration, cancellation);
@@ -179,15 +186,16 @@ internal abstract class GuestDemo(DemoReport report, bool console)
             yield return QemuDevice.Zpci(1, DemoTap.FunctionId, First);
         }
 
-        yield return QemuDevice.VfioUser(server.Path, First);
+        var patience = new Dictionary<string, object> { ["x-msg-timeout"] = (long)PeerTime.TotalMilliseconds };
+        yield return QemuDevice.VfioUser(server.Path, First, patience);
         if (second is not null)
         {
-            yield return QemuDevice.VfioUser(second.Path, "second");
+            yield return QemuDevice.VfioUser(second.Path, "second", patience);
         }
     }
 
     private static bool WaitForEnd(PciFunctionServer server) =>
-        SpinWait.SpinUntil(() => server.SessionsEnded == 1, TimeSpan.FromSeconds(5));
+        SpinWait.SpinUntil(() => server.SessionsEnded == 1, PeerTime);
 
     private static string Seconds(long start) =>
         string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(start).TotalSeconds:F1} s");

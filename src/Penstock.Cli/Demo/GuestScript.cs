@@ -3,9 +3,12 @@ namespace Penstock.Cli.Demo;
 /// <summary>Parts of the shell scripts that guests of demonstrations run.</summary>
 internal static class GuestScript
 {
-    /// <summary>Sets <c>device</c> and <c>slot</c>, and makes <c>fail TEXT</c>.</summary>
+    /// <summary>
+    /// Sets <c>device</c> and <c>slot</c>, and makes <c>fail TEXT</c>. The kernel's own messages, which would come in the middle of lines, stay in its log until then.
+    /// </summary>
     public static string Find(string vendor, string device) => $$"""
-        fail() { echo "demo: fail $*"; exit 1; }
+        dmesg -n 1
+        fail() { echo "demo: fail $*"; dmesg | tail -n 12; exit 1; }
         device=
         for d in /sys/bus/pci/devices/*; do
           [ "$(cat $d/vendor)$(cat $d/device)" = 0x{{vendor}}0x{{device}} ] && device=$d

@@ -31,7 +31,7 @@ internal sealed class Idio16GuestDemo(DemoReport report, bool console) : GuestDe
         await WaitAsync(guest, "outputs", cancellation);
 
         // QEMU posts writes: the guest may be ahead of the card.
-        SpinWait.SpinUntil(() => _card.Outputs == Idio16GuestScript.Outputs, TimeSpan.FromSeconds(5));
+        SpinWait.SpinUntil(() => _card.Outputs == Idio16GuestScript.Outputs, TimeSpan.FromMinutes(1));
         DemoReport.Verify(_card.Outputs == Idio16GuestScript.Outputs, $"the guest set outputs 0x{Idio16GuestScript.Outputs:x4}, the card drives 0x{_card.Outputs:x4}");
         Report.Done("outputs", $"the guest set 0x{Idio16GuestScript.Outputs:x4} through its GPIO device, the card drives 0x{_card.Outputs:x4}");
 

@@ -36,7 +36,7 @@ internal static class Idio16GuestScript
         [ "$got" = "$want" ] || fail "inputs read $got, not $want"
         echo "demo: inputs"
         read answer
-        gpio-lines watch $chip {{16 * Changes + 1}} 60000 {{InputLines()}} > /tmp/events &
+        gpio-lines watch $chip {{16 * Changes + 1}} 600000 {{InputLines()}} > /tmp/events &
         watch=$!
         until grep -q ready /tmp/events; do sleep 0.1; done
         echo "demo: watching"

@@ -52,7 +52,7 @@ internal sealed class NvmeGuestDemo(DemoReport report, bool console) : GuestDemo
 
         await StepAsync(guest, "loaded", cancellation);
         long[] counts = [.. (await StepAsync(guest, "counted", cancellation)).Split(' ').Select(count => long.Parse(count, CultureInfo.InvariantCulture))];
-        DemoReport.Verify(counts[1] > 0 && counts[1] < counts[0], $"{counts[0]} I/Os, but {counts[1]} interrupts");
+        DemoReport.Verify(counts[1] > 0 && counts[1] <= counts[0], $"{counts[0]} I/Os, but {counts[1]} interrupts");
         Report.Done("interrupts", $"{counts[1]} for {counts[0]} I/Os, as the guest's kernel counts both");
 
         await StepAsync(guest, "rebound", cancellation);
