@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Penstock.Interop;
 using Penstock.Lab;
 using Penstock.Pci;
@@ -9,6 +10,8 @@ namespace Penstock.Guests.Tests;
 /// <summary>A device on a socket of its own, with all that a test looks at on this side.</summary>
 internal abstract class DeviceBench : IDisposable
 {
+    private const string PatienceProperty = "x-msg-timeout";
+
     private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
     private readonly ConcurrentQueue<(SessionEnd End, string Owned)> _ends = new();
 
@@ -17,11 +20,18 @@ internal abstract class DeviceBench : IDisposable
         Server = PciFunctionServer.Serve(function, Path.Combine(_folder, "device.sock"), new VfioUserServerOptions
         {
             Observer = Traffic,
+            PeerTimeout = PeerTime,
             Log = Log.Enqueue,
             ClientEnded = end => _ends.Enqueue((end, Owned())),
         });
         IdleOwned = Owned();
     }
+
+    /// <summary>How long the server and QEMU wait for each other: on a busy machine either may stand still for some seconds.</summary>
+    public static TimeSpan PeerTime { get; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>The same for a QEMU that gets its device by arguments as they are printed.</summary>
+    public static string[] PatientQemu { get; } = ["-global", string.Create(CultureInfo.InvariantCulture, $"vfio-user-pci.{PatienceProperty}={PeerTime.TotalMilliseconds}")];
 
     public Traffic Traffic { get; } = new();
 
@@ -37,15 +47,19 @@ internal abstract class DeviceBench : IDisposable
     public SessionEndKind FirstEnd => _ends.First().End.Kind;
 
     /// <summary>The guest that the device is plugged into.</summary>
-    public GuestConfiguration Configuration => new() { Devices = [QemuDevice.VfioUser(Server.Path, "device")] };
+    public GuestConfiguration Configuration => new() { Devices = [VfioUser(Server.Path, "device")] };
 
     /// <summary>Threads that the device itself may have.</summary>
     protected virtual int DeviceThreads => 0;
 
+    /// <summary>The <c>-device</c> value for a socket.</summary>
+    public static string VfioUser(string path, string id) =>
+        QemuDevice.VfioUser(path, id, new Dictionary<string, object> { [PatienceProperty] = (long)PeerTime.TotalMilliseconds });
+
     /// <summary>Waits for something that a posted write or an end of a connection brings about: the guest may be ahead of the server.</summary>
     public static void Settle<T>(T expected, Func<T> actual)
     {
-        SpinWait.SpinUntil(() => EqualityComparer<T>.Default.Equals(expected, actual()), TimeSpan.FromMinutes(1));
+        SpinWait.SpinUntil(() => EqualityComparer<T>.Default.Equals(expected, actual()), TimeSpan.FromMinutes(5));
         Assert.Equal(expected, actual());
     }
 

@@ -15,17 +15,21 @@ internal sealed partial class GuestShell : IAsyncDisposable
 {
     private const string Said = "guest-shell| ";
 
+    // The kernel's own messages would come in the middle of the lines, and a disk that has gone would become a file of its name.
     private const string Script = """
+        dmesg -n 1
+        mount -o remount,bind,ro none /dev || exit 1
         echo "guest-shell: ready"
         while read -r line; do
           eval "$line" < /dev/null > /tmp/said 2>&1
           status=$?
+          [ $status = 0 ] || dmesg | tail -n 12 >> /tmp/said
           awk '{ print "guest-shell| " $0 }' /tmp/said
           echo "guest-shell: $status"
         done
         """;
 
-    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(6);
 
     private readonly Guest _guest;
     private readonly Channel<string> _console;
@@ -39,6 +43,12 @@ internal sealed partial class GuestShell : IAsyncDisposable
         _ = guest.WaitForExitAsync().ContinueWith(_ => console.Writer.TryComplete(), TaskScheduler.Default);
     }
 
+    /// <summary>How long a guest of a test may live: an idle machine needs a tenth of it.</summary>
+    public static TimeSpan GuestTime { get; } = TimeSpan.FromMinutes(12);
+
+    /// <summary>Kernel arguments: a host that stands still for long is no fault of the guest's.</summary>
+    public static string QuietKernel => "nowatchdog rcupdate.rcu_cpu_stall_suppress=1";
+
     /// <summary>The guest itself.</summary>
     public Guest Guest => _guest;
 
@@ -49,6 +59,8 @@ internal sealed partial class GuestShell : IAsyncDisposable
         Guest guest = await Guest.StartAsync(lab, configuration with
         {
             Script = Script,
+            Timeout = GuestTime,
+            KernelArguments = $"{configuration.KernelArguments} {QuietKernel}".Trim(),
             Files = [.. configuration.Files, GuestPrograms.NvmeDisk(), .. Programs(lab.Architecture)],
             ConsoleSink = line => console.Writer.TryWrite(line),
         });
@@ -107,12 +119,12 @@ internal sealed partial class GuestShell : IAsyncDisposable
     /// <summary>Powers the guest off; it must have seen no fault of its kernel.</summary>
     public async Task PowerOffAsync()
     {
+        await RunAsync("! dmesg | grep -e Oops -e 'nobody cared'");
         await EndAsync("poweroff");
         GuestResult result = await _guest.WaitForExitAsync();
         Assert.False(result.TimedOut, $"the guest did not power off; the console's end:\n{Tail()}");
         Assert.Equal(0, result.ExitStatus);
         Assert.DoesNotContain("Oops", result.Console, StringComparison.Ordinal);
-        Assert.DoesNotContain("nobody cared", result.Console, StringComparison.Ordinal);
         Assert.Null(result.QemuErrors);
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Penstock.Devices;
 
 namespace Penstock.Guests.Tests;
@@ -13,7 +14,7 @@ namespace Penstock.Guests.Tests;
 /// </summary>
 internal sealed class InterruptCounts
 {
-    private const int Looks = 20;
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
 
     private readonly CardBench _bench;
     private readonly LinuxCard _linux;
@@ -47,7 +48,7 @@ internal sealed class InterruptCounts
         long pin = 0;
         int reads = 0;
         int idle = 0;
-        for (int look = 0; look < Looks; look++)
+        for (var clock = Stopwatch.StartNew(); clock.Elapsed < Limit;)
         {
             raised = _bench.Card.InterruptsRaised - _raised;
             counted = [.. (await _linux.CountInputInterruptsAsync()).Zip(_inputs, (now, before) => now - before)];

@@ -113,7 +113,8 @@ internal sealed class LinuxCard
     /// <summary>Ends the collecting; the card's interrupts are off then.</summary>
     public async Task<IReadOnlyList<(int Input, bool Level)>> StopWatchAsync()
     {
-        await RunAsync("kill $watch; wait $watch; true");
+        // It sleeps when it has told all that there was.
+        await RunAsync("while grep -q '^State:.R' /proc/$watch/status 2> /dev/null; do :; done; kill $watch; wait $watch; true");
         return [.. (await RunAsync($"cat /tmp/events{_number}"))
             .Where(line => line.StartsWith("line ", StringComparison.Ordinal))
             .Select(line => line.Split(' '))

@@ -30,8 +30,8 @@ public sealed class MediatedCardTests(GuestLab lab)
                 new GpioMdevDriver(bank),
                 GpioMdevDriver.CreateType(),
                 endpoints,
-                i => new VfioUserServerOptions { Log = log.Enqueue, ClientEnded = end => ends[i] = end.Kind });
-            var configuration = new GuestConfiguration { Devices = [.. endpoints.Select((e, i) => QemuDevice.VfioUser(e.Path, $"card{i}"))] };
+                i => new VfioUserServerOptions { PeerTimeout = DeviceBench.PeerTime, Log = log.Enqueue, ClientEnded = end => ends[i] = end.Kind });
+            var configuration = new GuestConfiguration { Devices = [.. endpoints.Select((e, i) => DeviceBench.VfioUser(e.Path, $"card{i}"))] };
             await using (GuestShell shell = await GuestShell.StartAsync(lab.Lab, configuration))
             {
                 await shell.RunAsync("modprobe gpio-pci-idio-16");

@@ -21,7 +21,7 @@ public sealed class ServeCommandTests(GuestLab lab)
             string printed = await serve.WaitForAsync(line => line.Contains("-device", StringComparison.Ordinal), "the arguments for QEMU");
 
             // The printed arguments go to QEMU word for word, as a shell takes them; only the machine's memory is theirs, not the lab's.
-            var configuration = new GuestConfiguration { SharedMemory = false, ExtraArguments = await GuestShell.WordsAsync(printed) };
+            var configuration = new GuestConfiguration { SharedMemory = false, ExtraArguments = [.. await GuestShell.WordsAsync(printed), .. DeviceBench.PatientQemu] };
             await using GuestShell shell = await GuestShell.StartAsync(lab.Lab, configuration);
             LinuxCard linux = await LinuxCard.LoadAsync(shell);
 

@@ -7,7 +7,7 @@ namespace Penstock.Guests.Tests;
 /// <summary><c>penstock serve</c> as a process of its own, spoken to through its standard streams.</summary>
 internal sealed class ServedCommand : IAsyncDisposable
 {
-    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(6);
 
     private readonly Process _process;
     private readonly Channel<string> _lines = Channel.CreateUnbounded<string>();

@@ -28,7 +28,7 @@ internal sealed class DiskBench : DeviceBench
     public NvmeFunction Disk { get; }
 
     /// <summary>The <c>-device</c> value.</summary>
-    public string Device => QemuDevice.VfioUser(Server.Path, "disk");
+    public string Device => VfioUser(Server.Path, "disk");
 
     /// <summary>By what the guest's driver says that there is work, as the disk's console has it.</summary>
     public string Doorbells => new NvmeConsole(Disk).Execute("status").Text.Split('\n')

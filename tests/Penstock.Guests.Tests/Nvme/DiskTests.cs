@@ -13,7 +13,10 @@ public sealed class DiskTests(GuestLab lab)
     private const ulong MegaByte = 1 << 20;
     private const int Boots = 3;
 
-    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(6);
+
+    /// <summary>How often a test looks for a moment of which it then tells something. What is to be found in each would be found in every one.</summary>
+    private const int Looks = 10;
 
     /// <summary>
     /// Everything once in the plain machine: files over re-probes and resets, fewer interrupts than I/Os, not a message while nobody uses the
@@ -31,18 +34,11 @@ public sealed class DiskTests(GuestLab lab)
             Assert.InRange(bench.Backing.FlushCount, LinuxDisk.Mebibytes / LinuxDisk.FileMebibytes, long.MaxValue);
             Assert.Equal(0, bench.Traffic.CountAsked(VfioUserCommand.DmaRead) + bench.Traffic.CountAsked(VfioUserCommand.DmaWrite));
 
-            (long ios, long interrupts) = await disk.CountAsync();
-            await disk.ReadManyAtOnceAsync(LinuxDisk.Mebibytes);
-            await disk.FillAsync(mebibytes: 16);
-            (long iosAfter, long interruptsAfter) = await disk.CountAsync();
-            Assert.InRange(interruptsAfter - interrupts, 1, iosAfter - ios - 1);
+            await VerifyInterruptsAreSharedAsync(disk);
             Assert.InRange(await disk.TrimAsync(), 1, (long)bench.Backing.Length);
 
             await disk.RebindAsync();
-            await shell.RunAsync("sleep 1");
-            int messages = bench.Traffic.Messages;
-            await shell.RunAsync("sleep 3");
-            Assert.Equal(messages, bench.Traffic.Messages);
+            await VerifySilentAsync(bench, () => shell.RunAsync("sleep 3"));
 
             int resets = bench.Traffic.Count(VfioUserCommand.DeviceReset);
             await shell.EndAsync("reboot");
@@ -139,10 +135,11 @@ public sealed class DiskTests(GuestLab lab)
             LinuxDisk disk = await LinuxDisk.FindAsync(shell, DiskBench.Serial);
             await disk.WorkAsync(mebibytes: 16);
             (long ios, _) = await disk.CountAsync();
-            int messages = bench.Traffic.Messages;
-            await disk.FillAsync(mebibytes: 16);
-            await disk.ReadManyAtOnceAsync(mebibytes: 16);
-            Assert.Equal(messages, bench.Traffic.Messages);
+            await VerifySilentAsync(bench, async () =>
+            {
+                await disk.FillAsync(mebibytes: 16);
+                await disk.ReadManyAtOnceAsync(mebibytes: 16);
+            });
             Assert.InRange((await disk.CountAsync()).Ios - ios, 100, long.MaxValue);
             await shell.PowerOffAsync();
         }
@@ -157,16 +154,14 @@ public sealed class DiskTests(GuestLab lab)
     {
         using var bench = DiskBench.InFile();
         Assert.Equal(Errno.None, bench.Backing.Write(0, BootSector.Create(Boots)));
-        GuestConfiguration configuration = DiskMachines.Plain(bench.Device) with { BootsFromDisk = true, AllowReboot = true };
+        GuestConfiguration configuration = DiskMachines.Plain(bench.Device) with { BootsFromDisk = true, AllowReboot = true, Timeout = GuestShell.GuestTime };
         await using (Guest guest = await Guest.StartAsync(lab.Lab, configuration))
         {
-            int resets = 0;
             for (int boot = 1; boot <= Boots; boot++)
             {
+                // One before each boot at least; the next may be there already, for the program resets the machine as soon as it has said its line.
                 await guest.WaitForLineAsync($"{BootSector.Said}{boot}", StepTime);
-                int now = bench.Traffic.Count(VfioUserCommand.DeviceReset);
-                Assert.InRange(now, resets + 1, int.MaxValue);
-                resets = now;
+                Assert.InRange(bench.Traffic.Count(VfioUserCommand.DeviceReset), boot, int.MaxValue);
             }
 
             byte[] sectors = new byte[1024];
@@ -215,5 +210,37 @@ public sealed class DiskTests(GuestLab lab)
         SessionEndKind firstEnd = bench.FirstEnd;
         Assert.Contains(firstEnd, (SessionEndKind[])[SessionEndKind.ClientClosed, SessionEndKind.ClientVanished]);
         bench.VerifyEnds(firstEnd, SessionEndKind.ClientClosed);
+    }
+
+    /// <summary>I/Os that complete together share an interrupt. How many do depends on who gets a processor when: some, sooner or later.</summary>
+    private static async Task VerifyInterruptsAreSharedAsync(LinuxDisk disk)
+    {
+        long ios = 0;
+        long interrupts = 0;
+        for (int look = 0; look < Looks && interrupts >= ios; look++)
+        {
+            (long iosBefore, long interruptsBefore) = await disk.CountAsync();
+            await disk.ReadManyAtOnceAsync(LinuxDisk.Mebibytes);
+            await disk.FillAsync(mebibytes: 16);
+            (long iosAfter, long interruptsAfter) = await disk.CountAsync();
+            (ios, interrupts) = (iosAfter - iosBefore, interruptsAfter - interruptsBefore);
+        }
+
+        Assert.InRange(interrupts, 1, ios - 1);
+    }
+
+    /// <summary>Something costs no message: at the first looks what was before may still be on its way, or the guest's driver at work.</summary>
+    private static async Task VerifySilentAsync(DiskBench bench, Func<Task> something)
+    {
+        int before = 0;
+        int after = 1;
+        for (int look = 0; look < Looks && before != after; look++)
+        {
+            before = bench.Traffic.Messages;
+            await something();
+            after = bench.Traffic.Messages;
+        }
+
+        Assert.Equal(before, after);
     }
 }

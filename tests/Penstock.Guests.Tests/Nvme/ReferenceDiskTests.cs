@@ -11,7 +11,7 @@ public sealed class ReferenceDiskTests(GuestLab lab) : IDisposable
 {
     private const long DiskBytes = 160 << 20;
     private const int Boots = 3;
-    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(6);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
 
@@ -32,7 +32,7 @@ public sealed class ReferenceDiskTests(GuestLab lab) : IDisposable
     [Fact]
     public async Task QemusOwnDisk_BootSector_BootsItThreeTimes()
     {
-        await using Guest guest = await Guest.StartAsync(lab.Lab, Configure(BootSector.Create(Boots)) with { BootsFromDisk = true, AllowReboot = true });
+        await using Guest guest = await Guest.StartAsync(lab.Lab, Configure(BootSector.Create(Boots)) with { BootsFromDisk = true, AllowReboot = true, Timeout = GuestShell.GuestTime });
         for (int boot = 1; boot <= Boots; boot++)
         {
             await guest.WaitForLineAsync($"{BootSector.Said}{boot}", StepTime);

@@ -41,7 +41,8 @@ public sealed class TapInterruptTests(GuestLab lab)
             TapInterruptCounters counters = tap.InterruptCounters;
             Assert.InRange(counters.Prods, 1, counters.Indicated - 1);
             (_, long interrupts) = await disk.CountAsync();
-            Assert.InRange(interrupts, 1, tap.InterruptCounters.Indicated);
+            Assert.InRange(interrupts, 1, long.MaxValue);
+            DeviceBench.Settle(true, () => interrupts <= tap.InterruptCounters.Indicated);
 
             // Registered anew, with other indicators.
             await disk.RebindAsync();
