@@ -58,7 +58,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
                 OnMpcifc(call, data);
                 return TapAnswer.GoOn;
             case TapCallKind.RpcitDone when IsOurs(call.Handle):
-                _recorder?.Rpcit(call, _registration, call.ConditionCode, call.R1After);
+                _recorder?.Done(processor, call);
                 OnRpcitDone(call);
                 return TapAnswer.GoOn;
             case TapCallKind.Store or TapCallKind.BlockStore when IsOurs(call.Handle):
@@ -233,7 +233,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
     {
         if (_path == RpcitPath.Fallback || options.Target is not { } target)
         {
-            return Leave();
+            return Leave(processor, call);
         }
 
         // Also when it is refused: what it names is out of use when the guest goes on.
@@ -245,7 +245,7 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
 
         if (done.Event != ZpciErrorEvent.None)
         {
-            return Leave();
+            return Leave(processor, call);
         }
 
         uint code = (uint)done.ConditionCode;
@@ -266,13 +266,13 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
                 Left();
             }
 
-            return Leave();
+            return Leave(processor, call);
         }
 
         if (IsWhole(call))
         {
             _telling = processor;
-            Interlocked.Increment(ref _left);
+            Leave(processor, call);
             return TapAnswer.GoOnAndTell;
         }
 
@@ -300,9 +300,10 @@ internal sealed class TapFunction(TapSessionOptions options, TapChannel channel,
         }
     }
 
-    private TapAnswer Leave()
+    private TapAnswer Leave(int processor, in TapCall call)
     {
         Interlocked.Increment(ref _left);
+        _recorder?.Begun(processor, call, _registration);
         return _recorder is null ? TapAnswer.GoOn : TapAnswer.GoOnAndTell;
     }
 

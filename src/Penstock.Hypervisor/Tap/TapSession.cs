@@ -149,6 +149,7 @@ public sealed class TapSession : IDisposable
         {
             _channel.Leave();
             _function.End();
+            _options.Recorder?.End();
         }
         catch (Exception fault)
         {

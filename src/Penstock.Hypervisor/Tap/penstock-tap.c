@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * penstock-tap: a QEMU plugin that hands an s390x guest's PCI instructions to Penstock before QEMU acts on them.
- *
  *   -plugin penstock-tap.so,channel=FILE
- *
  * FILE is shared memory that Penstock has made; TapLayout.cs is its other description and has to agree with this one. RPCIT of a function
  * that Penstock has taken over is answered here: as Penstock says (mode ASK), or at once with a line in a ring that Penstock reads before its
  * next translation, if the guest's tables are right (mode BY_RING). All else goes on to QEMU, and what came of MPCIFC and CLP is told.
@@ -96,7 +94,7 @@ enum { TRANSLATED = 0x800, TABLE_INVALID = 0x20, PAGE_INVALID = 0x400, LARGE_FRA
 
 /* How long a guest waits: polling (less after it was in vain: on a busy machine it takes the processor from the one that it waits for), then in
  * naps, counted because time goes by also while the whole machine stands still; and how old the heartbeat of a Penstock that lives may be. */
-enum { MOST_POLLS = 4000, LEAST_POLLS = 8, MOST_NAPS = 750, MOST_LOOKS = 1024, MOST_INSNS = 65536, BUCKETS = 4096 };
+enum { MOST_POLLS = 4000, LEAST_POLLS = 8, MOST_NAPS = 750, MOST_LOOKS = 1024, MOST_INSNS = 65536, BUCKETS = 4096, PENDING = 8 };
 #define NAP 20000000ull
 #define STALE 10000000000ull
 
@@ -104,13 +102,12 @@ enum { MOST_POLLS = 4000, LEAST_POLLS = 8, MOST_NAPS = 750, MOST_LOOKS = 1024, M
 
 typedef struct Insn {
     struct Insn *next_in_bucket; uint64_t address, after;
-    uint8_t bytes[6], kind, first, second, index;
-    int32_t displacement;
+    uint8_t bytes[6], kind, first, second, index; int32_t displacement;
 } Insn;
 
-/* What QEMU does now. An interrupt may come before the next instruction, and its handler may do an RPCIT: that has a place of its own. */
+/* What QEMU does now, whose result is to be told. An interrupt may come before the next instruction, and its handler may do the like: so several. */
 typedef struct { const Insn *insn; uint64_t stack, r1, start, length; } Pending;
-typedef struct { void *r[16], *pswm; GByteArray *bytes, *memory; Pending rpcit, block; } Vcpu;
+typedef struct { void *r[16], *pswm; GByteArray *bytes, *memory; Pending pending[PENDING]; unsigned made; } Vcpu;
 
 static Channel *channel;
 static Vcpu vcpus[SLOTS];
@@ -125,8 +122,7 @@ static bool gone, given_back[FUNCTIONS];
 
 static uint64_t now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
@@ -161,9 +157,7 @@ static bool is_gone(void)
 static void *watch(void *unused)
 {
     struct pollfd penstock = { (int)syscall(SYS_pidfd_open, channel->process, 0), POLLIN, 0 };
-    uint32_t connection = 0;
-    int end = -1;
-    sigset_t all;
+    uint32_t connection = 0; int end = -1; sigset_t all;
     sigfillset(&all), pthread_sigmask(SIG_SETMASK, &all, NULL); /* signals are for QEMU's own threads */
     while (poll(&penstock, 1, connection != 0 ? -1 : 5) <= 0) {
         if (connection != 0 || (connection = load(&channel->connection)) == 0) continue;
@@ -261,9 +255,8 @@ static bool by_ring(uint32_t handle, uint64_t start, uint64_t length)
     pthread_mutex_unlock(&ring_lock);
     if (!room || !__atomic_load_n(&channel->busy, __ATOMIC_SEQ_CST)) return room;
     ring_bell();
-    bool drained = wait_until(&channel->drained, &channel->drain_sleepers, true, head);
-    if (!drained) give_up();
-    return drained;
+    if (!wait_until(&channel->drained, &channel->drain_sleepers, true, head)) return give_up(), false;
+    return true;
 }
 
 /* Entries of a table in the guest's memory; zeroes, which are an error, where there is none. */
@@ -307,6 +300,15 @@ static bool tables_are_right(Vcpu *c, const Function *f, uint64_t at, uint64_t l
     return false;
 }
 
+/* What is pending with the same stack is over. Without a free place another one's result is never told. */
+static void expect(Vcpu *c, const Insn *insn, uint64_t r1, uint64_t start, uint64_t length)
+{
+    uint64_t stack = read_register(c, c->r[15]);
+    Pending *place = &c->pending[c->made++ % PENDING];
+    for (Pending *i = c->pending + PENDING; i-- > c->pending;) if (i->insn == NULL || i->stack == stack) (place = i)->insn = NULL;
+    *place = (Pending){ insn, stack, r1, start, length };
+}
+
 static bool is_program(Vcpu *c) { return (read_register(c, c->pswm) & 0x0001000000000000ull) != 0; }
 
 static void before_rpcit(Vcpu *c, unsigned vcpu, const Insn *insn)
@@ -319,12 +321,11 @@ static void before_rpcit(Vcpu *c, unsigned vcpu, const Insn *insn)
     Function *f = NULL;
     for (Function *i = channel->functions; i < channel->functions + FUNCTIONS && f == NULL; i++)
         if (load(&i->mode) != THROUGH && i->handle == handle) f = i;
-    Slot *s = &channel->slot[vcpu];
-    s->r1 = r1, s->start = start, s->length = length;
-    if (f != NULL) {
+    Slot *s = &channel->slot[vcpu]; s->r1 = r1, s->start = start, s->length = length;
+    if (f != NULL || tell) { /* also for what is left to QEMU, whose call is then known in its order, and its tables as QEMU finds them */
         uint64_t last = start + length - 1;
-        bool plain = length != 0 && last >= start && ((start | length) & 0xfff) == 0 && start >= f->first && last <= f->last;
-        if (load(&f->mode) == BY_RING && plain && !tell && !is_gone() && tables_are_right(c, f, start, last)
+        bool plain = f != NULL && length != 0 && last >= start && ((start | length) & 0xfff) == 0 && start >= f->first && last <= f->last;
+        if (plain && load(&f->mode) == BY_RING && !tell && !is_gone() && tables_are_right(c, f, start, last)
             && by_ring(handle, start, length)) {
             __atomic_fetch_add(&f->answered, 1, __ATOMIC_RELAXED);
             answer(c, insn, 0, r1);
@@ -332,14 +333,14 @@ static void before_rpcit(Vcpu *c, unsigned vcpu, const Insn *insn)
         if (hand_over(s, vcpu, RPCIT_ASKED)) {
             if (load(&s->action) == IS_ANSWERED) answer(c, insn, s->answer_cc, s->answer_r1);
             tell = s->action == GO_ON_AND_TELL;
-        } else if (!given_back[f - channel->functions]) {
+        } else if (f != NULL && !given_back[f - channel->functions]) {
             /* QEMU knows nothing of this function's pages: Linux tells it all of them when it is refused one. */
             if (!plain || start > f->first || last < f->last) answer(c, insn, 1, (r1 & ~0xff000000ull) | 16u << 24);
             given_back[f - channel->functions] = true;
             tell = false;
         }
     }
-    if (tell) c->rpcit = (Pending){ insn, read_register(c, c->r[15]), r1, start, length };
+    if (tell) expect(c, insn, r1, start, length);
 }
 
 /* ---- MPCIFC and CLP: QEMU acts, and what came of it is told ---- */
@@ -355,7 +356,7 @@ static void before_block(Vcpu *c, const Insn *insn)
 {
     uint64_t base = insn->second != 0 || insn->kind == CLP_DONE ? read_register(c, c->r[insn->second]) : 0;
     uint64_t address = base + (insn->index != 0 ? read_register(c, c->r[insn->index]) : 0) + (uint64_t)(int64_t)insn->displacement;
-    c->block = (Pending){ insn, read_register(c, c->r[15]), read_register(c, c->r[insn->first]), address, 0 };
+    expect(c, insn, read_register(c, c->r[insn->first]), address, 0);
 }
 
 /* Told before QEMU does it, so that a mask is in force when the guest goes on; only what goes to a place that Penstock has named. */
@@ -374,12 +375,12 @@ static void before_store(Vcpu *c, unsigned vcpu, const Insn *insn)
 
 static void on_after(unsigned vcpu, void *data)
 {
-    Vcpu *c = vcpu < SLOTS && vcpus[vcpu].bytes != NULL ? &vcpus[vcpu] : NULL;
-    if (c == NULL || (c->rpcit.insn == NULL && c->block.insn == NULL)) return;
-    uint64_t after = *(uint64_t *)data, stack = read_register(c, c->r[15]);
-    Pending *p = c->block.insn != NULL && c->block.insn->after == after && c->block.stack == stack ? &c->block : &c->rpcit;
+    if (vcpu >= SLOTS || vcpus[vcpu].bytes == NULL) return;
+    Vcpu *c = &vcpus[vcpu];
+    Pending *p = c->pending, *end = p + PENDING;
+    while (p < end && (p->insn == NULL || p->insn->after != *(uint64_t *)data || p->stack != read_register(c, c->r[15]))) p++;
+    if (p == end) return;
     const Insn *insn = p->insn;
-    if (insn == NULL || insn->after != after || p->stack != stack) return;
     p->insn = NULL;
     Slot *s = &channel->slot[vcpu];
     s->r1 = p->r1, s->start = p->start, s->length = p->length, s->data_length = 0;
@@ -446,8 +447,7 @@ static uint64_t *ends_before(uint64_t address)
 
 static void on_translation(void *tb, void *data)
 {
-    (void)data;
-    pthread_mutex_lock(&tables);
+    (void)data, pthread_mutex_lock(&tables);
     for (size_t n = qemu_plugin_tb_n_insns(tb), i = 0; i < n; i++) {
         void *insn = qemu_plugin_tb_get_insn(tb, i);
         uint64_t address = qemu_plugin_insn_vaddr(insn), *after = ends_before(address);

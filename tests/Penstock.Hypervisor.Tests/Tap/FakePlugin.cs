@@ -81,8 +81,8 @@ internal sealed unsafe class FakePlugin : IDisposable
         Call(TapCallKind.RpcitAsked, (ulong)handle << 32, start, length, processor: processor);
 
     /// <summary>QEMU has done an RPCIT whose result was to be told.</summary>
-    public void RpcitDone(uint handle, ulong start, ulong length) =>
-        Call(TapCallKind.RpcitDone, (ulong)handle << 32, start, length, (ulong)handle << 32);
+    public void RpcitDone(uint handle, ulong start, ulong length, int processor = 0) =>
+        Call(TapCallKind.RpcitDone, (ulong)handle << 32, start, length, (ulong)handle << 32, processor: processor);
 
     /// <summary>Writes a line into the ring and rings.</summary>
     public void WriteLine(uint handle, ulong start, ulong length)

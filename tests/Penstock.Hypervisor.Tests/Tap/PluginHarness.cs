@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
@@ -11,6 +12,7 @@ public sealed unsafe class PluginHarness : IDisposable
     private readonly delegate* unmanaged<byte*, ulong, ulong, ulong, ulong, int> _tablesAreRight;
     private readonly delegate* unmanaged<int, int> _death;
     private readonly delegate* unmanaged<ulong, int, int, int> _isGone;
+    private readonly delegate* unmanaged<byte*, byte*, void> _recording;
 
     public PluginHarness()
     {
@@ -34,6 +36,7 @@ public sealed unsafe class PluginHarness : IDisposable
         _tablesAreRight = (delegate* unmanaged<byte*, ulong, ulong, ulong, ulong, int>)NativeLibrary.GetExport(_library, "harness_tables_are_right");
         _death = (delegate* unmanaged<int, int>)NativeLibrary.GetExport(_library, "harness_death");
         _isGone = (delegate* unmanaged<ulong, int, int, int>)NativeLibrary.GetExport(_library, "harness_is_gone");
+        _recording = (delegate* unmanaged<byte*, byte*, void>)NativeLibrary.GetExport(_library, "harness_recording");
     }
 
     /// <summary>What the plugin says of a range's tables.</summary>
@@ -56,6 +59,22 @@ public sealed unsafe class PluginHarness : IDisposable
         int gone = _isGone((ulong)heartbeatAge.TotalMilliseconds, owned ? 1 : 0, beats ? 1 : 0);
         Assert.InRange(gone, 0, 1);
         return gone != 0;
+    }
+
+    /// <summary>What a recording is told of RPCITs of one processor: a small letter for the begin of one, the capital for its result.</summary>
+    /// <param name="steps">The same for what the processor does; each letter has a stack of its own.</param>
+    public string Record(string steps)
+    {
+        byte[] text = [.. Encoding.ASCII.GetBytes(steps), 0];
+        byte[] told = new byte[text.Length + 1];
+
+        // SAFETY: the arrays are pinned for the call; the first one ends with a zero, and it tells at most once for each step.
+        fixed (byte* from = text, to = told)
+        {
+            _recording(from, to);
+        }
+
+        return Encoding.ASCII.GetString(told).TrimEnd('\0');
     }
 
     public void Dispose()

@@ -5,8 +5,8 @@ using Penstock.Specs.Zpci;
 namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>
-/// The plugin's C code, as it runs inside QEMU: its look at the tables of a range against the walk that the rest of the project makes, and what
-/// QEMU is told of when a server is killed.
+/// The plugin's C code, as it runs inside QEMU: its look at the tables of a range against the walk that the rest of the project makes, what it tells of
+/// a recording, and what QEMU is told of when a server is killed.
 /// </summary>
 public sealed class TapPluginWalkTests(PluginHarness plugin) : IClassFixture<PluginHarness>
 {
@@ -16,6 +16,16 @@ public sealed class TapPluginWalkTests(PluginHarness plugin) : IClassFixture<Plu
     private const int ConnectionReset = 104;
 
     private static readonly int[] Pages = [1, 1, 2, 3, 17, 255, 256, 257, 600];
+
+    /// <summary>Before the result of an RPCIT is seen an interrupt may come, and its handler do RPCITs.</summary>
+    [Theory]
+    [InlineData("aAbB", "aAbB")]
+    [InlineData("abcCdDBA", "abcCdDBA")]
+    [InlineData("abAB", "abAB")]
+    [InlineData("aaAA", "aaA")]
+    [InlineData("A", "")]
+    [InlineData("abcdefghiIHGFEDCBA", "abcdefghiIHGFEDCB")]
+    public void Recording_OneRpcitWithinAnother_TellsBothBeginsAndBothResults(string steps, string told) => Assert.Equal(told, plugin.Record(steps));
 
     [Fact]
     [Trait("Row", "S3-3")]

@@ -332,30 +332,9 @@ public sealed class TapSessionTests : IDisposable
         Assert.Equal([Lent], _target.Calls);
     }
 
-    [Fact]
-    public void Recording_HoldsCallsAndResults()
+    private void Start(RpcitPath path)
     {
-        using var writer = new StringWriter();
-        using var rig = new HypervisorRig();
-        using SimulatedVm vm = rig.Kvm.CreateVm();
-        Start(RpcitPath.Shadow, new TapRecorder(writer, vm.Memory));
-        Enable();
-        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
-        Plugin.Rpcit(Handle, First, Page);
-        Tap.Mark("done");
-        Tap.Dispose();
-
-        string[] lines = writer.ToString().Split('\n');
-        Assert.StartsWith("1 CLP req=00200002", lines[0], StringComparison.Ordinal);
-        Assert.StartsWith("  = cc=0 r=0000000000000000 rsp=00300010", lines[1], StringComparison.Ordinal);
-        Assert.StartsWith("3 MPCIFC req=8002000000000004 fib=", lines[4], StringComparison.Ordinal);
-        Assert.Equal("  = cc=0 r=8002000000000004", lines[5]);
-        Assert.Equal(["4 RPCIT req=8002000000000000 start=100000000 len=1000", "  T 100000000 1 !7", "  = cc=0 r=8002000000000000", "# MARK done", ""], lines[6..]);
-    }
-
-    private void Start(RpcitPath path, TapRecorder? recorder = null)
-    {
-        _tap = new TapSession(new TapSessionOptions { FunctionId = FunctionId, Path = path, Target = _target, Recorder = recorder });
+        _tap = new TapSession(new TapSessionOptions { FunctionId = FunctionId, Path = path, Target = _target });
         _plugin = new FakePlugin(_tap);
         _tap.Start();
     }

@@ -1,6 +1,7 @@
 /* The plugin's source with a QEMU of its own around it, for TapPluginWalkTests: built as a library and loaded into the tests. */
 #include "penstock-tap.c"
 #include <errno.h>
+#include <sched.h>
 #include <sys/wait.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -34,7 +35,13 @@ int qemu_plugin_read_memory_hwaddr(uint64_t address, GByteArray *to, size_t leng
 }
 
 GArray *qemu_plugin_get_registers(void) { abort(); }
-int qemu_plugin_read_register(void *handle, GByteArray *to) { (void)handle, (void)to; abort(); }
+int qemu_plugin_read_register(void *handle, GByteArray *to)
+{
+    uint64_t value = htobe64(*(const uint64_t *)handle);
+    g_byte_array_append(to, (const uint8_t *)&value, sizeof value);
+    return sizeof value;
+}
+
 int qemu_plugin_write_register(void *handle, GByteArray *from) { (void)handle, (void)from; abort(); }
 bool qemu_plugin_read_memory_vaddr(uint64_t address, GByteArray *to, size_t length) { (void)address, (void)to, (void)length; abort(); }
 void qemu_plugin_set_pc(uint64_t address) { (void)address; abort(); }
@@ -113,4 +120,46 @@ EXPORT int harness_death(int held)
     close(ends[0]);
     free(channel);
     return result;
+}
+
+static void *record(void *to)
+{
+    char *told = to;
+    Slot *s = channel->slot;
+    while (load(&channel->owner) != 0) {
+        if (load(&s->state) != ASKED) {
+            sched_yield();
+            continue;
+        }
+        *told++ = (char)(s->kind == RPCIT_ASKED ? s->start : s->start - 'a' + 'A');
+        s->action = GO_ON_AND_TELL;
+        store(&s->state, ANSWERED);
+        wake(&s->state);
+    }
+    return to;
+}
+
+/* One processor's RPCITs while a recording is made. STEPS: a small letter for the begin of one, the capital for the instruction after it; each letter
+ * has a stack of its own. TO gets the like for what is told. */
+EXPORT void harness_recording(const char *steps, char *to)
+{
+    static uint64_t registers[16], mask;
+    static Insn insn = { .after = 0x1004, .kind = RPCIT_DONE, .first = 1, .second = 2 };
+    pthread_t recorder;
+    Vcpu *c = &vcpus[0];
+    for (int i = 0; i < 16; i++) c->r[i] = &registers[i];
+    c->pswm = &mask, c->bytes = g_byte_array_new();
+    channel = calloc(1, sizeof *channel);
+    channel->owner = 1, channel->flags = TELL_RPCIT, channel->heartbeat = now() + STALE * 10;
+    gone = false;
+    memset(c->pending, 0, sizeof c->pending), c->made = 0;
+    pthread_create(&recorder, NULL, record, to);
+    for (; *steps != 0; steps++) {
+        bool begins = *steps >= 'a';
+        registers[15] = registers[2] = (uint64_t)(begins ? *steps : *steps - 'A' + 'a'), registers[3] = 4096;
+        if (begins) on_insn(0, &insn); else on_after(0, &insn.after);
+    }
+    store(&channel->owner, 0);
+    pthread_join(recorder, NULL);
+    free(channel);
 }

@@ -3,7 +3,7 @@ namespace Penstock.Hypervisor;
 /// <summary>What the plugin tells.</summary>
 internal enum TapCallKind : uint
 {
-    /// <summary>RPCIT of a function that is taken over, before QEMU sees it.</summary>
+    /// <summary>RPCIT of a function that is taken over, or any while a recording is made, before QEMU sees it.</summary>
     RpcitAsked = 1,
 
     /// <summary>RPCIT that QEMU has done.</summary>

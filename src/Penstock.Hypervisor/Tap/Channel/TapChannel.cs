@@ -58,7 +58,7 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     /// <summary>Whether the plugin has given this side up and leaves everything to QEMU.</summary>
     public bool IsGivenUp => Volatile.Read(ref Word(TapLayout.GivenUpOffset)) != 0;
 
-    /// <summary>Whether results of RPCIT that QEMU did are told, and none is answered without a word.</summary>
+    /// <summary>Whether every RPCIT is told before QEMU sees it, and none is answered without a word.</summary>
     public bool TellsRpcit
     {
         set => Volatile.Write(ref Word(TapLayout.FlagsOffset), value ? TapLayout.TellRpcit : 0);

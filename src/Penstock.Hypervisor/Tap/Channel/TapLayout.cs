@@ -81,7 +81,7 @@ internal static class TapLayout
     /// <summary>The longest block of an instruction: request and response of a CLP.</summary>
     public const int LongestData = 8192;
 
-    /// <summary>Flag: results of RPCIT are told too.</summary>
+    /// <summary>Flag: every RPCIT is told, and its result.</summary>
     public const uint TellRpcit = 1;
 
     /// <summary>The plugin has QEMU's connection.</summary>

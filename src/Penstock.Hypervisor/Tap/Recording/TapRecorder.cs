@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Penstock.S390;
 using Penstock.Specs.Zpci;
 
@@ -11,12 +12,20 @@ namespace Penstock.Hypervisor;
 /// <remarks>
 /// Lines: <c>N RPCIT req=R start=A len=L</c>, then what the guest's tables say of the range, each <see cref="TableRun"/> after a <c>T</c>;
 /// <c>N MPCIFC req=R fib=HEX</c>; <c>N CLP req=HEX</c>; after each <c>= cc=C r=R [rsp=HEX]</c>; and <c># MARK name</c>. Numbers are hexadecimal but for N
-/// and C.
+/// and C. An RPCIT of QEMU's stands where QEMU begins with it: an interrupt may come before its result is seen, and do RPCITs of its own. So what comes
+/// after it waits for its result.
 /// </remarks>
 internal sealed class TapRecorder
 {
+    // A result that does not come (the guest's thread went to another processor meanwhile) is not waited for longer.
+    private const int MostWaiting = 64;
+
+    // Nor is more than this kept for one: a guest can have tables of which there is no end of runs.
+    private const int LongestText = 1 << 20;
+
     private readonly TextWriter _writer;
     private readonly GuestMemory _memory;
+    private readonly Queue<Entry> _waiting = new();
     private long _count;
     private bool _broken;
 
@@ -31,35 +40,58 @@ internal sealed class TapRecorder
         _memory = memory;
     }
 
-    /// <summary>Calls written so far.</summary>
+    /// <summary>Calls so far, also those that wait for a result.</summary>
     public long Count => Volatile.Read(ref _count);
 
-    internal void Mark(string name) => Write($"# MARK {name}");
+    internal void Mark(string name) => Add(new Entry($"# MARK {name}\n"));
 
     internal void Clp(in TapCall call, ReadOnlySpan<byte> data)
     {
         int request = (int)Math.Min(call.Start, (ulong)data.Length);
-        Write($"{Next()} CLP req={Convert.ToHexStringLower(data[..request])}");
         string response = request < data.Length ? $" rsp={Convert.ToHexStringLower(data[request..])}" : "";
-        Write($"  = cc={call.ConditionCode} r={call.R1After:x16}{response}");
+        Add(new Entry($"{Next()} CLP req={Convert.ToHexStringLower(data[..request])}\n{Result(call.ConditionCode, call.R1After)}{response}\n"));
     }
 
-    internal void Mpcifc(in TapCall call, ReadOnlySpan<byte> data)
+    internal void Mpcifc(in TapCall call, ReadOnlySpan<byte> data) =>
+        Add(new Entry($"{Next()} MPCIFC req={call.R1:x16} fib={Convert.ToHexStringLower(data)}\n{Result(call.ConditionCode, call.R1After)}\n"));
+
+    /// <summary>An RPCIT that was answered here.</summary>
+    internal void Rpcit(in TapCall call, IoatRegistration registration, uint conditionCode, ulong r1) =>
+        Add(new Entry($"{Rpcit(call, registration)}{Result(conditionCode, r1)}\n"));
+
+    /// <summary>QEMU begins with an RPCIT.</summary>
+    internal void Begun(int processor, in TapCall call, IoatRegistration registration) =>
+        Add(new Entry(Rpcit(call, registration)) { Asked = (processor, call.R1, call.Start, call.Length) });
+
+    /// <summary>QEMU has done it.</summary>
+    internal void Done(int processor, in TapCall call)
     {
-        Write($"{Next()} MPCIFC req={call.R1:x16} fib={Convert.ToHexStringLower(data)}");
-        Write($"  = cc={call.ConditionCode} r={call.R1After:x16}");
+        (int, ulong, ulong, ulong) asked = (processor, call.R1, call.Start, call.Length);
+        if (_waiting.LastOrDefault(e => e.Asked == asked) is { } entry)
+        {
+            entry.Asked = null;
+            entry.Text += Result(call.ConditionCode, call.R1After) + '\n';
+        }
+
+        Write(MostWaiting);
     }
 
-    internal void Rpcit(in TapCall call, IoatRegistration registration, uint conditionCode, ulong r1)
-    {
-        Write($"{Next()} RPCIT req={call.R1:x16} start={call.Start:x} len={call.Length:x}");
-        WriteTables(registration, call.Start, call.Length);
-        Write($"  = cc={conditionCode} r={r1:x16}");
-    }
+    /// <summary>Nothing comes any more: writes what waits.</summary>
+    internal void End() => Write(0);
+
+    private static string Result(uint conditionCode, ulong r1) => string.Create(CultureInfo.InvariantCulture, $"  = cc={conditionCode} r={r1:x16}");
 
     private long Next() => Interlocked.Increment(ref _count);
 
-    private void WriteTables(IoatRegistration registration, ulong start, ulong length)
+    private string Rpcit(in TapCall call, IoatRegistration registration)
+    {
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture, $"{Next()} RPCIT req={call.R1:x16} start={call.Start:x} len={call.Length:x}\n");
+        AppendTables(text, registration, call.Start, call.Length);
+        return text.ToString();
+    }
+
+    private void AppendTables(StringBuilder text, IoatRegistration registration, ulong start, ulong length)
     {
         if (registration.Aperture.Clamp(start, length, first: out ulong at, pages: out ulong pages) != ZpciErrorEvent.None)
         {
@@ -83,8 +115,14 @@ internal sealed class TapRecorder
             }
             else
             {
-                Write($"  T {before}");
+                text.Append($"  T {before}\n");
                 run = next;
+                if (text.Length > LongestText)
+                {
+                    Write(0);
+                    Write(text.ToString());
+                    text.Clear();
+                }
             }
 
             at = next.Last + 1;
@@ -92,11 +130,27 @@ internal sealed class TapRecorder
 
         if (run is { } final)
         {
-            Write($"  T {final}");
+            text.Append($"  T {final}\n");
         }
     }
 
-    private void Write(FormattableString line)
+    private void Add(Entry entry)
+    {
+        _waiting.Enqueue(entry);
+        Write(MostWaiting);
+    }
+
+    /// <summary>Writes what has its result, and what is before the last so many.</summary>
+    private void Write(int waiting)
+    {
+        while (_waiting.TryPeek(out Entry? first) && (first.Asked is null || _waiting.Count > waiting))
+        {
+            _waiting.Dequeue();
+            Write(first.Text);
+        }
+    }
+
+    private void Write(string text)
     {
         if (_broken)
         {
@@ -105,13 +159,20 @@ internal sealed class TapRecorder
 
         try
         {
-            _writer.Write(line.ToString(CultureInfo.InvariantCulture));
-            _writer.Write('\n');
+            _writer.Write(text);
         }
         catch (Exception)
         {
             // A full disk must not disturb a guest; the recording ends before this line.
             _broken = true;
         }
+    }
+
+    private sealed class Entry(string text)
+    {
+        public string Text { get; set; } = text;
+
+        /// <summary>By which result it is waited for; null: it is whole.</summary>
+        public (int Processor, ulong R1, ulong Start, ulong Length)? Asked { get; set; }
     }
 }
