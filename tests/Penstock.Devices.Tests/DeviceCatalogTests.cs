@@ -62,7 +62,7 @@ public sealed class DeviceCatalogTests
 
     [Theory]
     [InlineData("colour", "red", "there is no such option; the device takes inputs")]
-    [InlineData("inputs", "", "'' is not a number")]
+    [InlineData("inputs", "", "its value is empty; give MASK, or leave the option out")]
     [InlineData("inputs", "0x", "'0x' is not a number")]
     [InlineData("inputs", "-1", "'-1' is not a number")]
     [InlineData("inputs", "99999999999999999999", "is not a number")]

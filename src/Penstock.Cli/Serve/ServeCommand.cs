@@ -47,10 +47,10 @@ internal static class ServeCommand
     private static Command CreateFor(DeviceCatalog catalog, DeviceEntry entry)
     {
         var command = new Command(entry.Name, $"{entry.Summary} ({entry.Ids}).");
-        var values = new List<(string Name, Func<ParseResult, string> Value)>();
+        var values = new List<(string Name, Func<ParseResult, string?> Value)>();
         foreach (DeviceOption option in entry.Options)
         {
-            (Option added, Func<ParseResult, string> value) = option.IsFlag ? FlagFor(option) : ValueFor(option);
+            (Option added, Func<ParseResult, string?> value) = option.IsFlag ? FlagFor(option) : ValueFor(option);
             added.Description = Sentence(option.Help);
             values.Add((option.Name, value));
             command.Options.Add(added);
@@ -61,7 +61,7 @@ internal static class ServeCommand
             var options = new ServeOptions
             {
                 Device = entry.Name,
-                DeviceOptions = values.ToDictionary(v => v.Name, v => v.Value(parsed), StringComparer.Ordinal),
+                DeviceOptions = Given(values, parsed),
                 Socket = parsed.GetValue(Socket)!,
                 Once = parsed.GetValue(Once),
                 Guard = parsed.GetValue(Guard),
@@ -74,13 +74,18 @@ internal static class ServeCommand
         return command;
     }
 
-    private static (Option Added, Func<ParseResult, string> Value) FlagFor(DeviceOption option)
+    private static Dictionary<string, string> Given(IEnumerable<(string Name, Func<ParseResult, string?> Value)> values, ParseResult parsed) => values
+        .Select(v => (v.Name, Value: v.Value(parsed)))
+        .Where(v => v.Value is not null)
+        .ToDictionary(v => v.Name, v => v.Value!, StringComparer.Ordinal);
+
+    private static (Option Added, Func<ParseResult, string?> Value) FlagFor(DeviceOption option)
     {
         var flag = new Option<bool>($"--{option.Name}");
         return (flag, parsed => parsed.GetValue(flag) ? DeviceOption.On : DeviceOption.Off);
     }
 
-    private static (Option Added, Func<ParseResult, string> Value) ValueFor(DeviceOption option)
+    private static (Option Added, Func<ParseResult, string?> Value) ValueFor(DeviceOption option)
     {
         var value = new Option<string>($"--{option.Name}") { HelpName = option.ValueHint, Required = option.Default is null };
         if (option.Default is { Length: > 0 } normally)
@@ -88,7 +93,7 @@ internal static class ServeCommand
             value.DefaultValueFactory = _ => normally;
         }
 
-        return (value, parsed => parsed.GetValue(value) ?? "");
+        return (value, parsed => parsed.GetValue(value));
     }
 
     private static string Sentence(string help) => $"{char.ToUpperInvariant(help[0])}{help[1..]}.";

@@ -30,8 +30,9 @@ public sealed class DeviceOptions
 
         foreach (var option in entry.Options)
         {
+            // A script's variable that is not set must not pass for an option that was left out.
             _values[option.Name] = given.TryGetValue(option.Name, out var value)
-                ? value
+                ? value.Length != 0 ? value : throw Refused(option.Name, $"its value is empty; give {option.ValueHint}, or leave the option out")
                 : option.Default ?? throw Refused(option.Name, $"a value is needed; give {option.Name}={option.ValueHint}");
         }
     }

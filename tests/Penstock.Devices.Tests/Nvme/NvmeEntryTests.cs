@@ -61,6 +61,8 @@ public sealed class NvmeEntryTests : IDisposable
     }
 
     [Theory]
+    [InlineData("image", "", "its value is empty; give PATH, or leave the option out")]
+    [InlineData("size", "", "its value is empty")]
     [InlineData("size", "0", "'0' is not a size")]
     [InlineData("size", "-1", "'-1' is not a size")]
     [InlineData("size", "M", "'M' is not a size")]
