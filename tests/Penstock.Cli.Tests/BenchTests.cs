@@ -16,6 +16,18 @@ public sealed class BenchTests
     }
 
     [Fact]
+    public async Task BenchMessages_WithoutACClient_MeasuresWithItsOwn()
+    {
+        ToolResult result = await ToolProcess.RunAsync("bench", "messages", "--rounds", "2", "--operations", "100", "--measures", "region_*,dma_map_*:20");
+
+        Assert.True(result.Status == 0, string.Join('\n', result.Errors));
+        Assert.Equal(
+            ["region_read_4", "region_write_4", "region_write_4_posted", "region_read_4096", "region_write_4096", "dma_map_unmap_4k", "dma_map_unmap_4k_fd", "dma_map_unmap_2m_fd"],
+            result.Objects.Select(o => o.GetProperty("measure").GetString()));
+        Assert.All(result.Objects, o => Assert.True(o.GetProperty("best_ns").GetDouble() > 0 && o.GetProperty("best_ns").GetDouble() <= o.GetProperty("median_ns").GetDouble()));
+    }
+
+    [Fact]
     public async Task BenchScript_ServersStartedAnew_SpreadsTheRoundsOverTheStarts()
     {
         ToolResult result = await ToolProcess.EndAsync(new ToolProcess(

@@ -36,9 +36,11 @@ public sealed class UsageTests
     [InlineData("serve idio16 --socket a --cpu 1023", "--cpu 1023")]
     [InlineData("serve nvme --socket a --image b --rpcit fast", "'fast'", "fallback, shadow, nested")]
     [InlineData("serve idio16 --socket a --rpcit shadow", "--rpcit", "MSI-X")]
+    [InlineData("serve nvme --socket a --image ''", "'image'", "empty", "PATH")]
     [InlineData("bench", "penstock bench:", "messages")]
     [InlineData("bench bogus", "'bogus'", "messages")]
-    [InlineData("bench messages", "--client PROGRAM")]
+    [InlineData("bench messages --rounds 1 --measures nothing*", "--measures", "'nothing*'", "region_read_4")]
+    [InlineData("bench messages --rounds 1 --measures region_*:x", "--measures", "'x'")]
     [InlineData("bench messages --client /does/not/exist", "'/does/not/exist'", "bench/messages")]
     [InlineData("bench messages --client /bin/true --floor /does/not/exist", "--floor", "'/does/not/exist'")]
     [InlineData("bench messages --client /bin/true --rounds 0", "--rounds", "'0'")]
@@ -54,7 +56,7 @@ public sealed class UsageTests
     public async Task CommandLine_Wrong_OneLineAndStatus2(string arguments, params string[] texts)
     {
         using var folder = new TemporaryFolder();
-        string[] words = arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        string[] words = [.. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(word => word == "''" ? "" : word)];
         ToolResult result = await ToolProcess.EndAsync(new ToolProcess(Repository.Program, words, folder: folder.Path));
 
         result.AssertRefused(2, texts);

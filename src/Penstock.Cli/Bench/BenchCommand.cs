@@ -17,8 +17,8 @@ internal static class BenchCommand
     private static Command CreateMessages()
     {
         Option<bool> json = CommonOptions.Json();
-        var peers = new PeerOptions("region_*", "bench/messages");
-        var command = new Command("messages", "Round trips of single messages: our server and a C floor in turn, both ends on one processor.") { json };
+        var peers = new PeerOptions("region_*", "bench/messages", "; without it Penstock's own client measures");
+        var command = new Command("messages", "Round trips of single messages, both ends on one processor; with a C floor in turn when one is named.") { json };
         peers.AddTo(command);
         command.SetAction((parsed, cancellation) => new MessagesBench(
             peers.Of(parsed), new Output(parsed.GetValue(json) || Console.IsOutputRedirected)).RunAsync(cancellation));
@@ -28,7 +28,7 @@ internal static class BenchCommand
     private static Command CreateDma()
     {
         Option<bool> json = CommonOptions.Json();
-        var peers = new PeerOptions("dma_message_*", "bench/dma") { ClientIsOptional = true };
+        var peers = new PeerOptions("dma_message_*", "bench/dma");
         Option<int?> accesses = CommonOptions.Number("--accesses", 1, MostOperations, "Translations, and copies, for each measure in each round.", 1_000_000);
         var command = new Command("dma", "DMA by messages, beside a C floor, when the C client is named; translation and copies of mapped memory in this process.") { json, accesses };
         peers.AddTo(command);
@@ -36,7 +36,7 @@ internal static class BenchCommand
         {
             var output = new Output(parsed.GetValue(json) || Console.IsOutputRedirected);
             MessagesBenchOptions messages = peers.Of(parsed);
-            if (messages.Client.Length != 0)
+            if (messages.Client is not null)
             {
                 await new MessagesBench(messages, output).RunAsync(cancellation);
             }
@@ -126,21 +126,18 @@ internal static class BenchCommand
     }
 
     /// <summary>The C client and server to measure with, and how much.</summary>
-    private sealed class PeerOptions(string measures, string script)
+    private sealed class PeerOptions(string measures, string script, string without = "")
     {
-        private readonly Option<string?> _client = new("--client") { HelpName = "PROGRAM", Description = "The measuring client, which the scripts in bench/ build and name here." };
-        private readonly Option<string?> _floor = new("--floor") { HelpName = "PROGRAM", Description = "A C server to compare with." };
+        private readonly Option<string?> _client = new("--client") { HelpName = "PROGRAM", Description = $"The C client to measure with, which the script {script} builds and names here{without}." };
+        private readonly Option<string?> _floor = new("--floor") { HelpName = "PROGRAM", Description = "A C server to compare with: it serves on the vfio-user socket that is its only argument." };
         private readonly Option<int?> _rounds = CommonOptions.Number("--rounds", 1, MostRounds, "Rounds; the servers take turns in each.", 9);
         private readonly Option<int?> _starts = CommonOptions.Number("--starts", 1, MostRounds, "How often both servers are started anew; the rounds are spread over the starts.", 1);
         private readonly Option<int?> _operations = CommonOptions.Number("--operations", 1, MostSampled, "Operations for each measure in each round.", 20_000);
         private readonly Option<string> _measures = new("--measures") { HelpName = "PATTERN", DefaultValueFactory = _ => measures, Description = "Which measures, as shell patterns with commas between." };
         private readonly Option<int?> _cpu = CommonOptions.Number("--cpu", 0, Processors.Largest, "The processor that both ends run on; the last one when not given.");
 
-        public bool ClientIsOptional { get; init; }
-
         public void AddTo(Command command)
         {
-            _client.Required = !ClientIsOptional;
             foreach (Option option in new Option[] { _client, _floor, _rounds, _starts, _operations, _measures, _cpu })
             {
                 command.Options.Add(option);
@@ -150,7 +147,7 @@ internal static class BenchCommand
         public MessagesBenchOptions Of(ParseResult parsed) => new()
         {
             Script = script,
-            Client = parsed.GetValue(_client) ?? "",
+            Client = parsed.GetValue(_client),
             Floor = parsed.GetValue(_floor),
             Rounds = parsed.GetValue(_rounds)!.Value,
             Starts = parsed.GetValue(_starts)!.Value,

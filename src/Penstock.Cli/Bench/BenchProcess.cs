@@ -46,6 +46,16 @@ internal sealed class BenchProcess : IDisposable
         _errors = _process.StandardError.ReadToEndAsync();
     }
 
+    /// <summary>Starts a program on a processor: it runs where the thread does that starts it.</summary>
+    /// <exception cref="IOException">It cannot be started.</exception>
+    public static BenchProcess StartOn(int processor, string program, IReadOnlyList<string> arguments) => Task.Factory.StartNew(
+        () =>
+        {
+            ProcessPlacement.PinCurrentThread(processor);
+            return new BenchProcess(program, arguments);
+        },
+        CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).GetAwaiter().GetResult();
+
     /// <summary>Keeps the program from running while another one is measured.</summary>
     public void Pause() => Send(ProcessControl.Stop);
 

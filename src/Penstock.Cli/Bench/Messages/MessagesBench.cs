@@ -1,10 +1,12 @@
 using System.Globalization;
 using System.Text.Json;
+using Penstock.Interop;
+using Penstock.VfioUser;
 
 namespace Penstock.Cli.Bench;
 
 /// <summary>
-/// Runs the measuring client against our server and, in turn, against a C floor server, round after round, so that whatever else the machine
+/// Runs the measuring client, or our own where none is named, against our server and, in turn, against a C floor server, round after round, so that whatever else the machine
 /// does hits both alike. Both servers run and are warm while one of them is measured. Where a process has its code and data in memory is decided
 /// when it starts and moves its times by some percent for as long as it lives: so both may be started anew several times in a run.
 /// </summary>
@@ -19,6 +21,11 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
     {
         RequireProgram("--client", options.Client);
         RequireProgram("--floor", options.Floor);
+        if (options.Client is null)
+        {
+            MessagesClient.Check(options.Measures);
+        }
+
         var results = new List<BenchSample>();
         int starts = Math.Min(options.Starts, options.Rounds);
         for (int start = 0; start < starts; start++)
@@ -44,7 +51,7 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
             if (options.Floor is string program)
             {
                 socket = folder.File("floor.sock");
-                servers.Add(new BenchServer(TheFloor, socket, new BenchProcess(program, [socket, "--cpu", _processor])));
+                servers.Add(new BenchServer(TheFloor, socket, BenchProcess.StartOn(options.Processor, program, [socket])));
             }
 
             return await MeasureAsync(servers, firstRound, endRound, cancellation);
@@ -78,6 +85,13 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
         string operations = options.Operations.ToString(CultureInfo.InvariantCulture);
         foreach (BenchServer server in servers)
         {
+            if (options.Client is null)
+            {
+                samples.AddRange(await MeasureHereAsync(server, round));
+                cancellation.ThrowIfCancellationRequested();
+                continue;
+            }
+
             string[] arguments = ["--label", server.Label, "--measures", options.Measures, "--operations", operations, "--cpu", _processor, server.Socket];
             using var client = new BenchProcess(options.Client, arguments);
             string text;
@@ -97,6 +111,17 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
 
         return samples;
     }
+
+    /// <summary>With our own client, on a thread that can be bound to the processor.</summary>
+    private Task<List<BenchSample>> MeasureHereAsync(BenchServer server, int round) => Task.Factory.StartNew(
+        () =>
+        {
+            ProcessPlacement.PinCurrentThread(options.Processor);
+            using VfioUserClient client = server.Process.Connect(server.Socket, () => VfioUserClient.Connect(server.Socket));
+            return new MessagesClient(client).Measure(options.Measures, options.Operations)
+                .Select(m => new BenchSample(server.Label, round, m.Measure, m.Mean)).ToList();
+        },
+        CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private List<BenchSample> Parse(string text, string label, int round)
     {

@@ -6,7 +6,8 @@ internal sealed record MessagesBenchOptions
     /// <summary>The script that builds the programs and names them.</summary>
     public required string Script { get; init; }
 
-    public required string Client { get; init; }
+    /// <summary>The program that measures; null for our own client.</summary>
+    public string? Client { get; init; }
 
     public string? Floor { get; init; }
 

@@ -27,7 +27,7 @@ internal sealed class NvmeBenchRig : IDisposable
     private NvmeBenchRig(int processor, string program, string socketName, Func<string, List<string>> arguments)
     {
         string socket = _folder.File(socketName);
-        _server = StartOn(processor, program, arguments(socket));
+        _server = BenchProcess.StartOn(processor, program, arguments(socket));
         try
         {
             _remote = RemoteVfioDevice.Register(_host, DeviceName, socket);
@@ -89,27 +89,5 @@ internal sealed class NvmeBenchRig : IDisposable
         _host.Dispose();
         _server.Dispose();
         _folder.Dispose();
-    }
-
-    /// <summary>A process runs where the thread does that starts it.</summary>
-    private static BenchProcess StartOn(int processor, string program, List<string> arguments)
-    {
-        BenchProcess? started = null;
-        Exception? failure = null;
-        var starter = new Thread(() =>
-        {
-            try
-            {
-                ProcessPlacement.PinCurrentThread(processor);
-                started = new BenchProcess(program, arguments);
-            }
-            catch (Exception e)
-            {
-                failure = e;
-            }
-        });
-        starter.Start();
-        starter.Join();
-        return started ?? throw new IOException($"the server could not be started: {failure?.Message}", failure);
     }
 }
