@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using Penstock.Interop;
 using Penstock.Pci;
+using Penstock.Specs.Pci;
 
 namespace Penstock.Devices;
 
@@ -33,6 +34,9 @@ public sealed partial class EduFunction : IMigratableFunction
         ClassCode = UnclassifiedDevice,
         Revision = BoardRevision,
         InterruptPin = InterruptPinA,
+
+        // VFIO hands out a device that is enabled: its registers answer, and DMA waits for Bus Master.
+        InitialCommand = PciCommand.Memory,
         Bars = [new PciBar(EduRegisters.BarIndex, PciBarKind.Memory32, EduRegisters.BarSize)],
         Capabilities = static () => [new MsiCapability(1, maskable: false)],
     };

@@ -58,7 +58,9 @@ public abstract partial class DeviceUserTests
     {
         using DeviceRig rig = Open(new EduFunction());
         byte[] data = new byte[8];
-        Assert.Equal((Errno.EIO, 0), (rig.File.Read(Bar, 0, data, out int done), done));
+        Assert.Equal((Errno.None, 8), (rig.File.Read(Bar, 0, data, out int done), done));
+        rig.Write(VfioRegions.Config, 4, [0, 0]);
+        Assert.Equal((Errno.EIO, 0), (rig.File.Read(Bar, 0, data, out done), done));
         rig.Enable();
         Assert.Equal((Errno.EINVAL, 0), (rig.File.Read(Bar, 1 << 20, data, out done), done));
         Assert.Equal((Errno.EINVAL, 0), (rig.File.Read(Bar, ulong.MaxValue, data, out done), done));
