@@ -6,6 +6,9 @@ public sealed unsafe class UnixSocketListener : IDisposable
     /// <summary>Mode 0600.</summary>
     private const uint OwnerOnly = 0x180;
 
+    private static readonly TimeSpan FolderPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan FolderPause = TimeSpan.FromMilliseconds(5);
+
     private readonly OwnedDescriptor _descriptor;
     private readonly EventDescriptor _stop;
     private readonly ResourceLedger? _ledger;
@@ -34,18 +37,33 @@ public sealed unsafe class UnixSocketListener : IDisposable
     /// <exception cref="SystemCallException">
     /// The path is too long (ENAMETOOLONG), in use or not a socket (EADDRINUSE), or its folder does not exist (ENOENT).
     /// </exception>
-    public static UnixSocketListener Listen(string path, ResourceLedger? ledger = null)
+    /// <remarks>
+    /// Of several that start at the same moment one gets the path: each has the lock (flock) of the folder from its look at what is there until it listens. The
+    /// lock ends with its process. Who may not read the folder, or finds it locked for ten seconds, goes on without.
+    /// </remarks>
+    public static UnixSocketListener Listen(string path, ResourceLedger? ledger = null) => Listen(path, ledger, FolderPatience);
+
+    /// <summary>As the other one, for tests.</summary>
+    /// <param name="path">The path.</param>
+    /// <param name="ledger">Where the descriptors are counted.</param>
+    /// <param name="patience">How long the folder's lock is waited for.</param>
+    /// <param name="bound">Called when the file is there and nobody listens yet.</param>
+    internal static UnixSocketListener Listen(string path, ResourceLedger? ledger, TimeSpan patience, Action? bound = null)
     {
         ArgumentNullException.ThrowIfNull(path);
 
         // Non-blocking: when two threads accept, the slower one must come back to its wait.
         OwnedDescriptor descriptor = UnixSocketAddress.CreateSocket(ledger, blocking: false);
         EventDescriptor? stop = null;
-        bool bound = false;
+        OwnedDescriptor? folder = null;
+        bool isBound = false;
         byte* address = stackalloc byte[UnixSocketAddress.MaximumLength];
         try
         {
             uint length = UnixSocketAddress.Write(path, address);
+
+            // A socket that is bound and does not listen yet looks stale to others.
+            folder = TryLockFolder(path, ledger, patience);
 
             // Before bind, so that the file never exists with more rights.
             if (Native.fchmod(descriptor.Value, OwnerOnly) != 0)
@@ -68,7 +86,8 @@ public sealed unsafe class UnixSocketListener : IDisposable
                 }
             }
 
-            bound = true;
+            isBound = true;
+            bound?.Invoke();
             if (Native.listen(descriptor.Value, 8) != 0)
             {
                 throw Native.Failure("listen", path);
@@ -79,7 +98,7 @@ public sealed unsafe class UnixSocketListener : IDisposable
         }
         catch
         {
-            if (bound)
+            if (isBound)
             {
                 _ = Native.unlink(path);
             }
@@ -87,6 +106,10 @@ public sealed unsafe class UnixSocketListener : IDisposable
             stop?.Dispose();
             descriptor.Dispose();
             throw;
+        }
+        finally
+        {
+            folder?.Dispose();
         }
     }
 
@@ -145,6 +168,35 @@ public sealed unsafe class UnixSocketListener : IDisposable
         }
     }
 
+    private static OwnedDescriptor? TryLockFolder(string path, ResourceLedger? ledger, TimeSpan patience)
+    {
+        // With the dot nothing but a folder is opened.
+        OwnedDescriptor folder;
+        try
+        {
+            folder = DescriptorStorage.Open(path[..(path.LastIndexOf('/') + 1)] + ".", write: false, ledger: ledger);
+        }
+        catch (SystemCallException)
+        {
+            // What is wrong with it, if anything, the calls below say.
+            return null;
+        }
+
+        long begun = System.Diagnostics.Stopwatch.GetTimestamp();
+        while (DescriptorStorage.TryLock(folder.Value, exclusive: true) != Errno.None)
+        {
+            // Anybody who may read the folder may lock it for ever.
+            if (System.Diagnostics.Stopwatch.GetElapsedTime(begun) >= patience)
+            {
+                break;
+            }
+
+            Thread.Sleep(FolderPause);
+        }
+
+        return folder;
+    }
+
     private static bool RemoveStale(string path)
     {
         (ulong Device, ulong Inode) asked = FileFacts.IdentityOf(path);
@@ -160,7 +212,7 @@ public sealed unsafe class UnixSocketListener : IDisposable
         }
         while (errno == Errno.EINTR);
 
-        // What was refused, not what another process may have put there since; between look and unlink a moment remains.
+        // What was refused, not what somebody without the folder's lock may have put there since.
         return errno == Errno.ECONNREFUSED && FileFacts.IsSocket(path) && FileFacts.IdentityOf(path) == asked && Native.unlink(path) == 0;
     }
 }

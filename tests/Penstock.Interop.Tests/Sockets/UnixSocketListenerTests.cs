@@ -64,14 +64,7 @@ public sealed class UnixSocketListenerTests : IDisposable
     public void Listen_StaleSocket_IsReplaced()
     {
         string path = _folder.File("socket");
-        using (var dead = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
-        {
-            dead.Bind(new UnixDomainSocketEndPoint(path));
-            dead.Listen();
-            File.Move(path, path + ".kept");
-        }
-
-        File.Move(path + ".kept", path);
+        LeaveStaleSocket(path);
         using UnixSocketListener listener = UnixSocketListener.Listen(path, _ledger);
         using UnixSocket client = UnixSocket.Connect(path, _ledger);
         using UnixSocket? accepted = listener.Accept();
@@ -140,6 +133,75 @@ public sealed class UnixSocketListenerTests : IDisposable
         Assert.Equal(("bind", path, Errno.ENOENT), (refused.Call, refused.Thing, refused.Errno));
         refused = Assert.Throws<SystemCallException>(() => UnixSocket.Connect(path, _ledger));
         Assert.Equal(("connect", path, Errno.ENOENT), (refused.Call, refused.Thing, refused.Errno));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Listen_WhileAnotherIsBoundAndDoesNotListenYet_LeavesItsFileAlone(bool stale)
+    {
+        string path = _folder.File("socket");
+        if (stale)
+        {
+            LeaveStaleSocket(path);
+        }
+
+        BackgroundThread? second = null;
+        Errno answer = Errno.None;
+        using UnixSocketListener first = UnixSocketListener.Listen(path, _ledger, TimeSpan.FromMinutes(5), () =>
+        {
+            second = BackgroundThread.Start(() => answer = Assert.Throws<SystemCallException>(() => UnixSocketListener.Listen(path, null, TimeSpan.FromMinutes(5))).Errno);
+            second.WaitUntilAsleep();
+        });
+        second!.Join();
+        Assert.Equal(Errno.EADDRINUSE, answer);
+        using UnixSocket client = UnixSocket.Connect(path, _ledger);
+        using UnixSocket? accepted = first.Accept();
+        Assert.NotNull(accepted);
+    }
+
+    [Fact]
+    public void Listen_ManyAtOnceOnAStaleSocket_OneListensAndIsReached()
+    {
+        const int Rounds = 30;
+        const int Starters = 4;
+        string path = _folder.File("socket");
+        for (int round = 0; round < Rounds; round++)
+        {
+            LeaveStaleSocket(path);
+            var listeners = new UnixSocketListener?[Starters];
+            using var together = new Barrier(Starters);
+            BackgroundThread[] threads = [.. Enumerable.Range(0, Starters).Select(i => BackgroundThread.Start(() =>
+            {
+                together.SignalAndWait();
+                try
+                {
+                    listeners[i] = UnixSocketListener.Listen(path, _ledger, TimeSpan.FromMinutes(5));
+                }
+                catch (SystemCallException refused) when (refused.Errno == Errno.EADDRINUSE)
+                {
+                }
+            }))];
+            Array.ForEach(threads, static t => t.Join());
+            using UnixSocketListener winner = Assert.Single(listeners, static l => l is not null)!;
+            using UnixSocket client = UnixSocket.Connect(path, _ledger);
+            using UnixSocket? accepted = winner.Accept();
+            Assert.NotNull(accepted);
+        }
+    }
+
+    /// <summary>Anybody who may read a folder may lock it: that keeps nobody from listening.</summary>
+    [Fact]
+    public void Listen_FolderLockedBySomebodyElse_ListensAllTheSame()
+    {
+        string path = _folder.File("socket");
+        LeaveStaleSocket(path);
+        using OwnedDescriptor folder = DescriptorStorage.Open(_folder.Path, write: false);
+        Assert.Equal(Errno.None, DescriptorStorage.TryLock(folder.Value, exclusive: true));
+        using UnixSocketListener listener = UnixSocketListener.Listen(path, _ledger, TimeSpan.FromMilliseconds(20));
+        using UnixSocket client = UnixSocket.Connect(path, _ledger);
+        using UnixSocket? accepted = listener.Accept();
+        Assert.NotNull(accepted);
     }
 
     [Fact]
@@ -221,5 +283,17 @@ public sealed class UnixSocketListenerTests : IDisposable
         PeerCredentials peer = accepted.GetPeerCredentials();
         Assert.Equal((Environment.ProcessId, CurrentProcess.UserId), (peer.ProcessId, peer.UserId));
         Assert.Equal(4, _ledger.Outstanding(ResourceKind.Descriptor));
+    }
+
+    private static void LeaveStaleSocket(string path)
+    {
+        using (var dead = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            dead.Bind(new UnixDomainSocketEndPoint(path));
+            dead.Listen();
+            File.Move(path, path + ".kept");
+        }
+
+        File.Move(path + ".kept", path);
     }
 }
