@@ -58,6 +58,19 @@ public sealed class CallsReplayTests : IDisposable
     }
 
     [Fact]
+    public async Task Calls_ApertureOfAllAddressesThereAre_EndsInTwoHalves()
+    {
+        Register(Handle, 0, ulong.MaxValue);
+        Refresh(Handle, 0xffff_ffff_ffff_e000, 0x1fff, "ffffffffffffe000 2 5000 rw");
+        Modify(Handle, ZpciModifyOperation.DeregisterIoat, default);
+
+        await AssertMessagesAsync(
+            [],
+            "M ffffffffffffe000 1000 5000 rw", "M fffffffffffff000 1000 6000 rw",
+            "U 0 8000000000000000", "U 8000000000000000 8000000000000000");
+    }
+
+    [Fact]
     public async Task Calls_OfSeveralFunctions_EachHasItsOwnBook_OneCanBeChosen()
     {
         Register(Handle, 0x1_0000_0000, 0x1_0fff_ffff);

@@ -19,7 +19,7 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
     // Nor one whose tables name a great many pages that cannot be mapped: each costs a call.
     private const int MostFailedMaps = 1 << 14;
 
-    // A gathered unmap of all addresses there are would have no length.
+    // An unmap of all addresses there are would have no length.
     private const ulong MostGathered = 1ul << 63;
 
     private readonly Lock _gate = new();
@@ -99,7 +99,7 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
             _registration = null;
             _budget?.Return(_cache.Count);
             _cache.Clear();
-            _notifier.Unmap(0, registration.Aperture.Last + 1);
+            UnmapAll(registration.Aperture.Last);
         }
     }
 
@@ -137,6 +137,19 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
 
             return again || _failedMaps != 0 || !HasBudget ? RpcitAnswer.Insufficient : RpcitAnswer.Done;
         }
+    }
+
+    /// <summary>Unmaps everything up to an address, the last of a page.</summary>
+    private void UnmapAll(ulong last)
+    {
+        if (last != ulong.MaxValue)
+        {
+            _notifier.Unmap(0, last + 1);
+            return;
+        }
+
+        _notifier.Unmap(0, MostGathered);
+        _notifier.Unmap(MostGathered, MostGathered);
     }
 
     private bool HasBudget => _budget is null || _budget.Available > 0;

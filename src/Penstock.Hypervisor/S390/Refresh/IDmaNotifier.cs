@@ -17,6 +17,6 @@ public interface IDmaNotifier
 
     /// <summary>Unmaps what is mapped in a stretch, be it nothing.</summary>
     /// <param name="iova">I/O address.</param>
-    /// <param name="length">Length in bytes.</param>
+    /// <param name="length">Length in bytes, never 0: all addresses there are come as two halves.</param>
     void Unmap(ulong iova, ulong length);
 }

@@ -53,6 +53,15 @@ public sealed class FallbackWholeSpaceTests : IDisposable
         Assert.Equal(["U 0 8000000000000000", "U 8000000000000000 8000000000000000"], _notifier.Take());
     }
 
+    /// <summary>2^64 is no length that a message could have.</summary>
+    [Fact]
+    public void Deregister_OfAllAddressesThereAre_UnmapsBothHalves()
+    {
+        using Fallback mode = Registered();
+        mode.Deregister();
+        Assert.Equal(["U 0 8000000000000000", "U 8000000000000000 8000000000000000"], _notifier.Take());
+    }
+
     private Fallback Registered()
     {
         var mode = new Fallback(new TableWalker<GuestTableReader>(new GuestTableReader(_rig.Vm.Memory)), _notifier);

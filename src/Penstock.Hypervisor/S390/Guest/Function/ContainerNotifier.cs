@@ -30,8 +30,7 @@ public sealed class ContainerNotifier(GuestMemory memory, VfioContainer containe
     {
         try
         {
-            // A stretch of all addresses there are has a length of 0.
-            container.UnmapDma(iova, length, all: iova == 0 && length == 0);
+            container.UnmapDma(iova, length);
         }
         catch (VfioException)
         {
