@@ -9,7 +9,8 @@ namespace Penstock.Hypervisor;
 /// eventfd only when the summary bit was clear, for it sets that one and interrupts the guest exactly then. Whatever is not known for certain goes to QEMU.
 /// </summary>
 /// <remarks>
-/// <see cref="Indicate"/> is called on the device's threads; the rest on the tap's thread. What takes something away returns when nobody writes there any more.
+/// <see cref="Indicate"/> is called on the device's threads, <see cref="Lose"/> on any; the rest on the tap's thread. What takes something away returns when
+/// nobody writes there any more.
 /// </remarks>
 internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Action<string>? log) : IMessageIndicator
 {
@@ -19,8 +20,12 @@ internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Act
     private const uint FewestProcessors = 2;
 
     private readonly TapMessageTable _table = new(msix);
+
+    // Held for moments only, and neither with the log nor with anything else that may wait.
+    private readonly Lock _aiming = new();
     private TapChannel? _channel;
     private Aim? _aim;
+    private int _losses;
     private AdapterIndicatorPlace? _place;
     private bool _hasTables;
     private bool _ended;
@@ -37,7 +42,7 @@ internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Act
     public bool Indicate(int vector)
     {
         if (Volatile.Read(ref _aim) is not { } aim || (uint)vector >= (uint)aim.Messages.Length || aim.Messages[vector] == TapMessageTable.Nothing
-            || _channel!.IsGivenUp || aim.Indicators.Indicate(aim.Messages[vector], out bool isTold) != Interop.Errno.None)
+            || !TryIndicate(aim, aim.Messages[vector], out bool isTold))
         {
             return false;
         }
@@ -49,6 +54,42 @@ internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Act
         }
 
         return isTold;
+    }
+
+    /// <summary>Whoever is inside the indicators has the channel as well: it goes after them.</summary>
+    private static bool TryIndicate(Aim aim, int message, out bool isTold)
+    {
+        isTold = false;
+        if (!aim.Indicators.TryEnter())
+        {
+            return false;
+        }
+
+        bool shows = !aim.Channel.IsGivenUp && aim.Indicators.TrySet(message, out isTold);
+        aim.Indicators.Leave();
+        return shows;
+    }
+
+    /// <summary>
+    /// The guest's tables are gone, whatever the tap's thread does at this moment: when this returns nothing is written any more, until <see cref="EndLoss"/>. Any
+    /// thread.
+    /// </summary>
+    public void Lose()
+    {
+        lock (_aiming)
+        {
+            _losses++;
+            EndAim();
+        }
+    }
+
+    /// <summary>The tap's thread knows as well.</summary>
+    public void EndLoss()
+    {
+        lock (_aiming)
+        {
+            _losses--;
+        }
     }
 
     /// <summary>The function has this handle, enabled, from now on; 0 for none. Nothing is registered with a new one.</summary>
@@ -127,9 +168,9 @@ internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Act
 
     private void Apply()
     {
-        if (Interlocked.Exchange(ref _aim, null) is { } old)
+        lock (_aiming)
         {
-            old.Indicators.Dispose();
+            EndAim();
         }
 
         if (_ended || !_hasTables || _place is not { } place || _channel is null || _channel.Processors < FewestProcessors)
@@ -142,7 +183,7 @@ internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Act
             int[] messages = _table.Messages();
             if (Array.Exists(messages, message => message != TapMessageTable.Nothing))
             {
-                Volatile.Write(ref _aim, new Aim(new AdapterIndicators(memory, place, static () => { }), messages));
+                Show(new Aim(new AdapterIndicators(memory, place, static () => { }), messages, _channel));
             }
         }
         catch (VfioException refused)
@@ -151,5 +192,30 @@ internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Act
         }
     }
 
-    private sealed record Aim(AdapterIndicators Indicators, int[] Messages);
+    private void Show(Aim aim)
+    {
+        lock (_aiming)
+        {
+            if (_losses == 0)
+            {
+                Volatile.Write(ref _aim, aim);
+                return;
+            }
+        }
+
+        // What this was made from is out of date; the tap's thread is about to learn of it.
+        aim.Indicators.Dispose();
+    }
+
+    /// <summary>With the lock held, so that whoever finds no aim knows that nobody writes by the one before.</summary>
+    private void EndAim()
+    {
+        if (_aim is { } old)
+        {
+            Volatile.Write(ref _aim, null);
+            old.Indicators.Dispose();
+        }
+    }
+
+    private sealed record Aim(AdapterIndicators Indicators, int[] Messages, TapChannel Channel);
 }

@@ -17,7 +17,6 @@ public sealed class TapSession : IDisposable
     private const int LeastPolls = 2;
 
     private static readonly TimeSpan BeatTime = TimeSpan.FromMilliseconds(200);
-    private static readonly TimeSpan CommandTime = TimeSpan.FromSeconds(20);
 
     private readonly TapSessionOptions _options;
     private readonly TapChannel _channel;
@@ -94,9 +93,24 @@ public sealed class TapSession : IDisposable
 
     /// <summary>
     /// The user of the device's address space has removed all of it: QEMU does that when the guest's tables go in ways that no instruction here shows,
-    /// such as a reset. Returns when the device does not use them any more.
+    /// such as a reset. Returns when the device does not use them any more. The tap's thread is waited for five seconds at most; no interrupt is indicated
+    /// afterwards in any case.
     /// </summary>
-    public void AnchorLost() => Do(_function.AnchorLost);
+    public void AnchorLost()
+    {
+        _options.Interrupts?.Lose();
+        Do(() =>
+        {
+            try
+            {
+                _function.AnchorLost();
+            }
+            finally
+            {
+                _options.Interrupts?.EndLoss();
+            }
+        });
+    }
 
     /// <summary>
     /// Lets the plugin hold this process's end of QEMU's connection as well: QEMU then survives that this process is killed in the middle of a message.
@@ -293,7 +307,7 @@ public sealed class TapSession : IDisposable
         }
 
         _channel.Ring();
-        if (!done.Wait(CommandTime))
+        if (!done.Wait(_options.CommandTime))
         {
             _options.Log?.Invoke("the tap's thread is busy; what it was asked is done later");
         }

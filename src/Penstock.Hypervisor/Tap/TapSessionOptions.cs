@@ -23,6 +23,9 @@ public sealed class TapSessionOptions
     /// <summary>Writes down every call of the function; RPCITs are told one by one then, also on the nested path. Null for none.</summary>
     internal TapRecorder? Recorder { get; init; }
 
+    /// <summary>How long a caller waits for the tap's thread. He may serve a guest.</summary>
+    internal TimeSpan CommandTime { get; init; } = TimeSpan.FromSeconds(20);
+
     private readonly Action<string>? _log;
 
     /// <summary>One line for people, for each thing that happens.</summary>

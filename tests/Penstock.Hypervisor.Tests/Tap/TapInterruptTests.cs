@@ -181,6 +181,48 @@ public sealed class TapInterruptTests : IDisposable
         Assert.Equal(1, _tap.InterruptCounters.Indicated);
     }
 
+    /// <summary>QEMU has removed the whole address space and is answered when <see cref="TapSession.AnchorLost"/> returns: what was the indicators' memory is another's then.</summary>
+    [Fact]
+    public void AnchorLost_WhileTheTapsThreadIsBusy_NothingIsWrittenAfterwards()
+    {
+        using var target = new BusyTapTarget();
+        var interrupts = new TapInterrupts(_rig.Vm.Memory, _msix, null);
+        using var tap = new TapSession(new TapSessionOptions { FunctionId = FunctionId, Interrupts = interrupts, Target = target, CommandTime = TimeSpan.FromMilliseconds(1) });
+        using var plugin = new FakePlugin(tap) { Processors = 2 };
+        tap.Start();
+        Register(plugin);
+        Assert.True(tap.IndicatesInterrupts);
+        tap.SwitchTo(RpcitPath.Shadow);
+        target.AwaitBusy();
+
+        tap.AnchorLost();
+
+        Assert.True(target.IsBusy);
+        Assert.False(interrupts.Indicate(0));
+        Assert.Equal(default, tap.InterruptCounters);
+        Assert.Equal(0, _guest.Span(Vector, 1)[0]);
+
+        // And it is not for ever.
+        target.GoOn();
+        Register(plugin);
+        Assert.True(tap.IndicatesInterrupts);
+    }
+
+    [Fact]
+    public void Loss_UntilTheTapsThreadKnows_NothingMakesInterruptsDirect()
+    {
+        Register();
+        _interrupts.Lose();
+        Store(Entry(0) + MaskOffset, 4, 0);
+        Assert.False(_tap.IndicatesInterrupts);
+        Assert.False(_interrupts.Indicate(0));
+        Assert.Equal(0, _guest.Span(Vector, 1)[0]);
+
+        _interrupts.EndLoss();
+        Store(Entry(0) + MaskOffset, 4, 0);
+        Assert.True(_tap.IndicatesInterrupts);
+    }
+
     [Theory]
     [InlineData("refused")]
     [InlineData("no summary")]
@@ -297,42 +339,50 @@ public sealed class TapInterruptTests : IDisposable
         };
 
     /// <summary>A store as a guest makes it: the register's rightmost bytes, which are the little-endian value's turned around.</summary>
-    private void Store(ulong offset, ushort length, ulong value)
+    private void Store(ulong offset, ushort length, ulong value) => Store(_plugin, offset, length, value);
+
+    private static void Store(FakePlugin plugin, ulong offset, ushort length, ulong value)
     {
         ulong register = BinaryPrimitives.ReverseEndianness(value) >> (64 - (8 * length));
-        _plugin.Call(TapCallKind.Store, Request(Bar, length), offset, register);
+        plugin.Call(TapCallKind.Store, Request(Bar, length), offset, register);
     }
 
     private void StoreControl(int control) => _plugin.Call(
         TapCallKind.Store, Request(ZpciRegister.ConfigurationSpace, 2), (ulong)_msix.Offset + PciMsix.Control, BinaryPrimitives.ReverseEndianness((ushort)control));
 
-    private void WriteEntry(int vector, uint control)
+    private void WriteEntry(int vector, uint control) => WriteEntry(_plugin, vector, control);
+
+    private static void WriteEntry(FakePlugin plugin, int vector, uint control)
     {
-        Store(Entry(vector), 4, unchecked((uint)ZpciLimits.MsiAddress));
-        Store(Entry(vector) + 4, 4, (uint)(ZpciLimits.MsiAddress >> 32));
+        Store(plugin, Entry(vector), 4, unchecked((uint)ZpciLimits.MsiAddress));
+        Store(plugin, Entry(vector) + 4, 4, (uint)(ZpciLimits.MsiAddress >> 32));
 
         // The last one's message is another than its place.
-        Store(Entry(vector) + 8, 4, vector == Vectors - 1 ? 5u : (uint)vector);
-        Store(Entry(vector) + MaskOffset, 4, control);
+        Store(plugin, Entry(vector) + 8, 4, vector == Vectors - 1 ? 5u : (uint)vector);
+        Store(plugin, Entry(vector) + MaskOffset, 4, control);
     }
 
-    private void Enable()
+    private void Enable() => Enable(_plugin);
+
+    private static void Enable(FakePlugin plugin)
     {
-        _plugin.List(FunctionId, Disabled);
-        _plugin.Set(ZpciSetOperation.Enable, Disabled, Handle);
-        _plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterIoat), ZpciModifyOperation.RegisterIoat);
-        Assert.Equal((Handle, Bar, (ulong)Table, Table + (ulong)(Vectors * PciMsix.EntrySize) - 1), _plugin.Watched(0));
-        Assert.Equal((Handle, ZpciRegister.ConfigurationSpace), (_plugin.Watched(1).Handle, _plugin.Watched(1).Space));
+        plugin.List(FunctionId, Disabled);
+        plugin.Set(ZpciSetOperation.Enable, Disabled, Handle);
+        plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterIoat), ZpciModifyOperation.RegisterIoat);
+        Assert.Equal((Handle, Bar, (ulong)Table, Table + (ulong)(Vectors * PciMsix.EntrySize) - 1), plugin.Watched(0));
+        Assert.Equal((Handle, ZpciRegister.ConfigurationSpace), (plugin.Watched(1).Handle, plugin.Watched(1).Space));
     }
 
-    private void Register()
+    private void Register() => Register(_plugin);
+
+    private static void Register(FakePlugin plugin)
     {
-        Enable();
+        Enable(plugin);
         for (int vector = 0; vector < Vectors; vector++)
         {
-            WriteEntry(vector, 0);
+            WriteEntry(plugin, vector, 0);
         }
 
-        _plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterInterrupts), ZpciModifyOperation.RegisterInterrupts);
+        plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterInterrupts), ZpciModifyOperation.RegisterInterrupts);
     }
 }

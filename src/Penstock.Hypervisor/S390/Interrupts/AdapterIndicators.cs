@@ -140,12 +140,33 @@ public sealed class AdapterIndicators : IDisposable
             return Errno.ENODEV;
         }
 
+        TrySet(vector, out isTold);
+        _gate.Leave();
+        return Errno.None;
+    }
+
+    /// <summary>Keeps the indicators for a moment, for who has to look at something else before <see cref="TrySet"/>.</summary>
+    /// <returns>False: disposed. True: <see cref="Leave"/> again, soon.</returns>
+    internal bool TryEnter() => _gate.TryEnter();
+
+    /// <summary>Ends what <see cref="TryEnter"/> began.</summary>
+    internal void Leave() => _gate.Leave();
+
+    /// <summary>As <see cref="Indicate"/>, for who has entered.</summary>
+    /// <returns>False: there is no such vector.</returns>
+    internal bool TrySet(int vector, out bool isTold)
+    {
+        isTold = false;
+        if ((uint)vector >= (uint)Count)
+        {
+            return false;
+        }
+
         // The first is a full fence: a guest that has cleared its summary before this looks at it finds the vector's bit afterwards.
         IndicatorBits.TestAndSet(_bits, _first + (uint)vector);
         isTold = _summary is not null && IndicatorBits.Test(_summaryBits, _summaryBit);
-        _gate.Leave();
         Interlocked.Increment(ref _set);
-        return Errno.None;
+        return true;
     }
 
     /// <summary>Unpins the memory. When this returns nothing is written and nobody is told any more.</summary>
