@@ -65,7 +65,10 @@ internal sealed class TapInterrupts(GuestMemory memory, MsixCapability msix, Act
             return false;
         }
 
+        // Before the look: a plugin that gives up waits for those who are counted here.
+        aim.Channel.EnterGuest();
         bool shows = !aim.Channel.IsGivenUp && aim.Indicators.TrySet(message, out isTold);
+        aim.Channel.LeaveGuest();
         aim.Indicators.Leave();
         return shows;
     }

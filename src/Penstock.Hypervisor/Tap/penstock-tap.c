@@ -57,7 +57,7 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 7;
 /* ---- the shared memory ---- */
 
 #define MAGIC 0x504154534e455031ull
-enum { VERSION = 3, FUNCTIONS = 16, RING = 1024, SLOTS = 64, SLOT_DATA = 16256, WATCHED = 2 };
+enum { VERSION = 4, FUNCTIONS = 16, RING = 1024, SLOTS = 64, SLOT_DATA = 16256, WATCHED = 2 };
 enum { THROUGH = 0, ASK = 1, BY_RING = 2 };                                        /* mode of a function */
 enum { IDLE = 0, ASKED = 1, TAKEN = 2, ANSWERED = 3, ABANDONED = 4 };              /* state of a slot */
 enum { RPCIT_ASKED = 1, RPCIT_DONE = 2, MPCIFC_DONE = 3, CLP_DONE = 4, STORE = 5, BLOCK_STORE = 6 }; /* what a slot tells */
@@ -68,23 +68,21 @@ typedef struct { uint32_t handle, mode; uint64_t first, last, answered, iota, me
 typedef struct { uint32_t handle, space; uint64_t first, last; } Watched;
 typedef struct { uint64_t start, length; uint32_t handle, sequence; uint64_t unused; } Line;
 typedef struct {
-    uint32_t state, sleeping, kind, vcpu;
-    uint64_t r1, start, length, r1_after;
-    uint32_t cc, data_length, action, answer_cc;
-    uint64_t answer_r1; uint8_t unused[56], data[SLOT_DATA];
+    uint32_t state, sleeping, kind, vcpu; uint64_t r1, start, length, r1_after;
+    uint32_t cc, data_length, action, answer_cc; uint64_t answer_r1; uint8_t unused[56], data[SLOT_DATA];
 } Slot;
 typedef struct {
     uint64_t magic; uint32_t version, slots; uint64_t size; uint32_t owner, flags;
     uint64_t heartbeat; uint32_t bell, server_sleeps, attached, given_up, processors, process, connection, held; uint8_t unused0[56];
     uint32_t head; uint8_t unused1[60]; uint32_t drained, drain_sleepers; uint8_t unused2[56]; uint32_t busy; uint8_t unused3[60];
     Function functions[FUNCTIONS];
-    Watched watched[WATCHED]; uint8_t unused4[4096 - 320 - FUNCTIONS * 64 - WATCHED * 24];
+    Watched watched[WATCHED]; uint8_t unused4[1408 - 320 - FUNCTIONS * 64 - WATCHED * 24]; uint32_t in_guest; uint8_t unused5[4096 - 1412];
     Line ring[RING]; Slot slot[SLOTS];
 } Channel;
 #define AT(type, field, place) _Static_assert(offsetof(type, field) == (place), #field)
 AT(Channel, heartbeat, 32); AT(Channel, held, 68); AT(Channel, head, 128); AT(Channel, drained, 192); AT(Channel, busy, 256);
-AT(Channel, functions, 320); AT(Channel, watched, 1344); AT(Channel, ring, 4096); AT(Channel, slot, 36864); AT(Function, memory, 40); AT(Line, sequence, 20);
-AT(Slot, r1, 16); AT(Slot, cc, 48); AT(Slot, answer_r1, 64); AT(Slot, data, 128);
+AT(Channel, functions, 320); AT(Channel, watched, 1344); AT(Channel, in_guest, 1408); AT(Channel, ring, 4096); AT(Channel, slot, 36864);
+AT(Function, memory, 40); AT(Line, sequence, 20); AT(Slot, r1, 16); AT(Slot, cc, 48); AT(Slot, answer_r1, 64); AT(Slot, data, 128);
 _Static_assert(sizeof(Slot) == 16384 && sizeof(Channel) == 36864 + SLOTS * 16384, "size");
 
 /* The guest's I/O tables: flags of entries and of the first table's address, and where tables are. */
@@ -94,7 +92,7 @@ enum { TRANSLATED = 0x800, TABLE_INVALID = 0x20, PAGE_INVALID = 0x400, LARGE_FRA
 
 /* How long a guest waits: polling (less after it was in vain: on a busy machine it takes the processor from the one that it waits for), then in
  * naps, counted because time goes by also while the whole machine stands still; and how old the heartbeat of a Penstock that lives may be. */
-enum { MOST_POLLS = 4000, LEAST_POLLS = 8, MOST_NAPS = 750, MOST_LOOKS = 1024, MOST_INSNS = 65536, BUCKETS = 4096, PENDING = 8 };
+enum { MOST_POLLS = 4000, LEAST_POLLS = 8, MOST_NAPS = 750, LEAVE_NAPS = 250, MOST_LOOKS = 1024, MOST_INSNS = 65536, BUCKETS = 4096, PENDING = 8 };
 #define NAP 20000000ull
 #define STALE 10000000000ull
 
@@ -114,7 +112,7 @@ static Vcpu vcpus[SLOTS];
 static Insn *insns[BUCKETS]; /* by the address after them */
 static unsigned insn_count, polling = MOST_POLLS;
 static pthread_mutex_t tables = PTHREAD_MUTEX_INITIALIZER, ring_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool gone, given_back[FUNCTIONS];
+static bool gone, dead, given_back[FUNCTIONS];
 
 #define load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -134,11 +132,13 @@ static void ring_bell(void)
     if (__atomic_load_n(&channel->server_sleeps, __ATOMIC_SEQ_CST)) wake(&channel->bell);
 }
 
+/* One of Penstock's threads that writes into the guest's memory at this moment has not seen it: that is soon over, unless it is stopped. */
 static void give_up(void)
 {
-    store(&channel->given_up, 1);
-    store(&gone, true);
-    ring_bell();
+    __atomic_store_n(&channel->given_up, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < LEAVE_NAPS && __atomic_load_n(&channel->in_guest, __ATOMIC_SEQ_CST) != 0 && !load(&dead); i++)
+        nanosleep(&(struct timespec){ 0, NAP }, NULL);
+    store(&gone, true), ring_bell();
 }
 
 /* A Penstock that has left, or lives and has not moved for long and does not now, is as good as gone. */
@@ -165,7 +165,7 @@ static void *watch(void *unused)
         store(&channel->held, end >= 0 ? HELD : NOT_HELD);
         ring_bell();
     }
-    give_up();
+    store(&dead, true), give_up();
     shutdown(end, SHUT_RDWR);
     for (char waste[4096]; recv(end, waste, sizeof waste, MSG_DONTWAIT) > 0;) continue;
     close(end);

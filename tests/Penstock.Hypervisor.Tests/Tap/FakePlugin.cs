@@ -13,8 +13,13 @@ internal sealed unsafe class FakePlugin : IDisposable
     private readonly MemoryMapping _mapping;
 
     public FakePlugin(TapSession tap)
+        : this(tap.ChannelPath)
     {
-        _file = DescriptorStorage.Open(tap.ChannelPath, write: true);
+    }
+
+    public FakePlugin(string channel)
+    {
+        _file = DescriptorStorage.Open(channel, write: true);
         _mapping = MemoryMapping.Map(_file.Value, 0, TapLayout.Size, MemoryProtection.ReadWrite);
     }
 
@@ -103,6 +108,16 @@ internal sealed unsafe class FakePlugin : IDisposable
         Volatile.Write(ref Word(TapLayout.GivenUpOffset), 1);
         Ring();
     }
+
+    /// <summary>The plugin has waited too long and goes on when nobody of the other side is in the guest's memory.</summary>
+    public void GiveUpAndAwaitLeave()
+    {
+        Interlocked.Exchange(ref Word(TapLayout.GivenUpOffset), 1);
+        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref Word(TapLayout.InGuestOffset)) == 0, TimeSpan.FromSeconds(30)), "somebody stays in the guest's memory");
+    }
+
+    /// <summary>As if it had never given up.</summary>
+    public void Resume() => Interlocked.Exchange(ref Word(TapLayout.GivenUpOffset), 0);
 
     /// <summary>Any call, and what became of it; an action that there is not, when nobody is there any more.</summary>
     public (uint Action, uint ConditionCode, ulong R1) Call(

@@ -13,6 +13,7 @@ public sealed unsafe class PluginHarness : IDisposable
     private readonly delegate* unmanaged<int, int> _death;
     private readonly delegate* unmanaged<ulong, int, int, int> _isGone;
     private readonly delegate* unmanaged<byte*, byte*, void> _recording;
+    private readonly delegate* unmanaged<int> _giveUp;
 
     public PluginHarness()
     {
@@ -37,6 +38,7 @@ public sealed unsafe class PluginHarness : IDisposable
         _death = (delegate* unmanaged<int, int>)NativeLibrary.GetExport(_library, "harness_death");
         _isGone = (delegate* unmanaged<ulong, int, int, int>)NativeLibrary.GetExport(_library, "harness_is_gone");
         _recording = (delegate* unmanaged<byte*, byte*, void>)NativeLibrary.GetExport(_library, "harness_recording");
+        _giveUp = (delegate* unmanaged<int>)NativeLibrary.GetExport(_library, "harness_give_up");
     }
 
     /// <summary>What the plugin says of a range's tables.</summary>
@@ -76,6 +78,10 @@ public sealed unsafe class PluginHarness : IDisposable
 
         return Encoding.ASCII.GetString(told).TrimEnd('\0');
     }
+
+    /// <summary>Gives a server up one of whose threads is in the guest's memory.</summary>
+    /// <returns>Whether that thread had left it before, and one that died there holds nobody up.</returns>
+    public bool GiveUp() => _giveUp() != 0;
 
     public void Dispose()
     {

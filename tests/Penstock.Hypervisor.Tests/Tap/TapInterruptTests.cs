@@ -5,29 +5,16 @@ using Penstock.S390;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
+using static Penstock.Hypervisor.Tests.Tap.TapInterruptGuest;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>Interrupts into a tapped guest's indicators; plugin and guest are the test.</summary>
 public sealed class TapInterruptTests : IDisposable
 {
-    private const uint FunctionId = 9;
-    private const uint Disabled = 0x0002_0000;
-    private const uint Handle = Disabled | ZpciHandle.Enabled;
-    private const ulong First = 0x1_0000_0000;
-    private const ulong Last = 0x1_1fff_ffff;
-    private const ulong Vector = 0x1000;
-    private const ulong Summary = 0x2000;
-    private const uint Table = 0x2000;
-    private const int Vectors = 4;
-    private const int VectorOffset = 3;
-    private const int SummaryOffset = 10;
-    private const int MaskOffset = 12;
-    private const byte Bar = 2;
-
     private readonly HypervisorRig _rig = new();
     private readonly ProcessMemory _guest;
-    private readonly MsixCapability _msix = new(Vectors, Bar, Table, Bar, 0x3000);
+    private readonly MsixCapability _msix = Msix;
     private readonly TapInterrupts _interrupts;
     private readonly TapSession _tap;
     private readonly FakePlugin _plugin;
@@ -181,48 +168,6 @@ public sealed class TapInterruptTests : IDisposable
         Assert.Equal(1, _tap.InterruptCounters.Indicated);
     }
 
-    /// <summary>QEMU has removed the whole address space and is answered when <see cref="TapSession.AnchorLost"/> returns: what was the indicators' memory is another's then.</summary>
-    [Fact]
-    public void AnchorLost_WhileTheTapsThreadIsBusy_NothingIsWrittenAfterwards()
-    {
-        using var target = new BusyTapTarget();
-        var interrupts = new TapInterrupts(_rig.Vm.Memory, _msix, null);
-        using var tap = new TapSession(new TapSessionOptions { FunctionId = FunctionId, Interrupts = interrupts, Target = target, CommandTime = TimeSpan.FromMilliseconds(1) });
-        using var plugin = new FakePlugin(tap) { Processors = 2 };
-        tap.Start();
-        Register(plugin);
-        Assert.True(tap.IndicatesInterrupts);
-        tap.SwitchTo(RpcitPath.Shadow);
-        target.AwaitBusy();
-
-        tap.AnchorLost();
-
-        Assert.True(target.IsBusy);
-        Assert.False(interrupts.Indicate(0));
-        Assert.Equal(default, tap.InterruptCounters);
-        Assert.Equal(0, _guest.Span(Vector, 1)[0]);
-
-        // And it is not for ever.
-        target.GoOn();
-        Register(plugin);
-        Assert.True(tap.IndicatesInterrupts);
-    }
-
-    [Fact]
-    public void Loss_UntilTheTapsThreadKnows_NothingMakesInterruptsDirect()
-    {
-        Register();
-        _interrupts.Lose();
-        Store(Entry(0) + MaskOffset, 4, 0);
-        Assert.False(_tap.IndicatesInterrupts);
-        Assert.False(_interrupts.Indicate(0));
-        Assert.Equal(0, _guest.Span(Vector, 1)[0]);
-
-        _interrupts.EndLoss();
-        Store(Entry(0) + MaskOffset, 4, 0);
-        Assert.True(_tap.IndicatesInterrupts);
-    }
-
     [Theory]
     [InlineData("refused")]
     [InlineData("no summary")]
@@ -325,64 +270,14 @@ public sealed class TapInterruptTests : IDisposable
         vmm.Join();
     }
 
-    private static ulong Entry(int vector) => Table + (ulong)(vector * PciMsix.EntrySize);
-
-    private static ulong Request(byte space, ushort length) => (new ZpciRegister(0) with { Handle = Handle, Space = space, AccessLength = length }).Value;
-
-    private static ZpciFib Fib(ZpciModifyOperation operation) => operation == ZpciModifyOperation.RegisterIoat
-        ? new ZpciFib { FirstAddress = First, LastAddress = Last, Iota = 0x1_0804 }
-        : new ZpciFib
-        {
-            VectorAddress = Vector,
-            SummaryAddress = Summary,
-            InterruptWord = (new ZpciInterruptWord(0) with { Interrupts = 40, VectorOffset = VectorOffset, HasSummary = true, SummaryOffset = SummaryOffset }).Value,
-        };
-
-    /// <summary>A store as a guest makes it: the register's rightmost bytes, which are the little-endian value's turned around.</summary>
-    private void Store(ulong offset, ushort length, ulong value) => Store(_plugin, offset, length, value);
-
-    private static void Store(FakePlugin plugin, ulong offset, ushort length, ulong value)
-    {
-        ulong register = BinaryPrimitives.ReverseEndianness(value) >> (64 - (8 * length));
-        plugin.Call(TapCallKind.Store, Request(Bar, length), offset, register);
-    }
+    private void Store(ulong offset, ushort length, ulong value) => TapInterruptGuest.Store(_plugin, offset, length, value);
 
     private void StoreControl(int control) => _plugin.Call(
         TapCallKind.Store, Request(ZpciRegister.ConfigurationSpace, 2), (ulong)_msix.Offset + PciMsix.Control, BinaryPrimitives.ReverseEndianness((ushort)control));
 
-    private void WriteEntry(int vector, uint control) => WriteEntry(_plugin, vector, control);
+    private void WriteEntry(int vector, uint control) => TapInterruptGuest.WriteEntry(_plugin, vector, control);
 
-    private static void WriteEntry(FakePlugin plugin, int vector, uint control)
-    {
-        Store(plugin, Entry(vector), 4, unchecked((uint)ZpciLimits.MsiAddress));
-        Store(plugin, Entry(vector) + 4, 4, (uint)(ZpciLimits.MsiAddress >> 32));
+    private void Enable() => TapInterruptGuest.Enable(_plugin);
 
-        // The last one's message is another than its place.
-        Store(plugin, Entry(vector) + 8, 4, vector == Vectors - 1 ? 5u : (uint)vector);
-        Store(plugin, Entry(vector) + MaskOffset, 4, control);
-    }
-
-    private void Enable() => Enable(_plugin);
-
-    private static void Enable(FakePlugin plugin)
-    {
-        plugin.List(FunctionId, Disabled);
-        plugin.Set(ZpciSetOperation.Enable, Disabled, Handle);
-        plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterIoat), ZpciModifyOperation.RegisterIoat);
-        Assert.Equal((Handle, Bar, (ulong)Table, Table + (ulong)(Vectors * PciMsix.EntrySize) - 1), plugin.Watched(0));
-        Assert.Equal((Handle, ZpciRegister.ConfigurationSpace), (plugin.Watched(1).Handle, plugin.Watched(1).Space));
-    }
-
-    private void Register() => Register(_plugin);
-
-    private static void Register(FakePlugin plugin)
-    {
-        Enable(plugin);
-        for (int vector = 0; vector < Vectors; vector++)
-        {
-            WriteEntry(plugin, vector, 0);
-        }
-
-        plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterInterrupts), ZpciModifyOperation.RegisterInterrupts);
-    }
+    private void Register() => TapInterruptGuest.Register(_plugin);
 }

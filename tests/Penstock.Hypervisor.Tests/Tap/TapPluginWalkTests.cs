@@ -92,6 +92,11 @@ public sealed class TapPluginWalkTests(PluginHarness plugin) : IClassFixture<Plu
     public void Heartbeat_OldButMoving_IsNotGivenUp(int age, bool owned, bool beats, bool expected) =>
         Assert.Equal(expected, plugin.GivesUp(TimeSpan.FromSeconds(age), owned, beats));
 
+    /// <summary>The guest goes on without being told of stores: what is written for it afterwards may be written anywhere.</summary>
+    [Fact]
+    [Trait("Row", "S0-8")]
+    public void GiveUp_WhileAThreadOfTheServerIsInTheGuestsMemory_WaitsUntilItHasLeft() => Assert.True(plugin.GiveUp());
+
     private static unsafe bool IsRight(byte[] memory, Iota iota, ulong first, ulong last)
     {
         // SAFETY: the array is pinned while it is walked through.

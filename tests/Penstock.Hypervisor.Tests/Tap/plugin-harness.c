@@ -82,7 +82,7 @@ EXPORT int harness_is_gone(uint64_t milliseconds, int owned, int beats)
     channel = calloc(1, sizeof *channel);
     channel->owner = (uint32_t)owned;
     channel->heartbeat = now() - milliseconds * 1000000;
-    gone = false;
+    gone = dead = false;
     if (beats) pthread_create(&server, NULL, beat_late, NULL);
     int result = is_gone() ? 1 : 0;
     if (beats) pthread_join(server, NULL);
@@ -106,7 +106,8 @@ EXPORT int harness_death(int held)
     channel = calloc(1, sizeof *channel);
     channel->process = (uint32_t)server;
     channel->connection = held ? (uint32_t)ends[1] + 1 : 0;
-    gone = false;
+    channel->in_guest = 1; /* as one leaves it that is killed there */
+    gone = dead = false;
     pthread_create(&watcher, NULL, watch, NULL);
     while (held && load(&channel->held) == 0) usleep(100);
     int result = held && channel->held != HELD ? EPERM : 0;
@@ -151,7 +152,7 @@ EXPORT void harness_recording(const char *steps, char *to)
     c->pswm = &mask, c->bytes = g_byte_array_new();
     channel = calloc(1, sizeof *channel);
     channel->owner = 1, channel->flags = TELL_RPCIT, channel->heartbeat = now() + STALE * 10;
-    gone = false;
+    gone = dead = false;
     memset(c->pending, 0, sizeof c->pending), c->made = 0;
     pthread_create(&recorder, NULL, record, to);
     for (; *steps != 0; steps++) {
@@ -162,4 +163,33 @@ EXPORT void harness_recording(const char *steps, char *to)
     store(&channel->owner, 0);
     pthread_join(recorder, NULL);
     free(channel);
+}
+
+/* One of a server's threads is in the guest's memory when the plugin gives up, and leaves 20 ms later. Whether it had left when that returned. */
+static void *leave_guest(void *left)
+{
+    usleep(20000);
+    store((uint32_t *)left, 1);
+    __atomic_fetch_sub(&channel->in_guest, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+EXPORT int harness_give_up(void)
+{
+    pthread_t server;
+    uint32_t left = 0;
+    channel = calloc(1, sizeof *channel);
+    channel->in_guest = 1;
+    gone = dead = false;
+    pthread_create(&server, NULL, leave_guest, &left);
+    give_up();
+    int result = (int)load(&left) && channel->given_up && gone;
+    pthread_join(server, NULL);
+
+    /* One that is dead never leaves. */
+    channel->in_guest = 1, gone = false, dead = true;
+    give_up();
+    result = result && gone;
+    free(channel);
+    return result;
 }

@@ -58,6 +58,15 @@ internal sealed unsafe class TapChannel : IOuterInvalidations, IDisposable
     /// <summary>Whether the plugin has given this side up and leaves everything to QEMU.</summary>
     public bool IsGivenUp => Volatile.Read(ref Word(TapLayout.GivenUpOffset)) != 0;
 
+    /// <summary>
+    /// Before a write into the guest's memory that may not happen once this side is given up, and before the look at <see cref="IsGivenUp"/>: a plugin that gives up
+    /// goes on when everybody has left, or after five seconds. A full fence. Any thread.
+    /// </summary>
+    public void EnterGuest() => Interlocked.Increment(ref Word(TapLayout.InGuestOffset));
+
+    /// <summary>After that write.</summary>
+    public void LeaveGuest() => Interlocked.Decrement(ref Word(TapLayout.InGuestOffset));
+
     /// <summary>Whether every RPCIT is told before QEMU sees it, and none is answered without a word.</summary>
     public bool TellsRpcit
     {

@@ -7,7 +7,7 @@ internal static class TapLayout
     public const ulong Magic = 0x5041_5453_4e45_5031;
 
     /// <summary>Raised with every change of this layout.</summary>
-    public const uint Version = 3;
+    public const uint Version = 4;
 
     public const int SlotCount = 64;
     public const int FunctionCount = 16;
@@ -46,6 +46,9 @@ internal static class TapLayout
     public const int WatchedSpace = 4;
     public const int WatchedFirst = 8;
     public const int WatchedLast = 16;
+
+    /// <summary>How many of this side's threads are about to write into the guest's memory, or do so.</summary>
+    public const int InGuestOffset = 1408;
 
     public const int FunctionLength = 64;
     public const int FunctionMode = 4;
