@@ -61,7 +61,7 @@ internal static class ReplayCommand
         using var output = new ReplayOutput(standardOutput);
         if (tables)
         {
-            TablesReplay.Run(TablesRecording.Load(path), output, notes);
+            new TablesReplay(TablesRecording.Load(path), output, notes).Run();
         }
         else
         {

@@ -6,11 +6,11 @@ internal sealed class ReplayNotes
     private const int Shown = 3;
 
     private readonly List<string> _notes = [];
-    private readonly Dictionary<string, int> _kinds = [];
+    private readonly Dictionary<string, long> _kinds = [];
 
     public void Add(string note, string? kind = null)
     {
-        int seen = kind is null ? 0 : _kinds.GetValueOrDefault(kind);
+        long seen = kind is null ? 0 : _kinds.GetValueOrDefault(kind);
         if (kind is not null)
         {
             _kinds[kind] = seen + 1;
@@ -22,6 +22,18 @@ internal sealed class ReplayNotes
         }
     }
 
+    /// <summary>Whether further notes of a kind are only counted.</summary>
+    public bool IsFull(string kind) => _kinds.GetValueOrDefault(kind) >= Shown;
+
+    /// <summary>Counts notes of a kind that is full.</summary>
+    public void Count(string kind, long count)
+    {
+        if (count != 0)
+        {
+            _kinds[kind] += count;
+        }
+    }
+
     public void WriteTo(TextWriter writer)
     {
         foreach (string note in _notes)
@@ -29,7 +41,7 @@ internal sealed class ReplayNotes
             writer.WriteLine($"note: {note}");
         }
 
-        foreach ((string kind, int count) in _kinds.Where(static k => k.Value > Shown))
+        foreach ((string kind, long count) in _kinds.Where(static k => k.Value > Shown))
         {
             writer.WriteLine($"note: {count - Shown} more {kind}");
         }

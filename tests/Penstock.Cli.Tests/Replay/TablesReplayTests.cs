@@ -82,6 +82,90 @@ public sealed class TablesReplayTests : IDisposable
         Assert.Equal(["100000000 5000 rw", "100001000 6000 rw"], result.Output);
     }
 
+    /// <summary>Five tables that say that all of 2^52 pages lead nowhere, or fail: without an end if each were looked at.</summary>
+    [Theory]
+    [InlineData(ZpciIoTable.PageInvalid, 0)]
+    [InlineData(0ul, 4)]
+    public async Task Tables_ThatAllLeadToOneEmptyTable_HaveAnEnd(ulong entry, int notes)
+    {
+        GuestTables tables = NewTables(ZpciDesignationType.RegionFirst);
+        tables.Map(0, 0x5000, 1);
+        tables.Unmap(0, 1);
+        foreach (ZpciTableLevel level in (ReadOnlySpan<ZpciTableLevel>)
+            [ZpciTableLevel.RegionFirst, ZpciTableLevel.RegionSecond, ZpciTableLevel.RegionThird, ZpciTableLevel.Segment])
+        {
+            ulong below = tables.Get(0, level);
+            for (ulong i = 1; i < ZpciIoTable.TableEntries; i++)
+            {
+                tables.Set(i << (int)level, level, below);
+            }
+        }
+
+        for (ulong i = 0; i < ZpciIoTable.PageEntries; i++)
+        {
+            tables.Set(i * PageSize, ZpciTableLevel.Page, entry);
+        }
+
+        ToolResult result = await ToolProcess.RunAsync("replay", "zpci", await WriteAsync(tables, 0, ulong.MaxValue));
+
+        Assert.Equal(0, result.Status);
+        Assert.Empty(result.Output);
+        Assert.Equal(notes, result.Errors.Length);
+        if (notes != 0)
+        {
+            Assert.Equal("note: error 0x7 at I/O address 0x2000: 0x1000 bytes from there are not mapped", result.Errors[2]);
+            Assert.Equal($"note: {(1L << 52) - 3} more walks that fail", result.Errors[3]);
+        }
+    }
+
+    [Fact]
+    [Trait("Row", "S3-2")]
+    public async Task Tables_UsedInManyPlaces_EachPageIsALine()
+    {
+        const ulong First = 0x1_0000_0000;
+        const ulong Region = 0x8000_0000;
+        const ulong Last = First + (6 * Region) - 1;
+        GuestTables tables = NewTables();
+        var random = new Random(7);
+        for (ulong i = 0; i < 8; i++)
+        {
+            // Every other one is empty, two have an entry that fails.
+            tables.Map(First + (i * Megabyte), 0x5000 + (i * 0x10_0000), 3);
+            tables.Unmap(First + (i * Megabyte), i % 2 == 0 ? 3 : 1);
+            if (i is 4 or 5)
+            {
+                tables.Set(First + (i * Megabyte) + (9 * PageSize), ZpciTableLevel.Page, 0);
+            }
+        }
+
+        for (ulong i = 8; i < 200; i++)
+        {
+            tables.Set(First + (i * Megabyte), ZpciTableLevel.Segment, tables.Get(First + ((ulong)random.Next(8) * Megabyte), ZpciTableLevel.Segment));
+        }
+
+        // A region without a page, twice, and the first one again at the end.
+        ulong empty = tables.Get(First, ZpciTableLevel.Segment);
+        tables.Map(First + Region, 0x5000, 1);
+        tables.Set(First + Region, ZpciTableLevel.Segment, empty);
+        tables.Set(First + (2 * Region), ZpciTableLevel.RegionThird, tables.Get(First + Region, ZpciTableLevel.RegionThird));
+        tables.Set(First + (5 * Region), ZpciTableLevel.RegionThird, tables.Get(First, ZpciTableLevel.RegionThird));
+        string path = await WriteAsync(tables, First + PageSize, Last);
+
+        ToolResult result = await ToolProcess.RunAsync("replay", "zpci", path);
+
+        Assert.Equal(0, result.Status);
+        IReadOnlyList<string> expected = [.. tables.Live(First, Last).Where(static p => p.Iova != First && p.Address != 0).Select(static p => $"{p.Iova:x} {p.Address:x} {(p.CanWrite ? "rw" : "r")}")];
+        Assert.Equal(expected, result.Output);
+        long faults = 0;
+        for (ulong i = 0; i < 400; i++)
+        {
+            ulong place = i < 200 ? First + (i * Megabyte) : First + (5 * Region) + ((i - 200) * Megabyte);
+            faults += tables.Get(place + (9 * PageSize), ZpciTableLevel.Page) == 0 ? 1 : 0;
+        }
+
+        Assert.Equal($"note: {faults - 3} more walks that fail", result.Errors[^1]);
+    }
+
     [Fact]
     public async Task Tables_PackedInPieces_WithZeroesBehind_AreWhole()
     {
