@@ -32,6 +32,8 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
     private ulong _unmapStart;
     private ulong _unmapLength;
     private int _failedMaps;
+    private long _looks;
+    private int _endings;
 
     /// <summary>Creates the mode with nothing registered.</summary>
     /// <param name="walker">What reads the guest's tables.</param>
@@ -87,10 +89,13 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
     }
 
     /// <inheritdoc/>
+    /// <remarks>A refresh that is under way ends early.</remarks>
     public void Deregister()
     {
+        Interlocked.Increment(ref _endings);
         lock (_gate)
         {
+            Interlocked.Decrement(ref _endings);
             if (_registration is not { } registration)
             {
                 return;
@@ -122,18 +127,20 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
                 return RpcitAnswer.Failed(fault, start);
             }
 
-            _failedMaps = 0;
+            (_failedMaps, _looks) = (0, 0);
             bool again;
             int passes = 0;
+            long before;
             do
             {
+                before = _looks;
                 fault = Pass(registration.Iota, first, pages, out ulong reached, out again);
                 if (fault != ZpciErrorEvent.None)
                 {
                     return RpcitAnswer.Failed(fault, reached);
                 }
             }
-            while (again && HasBudget && _failedMaps < MostFailedMaps && ++passes < MostPasses);
+            while (again && HasBudget && !GivesUp && ++passes < MostPasses && _looks - before <= _options.MostLooks - _looks);
 
             return again || _failedMaps != 0 || !HasBudget ? RpcitAnswer.Insufficient : RpcitAnswer.Done;
         }
@@ -154,6 +161,8 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
 
     private bool HasBudget => _budget is null || _budget.Available > 0;
 
+    private bool GivesUp => _failedMaps >= MostFailedMaps || _looks >= _options.MostLooks || Volatile.Read(ref _endings) != 0;
+
     private ZpciErrorEvent Pass(Iota iota, ulong first, ulong pages, out ulong reached, out bool again)
     {
         // Behind the last address there is 0, which may be the first one as well: only the pages say what is left.
@@ -162,8 +171,9 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
         again = false;
         ZpciErrorEvent fault = ZpciErrorEvent.None;
         ulong at = first;
-        while (left != 0 && _failedMaps < MostFailedMaps)
+        while (left != 0 && !GivesUp)
         {
+            _looks++;
             IoWalk walk = _walker.Walk(iota, at);
             fault = walk.Fault;
             if (fault != ZpciErrorEvent.None)
@@ -192,6 +202,7 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
         {
             // What is not looked at any more is not reached either.
             Forget(ZpciTableLevel.Page, at, end);
+            again = true;
         }
 
         FlushUnmaps();
@@ -204,8 +215,14 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
     {
         if (level == ZpciTableLevel.Page || _options.UnmapsInvalidTables)
         {
+            ulong length = end - first;
+            if (_unmapLength + length < length)
+            {
+                FlushUnmaps();
+            }
+
             _unmapStart = _unmapLength == 0 ? first : _unmapStart;
-            _unmapLength += end - first;
+            _unmapLength += length;
             if (_unmapLength >= MostGathered)
             {
                 FlushUnmaps();
@@ -243,6 +260,8 @@ public sealed class FallbackRefresh<TWalker> : IRefreshMode
         ulong address = walk.Address;
         for (ulong iova = first; iova != end; iova += ZpciIoTable.PageSize, address += ZpciIoTable.PageSize)
         {
+            _looks++;
+
             // QEMU looks at its count first, whatever is to be done with the page.
             if (!_options.KeepsCountExact && !HasBudget)
             {

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using Penstock.S390;
 using Penstock.Specs.Zpci;
 
 namespace Penstock.Hypervisor.Tests.S390.Guest;
@@ -58,6 +60,66 @@ public sealed class HostileTests
         Assert.True(GC.GetTotalMemory(forceFullCollection: true) - before < MostGrowth);
         Assert.Equal(4, rig.Bus.Functions.Count);
     }
+
+    /// <summary>All of a region third table's 2^30 pages by three tables: a refresh of it ends, and the function is there for others.</summary>
+    [Fact]
+    public void Refresh_TablesThatLeadToEachOther_IsAnsweredSoon()
+    {
+        using var rig = new ZpciGuestRig();
+        ZpciGuestFunction function = rig.PlugEnabled(relaxed: true);
+        const ulong Region = Tables + ZpciIoTable.TableSize;
+        const ulong Leaf = Region + ZpciIoTable.TableSize;
+        Fill(rig, Tables, ZpciIoTable.TableEntries, static _ => Region | ZpciIoTable.TypeRegionThird | ZpciIoTable.LengthMask);
+        Fill(rig, Region, ZpciIoTable.TableEntries, static _ => Leaf);
+        Fill(rig, Leaf, ZpciIoTable.PageEntries, static _ => ZpciIoTable.PageInvalid);
+        const ulong Last = (1ul << 42) - 1;
+        Register(rig, function, Last);
+
+        ZpciResult result = rig.Bus.Refresh(2, ZpciGuestRig.Request(function), function.StartDma, Last - function.StartDma + 1);
+        Assert.Equal((ZpciConditionCode.Error, ZpciStatus.InsufficientResources), (result.ConditionCode, result.Status));
+        Assert.Equal(ZpciFunctionState.Enabled, function.State);
+        Assert.Equal(ZpciConditionCode.Done, rig.Bus.Refresh(2, ZpciGuestRig.Request(function), function.StartDma, 0x1000).ConditionCode);
+    }
+
+    /// <summary>No honest guest has more to look at than this one.</summary>
+    [Fact]
+    public void Refresh_NearlyAllMemoryIsTables_IsWalkedToTheEnd()
+    {
+        using var rig = new ZpciGuestRig();
+        ZpciGuestFunction function = rig.PlugEnabled(relaxed: true);
+        const ulong Regions = 4;
+        const ulong Leaves = Tables + ((1 + Regions) * ZpciIoTable.TableSize);
+        const ulong First = ZpciLimits.StartDma;
+        const ulong Count = (ZpciGuestRig.MemorySize - Leaves) / ZpciIoTable.PageTableSize;
+        Fill(rig, Tables, ZpciIoTable.TableEntries, static _ => ZpciIoTable.TableInvalid);
+        for (ulong i = 0; i < Regions; i++)
+        {
+            ulong table = Tables + ((1 + i) * ZpciIoTable.TableSize);
+            Fill(rig, Tables + (((First >> (int)ZpciTableLevel.RegionThird) + i) * ZpciIoTable.EntrySize), 1, _ => table | ZpciIoTable.TypeRegionThird | ZpciIoTable.LengthMask);
+            Fill(rig, table, ZpciIoTable.TableEntries, j => (i * ZpciIoTable.TableEntries) + (ulong)j is var leaf && leaf < Count ? Leaves + (leaf * ZpciIoTable.PageTableSize) : ZpciIoTable.TableInvalid);
+        }
+
+        Fill(rig, Leaves, (int)Count * ZpciIoTable.PageEntries, static _ => ZpciIoTable.PageInvalid);
+        Fill(rig, ZpciGuestRig.MemorySize - ZpciIoTable.EntrySize, 1, static _ => 0x5000);
+        ulong last = First + (Count * ZpciIoTable.SegmentSize) - 1;
+        Register(rig, function, last);
+
+        Assert.Equal(ZpciConditionCode.Done, rig.Bus.Refresh(2, ZpciGuestRig.Request(function), First, last - First + 1).ConditionCode);
+        var mode = Assert.IsType<FallbackRefresh<TableWalker<GuestTableReader>>>(Assert.IsType<NegotiatedRefresh>(function.Mode).Current);
+        Assert.Equal([(last - 0xfff, 0x5000ul, true)], mode.Snapshot());
+    }
+
+    private static void Fill(ZpciGuestRig rig, ulong address, int entries, Func<int, ulong> entry)
+    {
+        for (int i = 0; i < entries; i++)
+        {
+            BinaryPrimitives.WriteUInt64BigEndian(rig.Memory.Span(address + (ulong)(i * ZpciIoTable.EntrySize), sizeof(ulong)), entry(i));
+        }
+    }
+
+    private static void Register(ZpciGuestRig rig, ZpciGuestFunction function, ulong last) => Assert.Equal(
+        ZpciConditionCode.Done,
+        rig.Modify(function, ZpciModifyOperation.RegisterIoat, new ZpciFib { FirstAddress = function.StartDma, LastAddress = last, Iota = Tables | ZpciIota.RegionThirdFlags }).ConditionCode);
 
     private static void AssertLegal(ZpciGuestFunction function)
     {

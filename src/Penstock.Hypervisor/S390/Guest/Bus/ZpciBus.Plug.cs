@@ -12,6 +12,7 @@ public sealed partial class ZpciBus
     // As many mappings as Linux's containers take, and several for each page of the guest's.
     private const long LeastBudget = 1 << 16;
     private const long BudgetFactor = 4;
+    private const long LeastLooks = 1 << 20;
 
     /// <summary>Plugs a device in.</summary>
     /// <param name="file">The open device; the function becomes its owner, unless this fails.</param>
@@ -73,7 +74,7 @@ public sealed partial class ZpciBus
     };
 
     private FallbackRefresh<TableWalker<GuestTableReader>> FallbackFor(ZpciGuestFunction function) => new(
-        new TableWalker<GuestTableReader>(new GuestTableReader(Machine.Memory)), NotifierOf(function), LimitOf(function)?.Budget ?? NewBudget());
+        new TableWalker<GuestTableReader>(new GuestTableReader(Machine.Memory)), NotifierOf(function), LimitOf(function)?.Budget ?? NewBudget(), NewOptions());
 
     /// <summary>
     /// Where no container has a limit: a guest's tables may share tables below them, and then map any number of pages with little memory; what is
@@ -81,6 +82,16 @@ public sealed partial class ZpciBus
     /// </summary>
     private DmaBudget NewBudget() =>
         new(Math.Max(LeastBudget, Machine.Memory.Slots.Sum(static s => (long)(s.Length / ZpciIoTable.PageSize)) * BudgetFactor));
+
+    /// <summary>
+    /// All of the guest's memory can be tables, looked at once as entries and once as pages: whoever has more to look at uses a table several times.
+    /// </summary>
+    private FallbackOptions NewOptions()
+    {
+        var defaults = new FallbackOptions();
+        long entries = Machine.Memory.Slots.Sum(static s => (long)(s.Length / ZpciIoTable.EntrySize));
+        return defaults with { MostLooks = Math.Clamp(2 * entries, LeastLooks, defaults.MostLooks) };
+    }
 
     private void Add(ZpciGuestFunction function, uint handle)
     {
