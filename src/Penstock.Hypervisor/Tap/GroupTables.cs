@@ -7,14 +7,18 @@ namespace Penstock.Hypervisor;
 
 /// <summary>
 /// Lends a group of devices to the guest's own tables: by a shadow of them, or by walking them. What the group's user maps meanwhile goes on into his own
-/// domain, unseen. For one thread, but for what is only read.
+/// domain, unseen. For one thread, but for <see cref="Lose"/> and what is only read.
 /// </summary>
 internal sealed class GroupTables : ITapTarget, IDisposable
 {
     private IommuGroup? _group;
     private GuestMemory? _memory;
     private VfioHost? _host;
+
+    // Held while the group is switched.
+    private readonly Lock _switching = new();
     private GroupLending? _lending;
+    private int _losses;
     private ZpciDomain? _shadowTables;
     private volatile INestedTranslation? _mode;
     private long _walksBefore;
@@ -41,10 +45,9 @@ internal sealed class GroupTables : ITapTarget, IDisposable
         {
             INestedTranslation mode = Create(path, channel);
             _mode = mode;
-            why = Fill(mode, registration);
+            why = Fill(mode, registration) ?? LendTo(mode);
             if (why is null)
             {
-                _lending = _group!.Lend(mode.Domain);
                 return null;
             }
         }
@@ -59,9 +62,13 @@ internal sealed class GroupTables : ITapTarget, IDisposable
 
     public void TakeBack()
     {
-        // Also when its user has gone: the lending has ended then.
-        _lending?.TakeBack();
-        _lending = null;
+        lock (_switching)
+        {
+            // Also when its user has gone: the lending has ended then.
+            _lending?.TakeBack();
+            _lending = null;
+        }
+
         if (_mode is { } mode)
         {
             Volatile.Write(ref _walksBefore, Walks);
@@ -71,6 +78,23 @@ internal sealed class GroupTables : ITapTarget, IDisposable
 
         _shadowTables?.Dispose();
         _shadowTables = null;
+    }
+
+    public void Lose()
+    {
+        lock (_switching)
+        {
+            _losses++;
+            _lending?.TakeBack();
+        }
+    }
+
+    public void EndLoss()
+    {
+        lock (_switching)
+        {
+            _losses--;
+        }
     }
 
     public RpcitAnswer Refresh(ulong start, ulong length) => _mode?.Refresh(start, length) ?? RpcitAnswer.Failed(ZpciErrorEvent.InvalidAddressSpace, start);
@@ -90,6 +114,20 @@ internal sealed class GroupTables : ITapTarget, IDisposable
 
         _shadowTables = new ZpciDomain(new ZpciDomainSetup { Ledger = _host!.Ledger });
         return new ShadowRefresh(_memory!, payer, _shadowTables);
+    }
+
+    private string? LendTo(INestedTranslation mode)
+    {
+        lock (_switching)
+        {
+            if (_losses != 0)
+            {
+                return "QEMU has removed the device's address space meanwhile";
+            }
+
+            _lending = _group!.Lend(mode.Domain);
+            return null;
+        }
     }
 
     /// <summary>A guest may have mapped pages already: they are all there when the group is lent.</summary>

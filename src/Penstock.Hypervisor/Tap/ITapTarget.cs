@@ -1,6 +1,9 @@
 namespace Penstock.Hypervisor;
 
-/// <summary>What follows a guest's tables on behalf of its device: the join between a tap and a device's I/O address space. Called on the tap's thread.</summary>
+/// <summary>
+/// What follows a guest's tables on behalf of its device: the join between a tap and a device's I/O address space. Called on the tap's thread, but for
+/// <see cref="Lose"/>.
+/// </summary>
 internal interface ITapTarget
 {
     /// <summary>Makes the guest's tables the device's translation, as they are now; its user's own mappings are kept aside.</summary>
@@ -23,4 +26,13 @@ internal interface ITapTarget
     /// <param name="from">Number of the first one.</param>
     /// <param name="until">Number behind the last one.</param>
     void DrainRing(uint from, uint until);
+
+    /// <summary>
+    /// The guest's tables are gone, whatever the tap's thread does at this moment: nothing is reached through them when this returns, nor until <see cref="EndLoss"/>. Any
+    /// thread that is in no access of the device's.
+    /// </summary>
+    void Lose();
+
+    /// <summary>The tap's thread knows as well, and has taken back.</summary>
+    void EndLoss();
 }

@@ -93,12 +93,13 @@ public sealed class TapSession : IDisposable
 
     /// <summary>
     /// The user of the device's address space has removed all of it: QEMU does that when the guest's tables go in ways that no instruction here shows,
-    /// such as a reset. Returns when the device does not use them any more. The tap's thread is waited for five seconds at most; no interrupt is indicated
-    /// afterwards in any case.
+    /// such as a reset. When it returns the device does not use them any more, and no interrupt is indicated, also if the tap's thread has not come to it within
+    /// five seconds.
     /// </summary>
     public void AnchorLost()
     {
         _options.Interrupts?.Lose();
+        _options.Target?.Lose();
         Do(() =>
         {
             try
@@ -107,6 +108,7 @@ public sealed class TapSession : IDisposable
             }
             finally
             {
+                _options.Target?.EndLoss();
                 _options.Interrupts?.EndLoss();
             }
         });

@@ -8,6 +8,9 @@ internal sealed class BusyTapTarget : ITapTarget, IDisposable
 
     public bool IsBusy => _busy.IsSet && !_goOn.IsSet;
 
+    /// <summary>Losses that the tap's thread does not know of.</summary>
+    public int Losses { get; private set; }
+
     public void AwaitBusy() => Assert.True(_busy.Wait(HypervisorRig.Patience));
 
     public void GoOn() => _goOn.Set();
@@ -28,6 +31,10 @@ internal sealed class BusyTapTarget : ITapTarget, IDisposable
     public void DrainRing(uint from, uint until)
     {
     }
+
+    public void Lose() => Losses++;
+
+    public void EndLoss() => Losses--;
 
     // The events are left to the collector: the tap's thread may be about to look at them.
     public void Dispose() => GoOn();

@@ -31,4 +31,12 @@ internal sealed class FakeTapTarget : ITapTarget
     }
 
     public void DrainRing(uint from, uint until) => Calls.Enqueue($"drain {from} {until}");
+
+    public void Lose()
+    {
+    }
+
+    public void EndLoss()
+    {
+    }
 }

@@ -41,6 +41,7 @@ public sealed class TapInterruptEndTests : IDisposable
         tap.AnchorLost();
 
         Assert.True(target.IsBusy);
+        Assert.Equal(1, target.Losses);
         Assert.False(interrupts.Indicate(0));
         Assert.Equal(default, tap.InterruptCounters);
         Assert.Equal(0, _guest.Span(Vector, 1)[0]);
@@ -49,6 +50,7 @@ public sealed class TapInterruptEndTests : IDisposable
         target.GoOn();
         Register(plugin);
         Assert.True(tap.IndicatesInterrupts);
+        Assert.Equal(0, target.Losses);
     }
 
     /// <summary>The tap's thread is not there to end it: only the look before each write is.</summary>
