@@ -76,4 +76,32 @@ public sealed class GuestModesTests
         function.Dispose();
         Assert.Equal(0, rig.Machine.Host.Ledger.Outstanding(ResourceKind.Pin));
     }
+
+    /// <summary>The container is the machine's: its user maps nothing, also when that is the VMM in place of the mode.</summary>
+    [Fact]
+    [Trait("Row", "S3-8")]
+    public void TablesThatTheModeRefuses_InAContainerOfTheMachines_AreInsufficientResources()
+    {
+        using var rig = new ZpciGuestRig();
+        const ulong Elsewhere = 4 * ZpciGuestRig.MemorySize;
+        rig.Machine.Vm.Memory.Add(new GuestMemorySlot(1, Elsewhere, ZpciGuestRig.MemorySize, rig.Memory, IsReadOnly: true));
+        var nesting = new ZpciKvmDriver(NestingMode.Shadow);
+        rig.Machine.Host.AddBackendDriver(nesting);
+        VfioDeviceFile file = rig.Open(type: (VfioIommuType)ZpciNesting.KvmOwnedContainer);
+        ZpciGuestFunction function = rig.Bus.Plug(file, new ZpciFunctionOptions { Container = rig.LastContainer, Nesting = nesting, RelaxedTranslation = false });
+        Assert.Equal(ZpciClpResponse.Ok, rig.Set(function, ZpciSetOperation.Enable));
+        var tables = new GuestIoTables(rig.Memory, 0x10_0000);
+        tables.Map(function.StartDma, 0x5000);
+        var fib = new ZpciFib { FirstAddress = function.StartDma, LastAddress = function.StartDma + 0xfff_ffff, Iota = tables.Iota };
+
+        // A first table in read-only memory, which a shadow does not follow.
+        Assert.Equal(ZpciConditionCode.Done, rig.Modify(function, ZpciModifyOperation.RegisterIoat, fib with { Iota = tables.Iota + Elsewhere }).ConditionCode);
+        Assert.Equal("fallback", function.Mode!.Name);
+        ZpciResult refused = rig.Bus.Refresh(2, ZpciGuestRig.Request(function), function.StartDma, 0x1000);
+        Assert.Equal((ZpciConditionCode.Error, ZpciStatus.InsufficientResources, ZpciFunctionState.Enabled), (refused.ConditionCode, refused.Status, function.State));
+
+        Assert.Equal(ZpciConditionCode.Done, rig.Modify(function, ZpciModifyOperation.ReregisterIoat, fib).ConditionCode);
+        Assert.Equal("shadow", function.Mode.Name);
+        Assert.Equal(ZpciConditionCode.Done, rig.Bus.Refresh(2, ZpciGuestRig.Request(function), function.StartDma, 0x1000).ConditionCode);
+    }
 }
