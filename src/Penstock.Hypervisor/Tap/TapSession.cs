@@ -93,8 +93,8 @@ public sealed class TapSession : IDisposable
 
     /// <summary>
     /// The user of the device's address space has removed all of it: QEMU does that when the guest's tables go in ways that no instruction here shows,
-    /// such as a reset. When it returns the device does not use them any more, and no interrupt is indicated, also if the tap's thread has not come to it within
-    /// five seconds.
+    /// such as a reset. When it returns the device does not use them any more, and no interrupt is indicated, also if the tap's thread has not come to it in
+    /// time.
     /// </summary>
     public void AnchorLost()
     {
