@@ -89,9 +89,9 @@ public sealed partial class FunctionTestBench : IDisposable
     /// <exception cref="TestBenchException">The list does not end.</exception>
     public ulong FindCapability(PciCapabilityId id)
     {
-        const ulong Aligned = 0xfc;
+        const ulong Mask = PciConfigOffsets.CapabilityPointerMask;
         const int Most = (PciConfigOffsets.ConventionalSize - PciConfigOffsets.HeaderEnd) / sizeof(uint);
-        ulong offset = Config.Read8(PciConfigOffsets.CapabilityPointer) & Aligned;
+        ulong offset = Config.Read8(PciConfigOffsets.CapabilityPointer) & Mask;
         for (int i = 0; i < Most && offset != 0; i++)
         {
             int header = Config.Read16(offset);
@@ -100,7 +100,7 @@ public sealed partial class FunctionTestBench : IDisposable
                 return offset;
             }
 
-            offset = (ulong)(uint)(header >> 8) & Aligned;
+            offset = (ulong)(uint)(header >> 8) & Mask;
         }
 
         return offset == 0 ? 0UL : throw new TestBenchException($"the capability list of {_options.Address} does not end");

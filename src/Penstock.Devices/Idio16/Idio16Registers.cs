@@ -39,7 +39,10 @@ internal static class Idio16Registers
     /// <summary>Read and write: a filter for each of the inputs 0-7.</summary>
     internal const int FilterSelect = 7;
 
-    /// <summary>An input of 0-7 changed. The Linux driver before its move to regmap wants this or <see cref="StatusHigh"/> beside <see cref="StatusPending"/>.</summary>
+    /// <summary>
+    /// An input of 0-7 changed. The Linux driver before its move to regmap wants this or <see cref="StatusHigh"/> beside
+    /// <see cref="StatusPending"/>.
+    /// </summary>
     internal const byte StatusLow = 1 << 0;
 
     /// <summary>An input of 8-15 changed.</summary>

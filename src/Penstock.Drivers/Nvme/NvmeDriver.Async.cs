@@ -7,7 +7,9 @@ public sealed partial class NvmeDriver
 {
     /// <summary>Reads blocks. Longer ones are several commands at once.</summary>
     /// <param name="lba">First block.</param>
-    /// <param name="destination">Receives them; its length says how many, and is a multiple of the block size. Not touched any more after the end of the task.</param>
+    /// <param name="destination">
+    /// Receives them; its length says how many, and is a multiple of the block size. Not touched any more after the end of the task.
+    /// </param>
     /// <param name="cancellation">Gives up waiting; the controller may read all the same.</param>
     /// <returns>Done when all blocks are there.</returns>
     /// <exception cref="NvmeException">The controller refused it, or could not read.</exception>

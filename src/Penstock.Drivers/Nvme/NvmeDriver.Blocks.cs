@@ -107,7 +107,10 @@ public sealed unsafe partial class NvmeDriver
         }
     }
 
-    /// <summary>Tells the controller that the content of blocks is not needed any more. What they read afterwards, <see cref="NvmeNamespaceInfo.ReadsZeroAfterDeallocate"/> says.</summary>
+    /// <summary>
+    /// Tells the controller that the content of blocks is not needed any more. What they read afterwards,
+    /// <see cref="NvmeNamespaceInfo.ReadsZeroAfterDeallocate"/> says.
+    /// </summary>
     /// <param name="lba">First block.</param>
     /// <param name="blocks">How many, at most 2^32 - 1.</param>
     /// <exception cref="NvmeException">The controller refused it.</exception>

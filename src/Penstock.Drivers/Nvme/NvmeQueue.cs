@@ -56,7 +56,10 @@ public sealed class NvmeQueue : IDisposable
     /// <param name="opcode">The command.</param>
     /// <param name="lba">First block.</param>
     /// <param name="blocks">How many, 1 to 65536; with data at most <see cref="NvmeDriver.TransferSize"/> bytes.</param>
-    /// <param name="iova">Where the data is: an address inside a <see cref="DmaMemory"/> of the same device, a multiple of 4, with room for all; 0 for commands without data.</param>
+    /// <param name="iova">
+    /// Where the data is: an address inside a <see cref="DmaMemory"/> of the same device, a multiple of 4, with room for all; 0 for
+    /// commands without data.
+    /// </param>
     /// <param name="tag">Comes back with the completion.</param>
     /// <param name="flags">Bits of dword 12: <see cref="NvmeRwBits"/>.</param>
     /// <returns>False when as many commands as fit are under way, the queue is not alive, or it is no block, more than 65536, or more than 2 MiB.</returns>

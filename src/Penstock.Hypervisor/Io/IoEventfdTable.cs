@@ -42,8 +42,8 @@ public sealed class IoEventfdTable
     /// <param name="events">The eventfd; stays the caller's.</param>
     /// <param name="match">Which writes.</param>
     /// <exception cref="VfioException">
-    /// EINVAL: no such width, the end wraps, or a value without width; EBADF: the eventfd is closed, or the machine destroyed; EEXIST: another eventfd is told of some of
-    /// them; ENOSPC: the space has too many devices.
+    /// EINVAL: no such width, the end wraps, or a value without width; EBADF: the eventfd is closed, or the machine destroyed; EEXIST:
+    /// another eventfd is told of some of them; ENOSPC: the space has too many devices.
     /// </exception>
     public void Assign(EventDescriptor events, IoMatch match)
     {

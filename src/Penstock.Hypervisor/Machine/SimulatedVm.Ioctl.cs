@@ -14,8 +14,8 @@ public sealed partial class SimulatedVm
     /// <param name="argument">The structure.</param>
     /// <returns>What ioctl(2) returns.</returns>
     /// <exception cref="VfioException">
-    /// ENOTTY: unknown number; EFAULT: no structure; EBADF: the machine is closed; EBADF, EINVAL: a descriptor that is not open, or no eventfd; ENODEV: no such type of
-    /// device; the errors of the typed call.
+    /// ENOTTY: unknown number; EFAULT: no structure; EBADF: the machine is closed; EBADF, EINVAL: a descriptor that is not open, or no
+    /// eventfd; ENODEV: no such type of device; the errors of the typed call.
     /// </exception>
     public int Ioctl(uint request, Span<byte> argument)
     {

@@ -13,7 +13,10 @@ internal interface ITapTarget
     /// <returns>Null, or why it cannot be done now; then nothing has changed.</returns>
     string? Lend(RpcitPath path, IoatRegistration registration, TapChannel channel);
 
-    /// <summary>Gives the device its user's own mappings back. When it returns nothing is reached through the guest's tables any more. Nothing happens when they are not in use.</summary>
+    /// <summary>
+    /// Gives the device its user's own mappings back. When it returns nothing is reached through the guest's tables any more. Nothing
+    /// happens when they are not in use.
+    /// </summary>
     void TakeBack();
 
     /// <summary>The guest has changed a range: whatever was there before is out of use when this returns.</summary>

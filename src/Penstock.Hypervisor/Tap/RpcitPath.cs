@@ -9,6 +9,9 @@ public enum RpcitPath
     /// <summary>This process: each RPCIT updates a copy of the guest's tables before the guest goes on.</summary>
     Shadow,
 
-    /// <summary>The plugin, at once: the device walks the guest's own tables at each access and forgets what RPCIT named (<see cref="NestingMode.Walked"/>).</summary>
+    /// <summary>
+    /// The plugin, at once: the device walks the guest's own tables at each access and forgets what RPCIT named
+    /// (<see cref="NestingMode.Walked"/>).
+    /// </summary>
     Nested,
 }

@@ -17,7 +17,10 @@ public sealed class TapSessionOptions
     /// <summary>Where the device's interrupts go; null for QEMU alone.</summary>
     internal TapInterrupts? Interrupts { get; init; }
 
-    /// <summary>Size of the guest's memory in bytes, from address 0 on. On the nested path the plugin answers no RPCIT by itself that is about other pages.</summary>
+    /// <summary>
+    /// Size of the guest's memory in bytes, from address 0 on. On the nested path the plugin answers no RPCIT by itself that is about other
+    /// pages.
+    /// </summary>
     internal ulong RamSize { get; init; }
 
     /// <summary>Writes down every call of the function; RPCITs are told one by one then, also on the nested path. Null for none.</summary>

@@ -2,7 +2,8 @@ namespace Penstock.Interop;
 
 /// <summary>
 /// An eventfd: a counter that one side adds to and the other drains. Made non-blocking, so that signalling does not wait,
-/// whoever made the descriptor; a peer shares that flag and could take it back, so nobody signals under a lock that others need. Signal and TryDrain may be called from any thread and allocate nothing.
+/// whoever made the descriptor; a peer shares that flag and could take it back, so nobody signals under a lock that others need. Signal and
+/// TryDrain may be called from any thread and allocate nothing.
 /// </summary>
 public sealed unsafe class EventDescriptor : IDisposable
 {

@@ -45,7 +45,10 @@ public sealed record GuestConfiguration
     /// </summary>
     public IReadOnlyList<string> Packages { get; init; } = [];
 
-    /// <summary>Kernel modules to load before the script, in this order; each must be among <see cref="VmLab.Modules"/> or <see cref="VmLab.BuiltInModules"/>.</summary>
+    /// <summary>
+    /// Kernel modules to load before the script, in this order; each must be among <see cref="VmLab.Modules"/> or
+    /// <see cref="VmLab.BuiltInModules"/>.
+    /// </summary>
     public IReadOnlyList<string> Modules { get; init; } = [];
 
     /// <summary>What the guest does after the script.</summary>

@@ -138,7 +138,10 @@ internal sealed class SupervisedProcess : IAsyncDisposable
         return status;
     }
 
-    /// <summary>Lets the shell end the program. It is called by who asks for the end and by who sees it, at the same time perhaps: a writer is for one thread.</summary>
+    /// <summary>
+    /// Lets the shell end the program. It is called by who asks for the end and by who sees it, at the same time perhaps: a writer is for
+    /// one thread.
+    /// </summary>
     private void CloseInput()
     {
         lock (_input)

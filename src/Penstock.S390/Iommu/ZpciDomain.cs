@@ -8,8 +8,8 @@ namespace Penstock.S390;
 /// <summary>
 /// A translation of an s390 host (zPCI, I/O address translation): DMA goes through real region, segment and page tables. Pages of 4 KiB only; a
 /// mapping that does not let devices write has the protect bit, and there is none that only lets them write. Maps and unmaps run beside each other
-/// without a lock around the tables. When <see cref="Unmap"/> returns nothing uses what was removed; who would rather wait less often has a <see cref="ZpciDmaSpace"/> of
-/// his own, which users of VFIO never see.
+/// without a lock around the tables. When <see cref="Unmap"/> returns nothing uses what was removed; who would rather wait less often has a
+/// <see cref="ZpciDmaSpace"/> of his own, which users of VFIO never see.
 /// </summary>
 public sealed unsafe partial class ZpciDomain : TranslatingDomain
 {

@@ -1,6 +1,9 @@
 namespace Penstock.Specs.Nvme;
 
-/// <summary>Offsets of the controller registers in BAR 0, in bytes (NVM Express base specification 1.4, section 3.1). A 64-bit register may be reached by halves.</summary>
+/// <summary>
+/// Offsets of the controller registers in BAR 0, in bytes (NVM Express base specification 1.4, section 3.1). A 64-bit register may be
+/// reached by halves.
+/// </summary>
 public static class NvmeRegisters
 {
     /// <summary>CAP, 8 bytes, read-only: <see cref="NvmeCapabilities"/>.</summary>
@@ -57,7 +60,10 @@ public static class NvmeRegisters
     /// <summary>CRTO, 4 bytes.</summary>
     public const ulong ReadyTimeouts = 0x68;
 
-    /// <summary>First doorbell. Submission tail of queue y at index 2y, completion head at 2y + 1, each 4 shifted left by CAP.DSTRD bytes after the one before.</summary>
+    /// <summary>
+    /// First doorbell. Submission tail of queue y at index 2y, completion head at 2y + 1, each 4 shifted left by CAP.DSTRD bytes after the
+    /// one before.
+    /// </summary>
     public const ulong Doorbells = 0x1000;
 
     /// <summary>First byte after the registers that are not doorbells.</summary>

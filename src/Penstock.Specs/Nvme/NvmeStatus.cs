@@ -1,6 +1,9 @@
 namespace Penstock.Specs.Nvme;
 
-/// <summary>Status of a command: the status code type shifted left by 8, with the status code, and flags above (NVM Express base specification 1.4, section 4.6.1). Shifted left by one it stands in the completion.</summary>
+/// <summary>
+/// Status of a command: the status code type shifted left by 8, with the status code, and flags above (NVM Express base specification 1.4,
+/// section 4.6.1). Shifted left by one it stands in the completion.
+/// </summary>
 public enum NvmeStatus : ushort
 {
     /// <summary>Done.</summary>

@@ -45,6 +45,9 @@ public static class PciConfigOffsets
     /// <summary>Offset of the first capability, 1 byte.</summary>
     public const int CapabilityPointer = 0x34;
 
+    /// <summary>The bits of a pointer to a capability that count; the others are reserved.</summary>
+    public const byte CapabilityPointerMask = 0xfc;
+
     /// <summary>Interrupt line, 1 byte.</summary>
     public const int InterruptLine = 0x3c;
 

@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace Penstock.Specs.VfioUser;
 
-/// <summary>An entry of DEVICE_GET_REGION_IO_FDS as the text has it. The C library's is <see cref="VfioUserLibraryIoFd"/>; only the length tells them apart.</summary>
+/// <summary>
+/// An entry of DEVICE_GET_REGION_IO_FDS as the text has it. The C library's is <see cref="VfioUserLibraryIoFd"/>; only the length tells
+/// them apart.
+/// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 public struct VfioUserIoFd
 {

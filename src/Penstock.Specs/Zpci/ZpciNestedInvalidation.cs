@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace Penstock.Specs.Zpci;
 
-/// <summary>A stretch of a guest's tables that has changed (<see cref="ZpciNesting.InvalidateDataType"/>), in this machine's byte order: the operands of RPCIT.</summary>
+/// <summary>
+/// A stretch of a guest's tables that has changed (<see cref="ZpciNesting.InvalidateDataType"/>), in this machine's byte order: the
+/// operands of RPCIT.
+/// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 1)]
 public struct ZpciNestedInvalidation
 {

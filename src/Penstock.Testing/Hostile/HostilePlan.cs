@@ -11,6 +11,7 @@ internal sealed class HostilePlan
     private const ulong Page = TestMemory.Page;
     private const int MostMaps = 12;
     private const int MostPages = 16;
+    private const int KindsOfMemory = (int)TestMemoryKind.Message + 1;
 
     private static readonly ulong[] Edges = [0, 1, 2, 3, 4, 7, 8, 0xfff, 0x1000, 0x1001, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1UL << 63, ulong.MaxValue, ulong.MaxValue - 7];
     private static readonly ulong[] Places = [0, 0x1_0000, 0x10_0000, 0x1000_0000, 0xffff_0000, 0x1_0000_0000, 0x7fff_ffff_f000, 1UL << 63, ulong.MaxValue & ~(MostPages * Page - 1)];
@@ -66,15 +67,15 @@ internal sealed class HostilePlan
     private HostileStep Map()
     {
         ulong place = Places[_random.Next(Places.Length)] + ((ulong)_random.Next(4) * Page);
-        int kind = _options.AllKindsOfMemory ? _random.Next(3) : 0;
-        int access = _random.Next(5) switch { 0 => (int)DmaAccess.Read, 1 => (int)DmaAccess.Write, _ => (int)DmaAccess.ReadWrite };
+        var memory = (TestMemoryKind)(_options.AllKindsOfMemory ? _random.Next(KindsOfMemory) : 0);
+        DmaAccess access = _random.Next(5) switch { 0 => DmaAccess.Read, 1 => DmaAccess.Write, _ => DmaAccess.ReadWrite };
         _mapped.Enqueue(place);
         if (_mapped.Count > MostMaps)
         {
             _mapped.Dequeue();
         }
 
-        return new HostileStep(HostileStepKind.Map, 0, place, (ulong)_random.Next(1, MostPages) * Page, access | (kind << 2));
+        return HostileStep.Map(place, (ulong)_random.Next(1, MostPages) * Page, access, memory);
     }
 
     private HostileStep ActOnInterrupt()

@@ -138,8 +138,8 @@ internal sealed class HostileSession : IDisposable
 
     private void Map(in HostileStep step)
     {
-        var access = (DmaAccess)(step.Width & (int)DmaAccess.ReadWrite);
-        TestMemory memory = _bench.CreateMemory(step.Value, (TestMemoryKind)(step.Width >> 2));
+        DmaAccess access = step.MapAccess;
+        TestMemory memory = _bench.CreateMemory(step.Value, step.MapMemory);
         memory.FillRandom((int)step.Offset);
         try
         {

@@ -69,7 +69,10 @@ public sealed partial class VfioContainer
     /// <param name="size">Size in bytes.</param>
     /// <param name="all">Everything; then address and size must be 0.</param>
     /// <returns>Bytes marked.</returns>
-    /// <exception cref="VfioException">As <see cref="UnmapDma(ulong, ulong, bool)"/>; EBUSY: an emulated group is in the container; EINVAL: taken away already, and nothing has changed.</exception>
+    /// <exception cref="VfioException">
+    /// As <see cref="UnmapDma(ulong, ulong, bool)"/>; EBUSY: an emulated group is in the container; EINVAL: taken away already, and nothing
+    /// has changed.
+    /// </exception>
     public ulong InvalidateVaddr(ulong iova, ulong size, bool all = false) =>
         Unmap(iova, size, VfioDmaUnmapFlags.Vaddr | (all ? VfioDmaUnmapFlags.All : VfioDmaUnmapFlags.None));
 
@@ -93,7 +96,9 @@ public sealed partial class VfioContainer
     }
 
     /// <summary>DIRTY_PAGES with START. Without effect when started already.</summary>
-    /// <exception cref="VfioException">EINVAL: no backend, or a mapping is too large for a bitmap; EACCES: the first form of type1; ENOTTY: another backend.</exception>
+    /// <exception cref="VfioException">
+    /// EINVAL: no backend, or a mapping is too large for a bitmap; EACCES: the first form of type1; ENOTTY: another backend.
+    /// </exception>
     public void StartDirtyTracking() => TrackDirty(true);
 
     /// <summary>DIRTY_PAGES with STOP. Without effect when not started.</summary>

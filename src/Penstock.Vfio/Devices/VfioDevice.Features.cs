@@ -15,7 +15,9 @@ public abstract partial class VfioDevice
 
     /// <summary>A feature that the core does not have for all devices.</summary>
     /// <param name="request">The call.</param>
-    /// <exception cref="VfioException">ENOTTY: the device does not have it either; as <see cref="VfioFeatureRequest.Proceed"/>; the feature's own errors.</exception>
+    /// <exception cref="VfioException">
+    /// ENOTTY: the device does not have it either; as <see cref="VfioFeatureRequest.Proceed"/>; the feature's own errors.
+    /// </exception>
     protected internal virtual void Feature(in VfioFeatureRequest request) => throw NoFeature(request);
 
     /// <summary>Whether the device can be registered.</summary>

@@ -5,6 +5,9 @@ namespace Penstock.Vfio;
 /// <content>What the host keeps about a device, and the two hooks by which it finds its way around.</content>
 public abstract partial class VfioDevice
 {
+    // A device that its user keeps is told of now and then, not each time that it is asked for.
+    private const uint RequestsForALine = 10;
+
     private readonly object _gate = new();
     private TaskCompletionSource? _closed;
     private int _users;
@@ -83,7 +86,10 @@ public abstract partial class VfioDevice
         }
     }
 
-    /// <summary>Opens the device for somebody who must be the only one; otherwise as <see cref="AddUser(VfioFile, Action, Action, Action, ref IHypervisor?)"/>.</summary>
+    /// <summary>
+    /// Opens the device for somebody who must be the only one; otherwise as
+    /// <see cref="AddUser(VfioFile, Action, Action, Action, ref IHypervisor?)"/>.
+    /// </summary>
     /// <exception cref="VfioException">EINVAL: somebody has it open.</exception>
     internal void AddSoleUser(string what, VfioFile through, Action bind, Action unbind, ref IHypervisor? ended)
     {
@@ -177,7 +183,7 @@ public abstract partial class VfioDevice
             }
             catch (TimeoutException)
             {
-                if (round % 10 == 0)
+                if (round % RequestsForALine == 0)
                 {
                     Log?.Invoke($"{Name}: still open, waiting for its user to close it");
                 }

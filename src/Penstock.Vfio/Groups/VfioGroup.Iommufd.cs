@@ -11,7 +11,8 @@ public sealed partial class VfioGroup
     /// </summary>
     /// <param name="context">The iommufd.</param>
     /// <exception cref="VfioException">
-    /// EINVAL: the group has a container already, or the iommufd serves groups of the other kind, with or without an IOMMU; ENODEV: its last device has gone; EBADF: this file or the iommufd is closed.
+    /// EINVAL: the group has a container already, or the iommufd serves groups of the other kind, with or without an IOMMU; ENODEV: its
+    /// last device has gone; EBADF: this file or the iommufd is closed.
     /// </exception>
     public void SetContainer(IommufdContext context)
     {

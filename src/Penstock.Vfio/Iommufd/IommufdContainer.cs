@@ -35,7 +35,10 @@ public sealed partial class IommufdContainer
 
     /// <summary>SET_IOMMU; may be repeated. The first form of type1 gives up large pages, so that unmap can cut mappings.</summary>
     /// <param name="type">The type.</param>
-    /// <exception cref="VfioException">EINVAL: another type, or something is mapped in a page table already; ENODEV: no compat address space; EPERM: no IOMMU, and no raw I/O.</exception>
+    /// <exception cref="VfioException">
+    /// EINVAL: another type, or something is mapped in a page table already; ENODEV: no compat address space; EPERM: no IOMMU, and no raw
+    /// I/O.
+    /// </exception>
     public void SetIommu(VfioIommuType type)
     {
         string what = $"SET_IOMMU {type}";

@@ -19,7 +19,10 @@ public abstract class UserMemory
     {
     }
 
-    /// <summary>Creates memory; one of which nothing is to be given back needs no count of references, which would be two atomic operations for each mapping.</summary>
+    /// <summary>
+    /// Creates memory; one of which nothing is to be given back needs no count of references, which would be two atomic operations for each
+    /// mapping.
+    /// </summary>
     private protected UserMemory(ulong length, bool isCounted)
     {
         Length = length;

@@ -11,6 +11,8 @@ internal sealed class MessageSender(UnixSocket socket) : IDisposable
     /// <summary>A peer that leaves more than this unread is not served further until it reads.</summary>
     internal const int BacklogLimit = 4 << 20;
 
+    private const int SmallestBacklog = 64 << 10;
+
     // Messages with descriptors in the backlog: where they begin, counted from the first byte that was ever kept.
     private readonly Queue<(long Position, int Length, int[] Descriptors)> _attached = [];
     private long _flushed;
@@ -141,7 +143,7 @@ internal sealed class MessageSender(UnixSocket socket) : IDisposable
             byte[] target = _backlog;
             if (target.Length < kept + rest.Length)
             {
-                target = new byte[Math.Max(64 * 1024, (kept + rest.Length) * 2)];
+                target = new byte[Math.Max(SmallestBacklog, (kept + rest.Length) * 2)];
             }
 
             Buffer.BlockCopy(_backlog, _start, target, 0, kept);

@@ -1,6 +1,9 @@
 namespace Penstock.Cli.Demo;
 
-/// <summary>What the guest does in the IDIO-16 demonstration. At some points it waits for a line, so that both sides can look at the card at the same moment.</summary>
+/// <summary>
+/// What the guest does in the IDIO-16 demonstration. At some points it waits for a line, so that both sides can look at the card at the
+/// same moment.
+/// </summary>
 internal static class Idio16GuestScript
 {
     /// <summary>Outputs that the guest sets, as the card shows them.</summary>

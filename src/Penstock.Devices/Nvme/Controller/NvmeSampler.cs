@@ -5,7 +5,8 @@ namespace Penstock.Devices;
 
 /// <summary>
 /// Tells where the time of the controller's strand goes by timing one look at the doorbells, with all that follows from it, in many. What a reading of
-/// the clock takes is taken off again; a look of more than a millisecond does not count. On the strand, but for <see cref="Worked"/>. Allocates nothing once it is made.
+/// the clock takes is taken off again; a look of more than a millisecond does not count. On the strand, but for <see cref="Worked"/>.
+/// Allocates nothing once it is made.
 /// </summary>
 internal sealed class NvmeSampler
 {

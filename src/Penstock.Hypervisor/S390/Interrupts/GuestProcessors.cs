@@ -28,7 +28,10 @@ public sealed class GuestProcessors
     /// <summary>What the processors' control blocks say about zPCI; set once, never taken back.</summary>
     internal ZpciExecutionControls Controls { get; private set; }
 
-    /// <summary>Wakes a processor, which then enters; it is told the pending subclasses. Called on a timer's thread, or by who injects; must neither wait nor throw.</summary>
+    /// <summary>
+    /// Wakes a processor, which then enters; it is told the pending subclasses. Called on a timer's thread, or by who injects; must neither
+    /// wait nor throw.
+    /// </summary>
     public Action<byte>? Kicked { get; set; }
 
     /// <summary>A processor runs the guest from now on; waits while all are blocked.</summary>

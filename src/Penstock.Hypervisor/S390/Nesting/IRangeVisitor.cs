@@ -2,7 +2,10 @@ using Penstock.Specs.Zpci;
 
 namespace Penstock.Hypervisor;
 
-/// <summary>What is done with the entries that a <see cref="RangeWalk{TVisitor}"/> finds. Implemented by structs, so that each walk is compiled for its visitor.</summary>
+/// <summary>
+/// What is done with the entries that a <see cref="RangeWalk{TVisitor}"/> finds. Implemented by structs, so that each walk is compiled for
+/// its visitor.
+/// </summary>
 internal interface IRangeVisitor
 {
     /// <summary>An entry leads to a table, which is walked next.</summary>

@@ -4,8 +4,8 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor;
 
 /// <summary>
-/// Chooses the mode of each registration: the preferred one, or the VMM's own path for tables that it cannot follow or find, and while none is preferred. The choice may
-/// change while nothing is registered. Calls come one at a time, but for <see cref="Preferred"/>.
+/// Chooses the mode of each registration: the preferred one, or the VMM's own path for tables that it cannot follow or find, and while none
+/// is preferred. The choice may change while nothing is registered. Calls come one at a time, but for <see cref="Preferred"/>.
 /// </summary>
 /// <param name="fallback">The VMM's path; becomes this object's.</param>
 public sealed class NegotiatedRefresh(IRefreshMode fallback) : IRefreshMode

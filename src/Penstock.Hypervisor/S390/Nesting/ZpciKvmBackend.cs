@@ -6,7 +6,10 @@ using Penstock.Vfio;
 
 namespace Penstock.Hypervisor;
 
-/// <summary>A container's translation while it is a machine's. Groups are blocked until there is a machine, and see nothing until the guest registers tables.</summary>
+/// <summary>
+/// A container's translation while it is a machine's. Groups are blocked until there is a machine, and see nothing until the guest
+/// registers tables.
+/// </summary>
 internal sealed class ZpciKvmBackend(ZpciKvmDriver driver, VfioHost host, Caller caller, NestingMode mode) : IommuBackend
 {
     private readonly Lock _gate = new();

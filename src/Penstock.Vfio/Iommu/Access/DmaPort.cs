@@ -71,8 +71,9 @@ public sealed partial class DmaPort
     /// <param name="iova">First I/O address.</param>
     /// <param name="destination">Where to copy, and how much.</param>
     /// <returns>
-    /// None; EACCES: bus mastering is off; EBUSY: the device is stopped for migration; EFAULT: a hole, or DMA is blocked; EPERM: a mapping does not let devices read;
-    /// EDEADLK: the memory needs messages and this is a register call; ECANCELED: the function was reset meanwhile; the error of copied or message memory.
+    /// None; EACCES: bus mastering is off; EBUSY: the device is stopped for migration; EFAULT: a hole, or DMA is blocked; EPERM: a mapping
+    /// does not let devices read; EDEADLK: the memory needs messages and this is a register call; ECANCELED: the function was reset
+    /// meanwhile; the error of copied or message memory.
     /// </returns>
     public Errno Read(ulong iova, Span<byte> destination) => Copy(new DmaTransfer(this), iova, destination, DmaAccess.Read);
 
@@ -108,8 +109,8 @@ public sealed partial class DmaPort
     public DmaTransfer BeginTransfer() => new(this);
 
     /// <summary>
-    /// As <see cref="Read(ulong, Span{byte})"/>, without blocking a thread on messages; allowed in register calls. While the device is stopped for migration it waits. Goes on on any thread: post what must
-    /// run on the strand.
+    /// As <see cref="Read(ulong, Span{byte})"/>, without blocking a thread on messages; allowed in register calls. While the device is
+    /// stopped for migration it waits. Goes on on any thread: post what must run on the strand.
     /// </summary>
     /// <param name="iova">First I/O address.</param>
     /// <param name="destination">Where to copy; must not be touched until done.</param>

@@ -46,7 +46,10 @@ public abstract class IommuDomain : IDisposable
     /// <param name="iova">First I/O address of the mapping.</param>
     /// <param name="memory">The memory; the domain holds a reference on it from now on, and none on the old one.</param>
     /// <param name="memoryOffset">Offset of the first byte in the memory.</param>
-    /// <exception cref="VfioException">EINVAL: no mapping starts there; EFAULT: not in the memory, or more than it allows; EDEADLK: the calling thread is in a scope of the domain.</exception>
+    /// <exception cref="VfioException">
+    /// EINVAL: no mapping starts there; EFAULT: not in the memory, or more than it allows; EDEADLK: the calling thread is in a scope of the
+    /// domain.
+    /// </exception>
     public virtual void Replace(ulong iova, UserMemory memory, ulong memoryOffset)
     {
     }
@@ -63,7 +66,10 @@ public abstract class IommuDomain : IDisposable
     /// <returns>Whether it has.</returns>
     protected internal virtual bool BlocksFirst(IommuGroup group) => false;
 
-    /// <summary>A group is about to be attached; what this throws leaves it where it is. Whoever changes a group's domain holds the lock of what the group is in.</summary>
+    /// <summary>
+    /// A group is about to be attached; what this throws leaves it where it is. Whoever changes a group's domain holds the lock of what the
+    /// group is in.
+    /// </summary>
     /// <param name="group">The group.</param>
     protected internal virtual void Attaching(IommuGroup group)
     {

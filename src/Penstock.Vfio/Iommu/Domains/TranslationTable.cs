@@ -9,9 +9,10 @@ namespace Penstock.Vfio;
 /// The memory layout of a translation table, and how it is searched. A directory holds the first addresses of chunks 1, 2, ... and
 /// pointers to all chunks; a chunk holds up to 64 sorted entries, and once more the first address of each eight of them. Both are written
 /// once, before they are published; afterwards only chunk pointers change, each by one store, the lengths of entries, and the end of a chunk: a
-/// mapping goes when its length becomes 0, and may come back; one above all others is added behind them. An empty entry is still found by addresses above it, so no mapping may reach across
-/// one. Addresses are stored with the top bit inverted, so that signed vector comparison orders them as unsigned; unused places hold the
-/// greatest address, and their pointers repeat the last one, as do their entries when the last one holds the greatest address.
+/// mapping goes when its length becomes 0, and may come back; one above all others is added behind them. An empty entry is still found by
+/// addresses above it, so no mapping may reach across one. Addresses are stored with the top bit inverted, so that signed vector comparison
+/// orders them as unsigned; unused places hold the greatest address, and their pointers repeat the last one, as do their entries when the
+/// last one holds the greatest address.
 /// </summary>
 internal static unsafe class TranslationTable
 {

@@ -8,6 +8,9 @@ internal sealed class ClientChannel : IDisposable
 {
     private static readonly FrameFormat Format = new(VfioUserHeader.Length, VfioUserHeader.SizeOffset, VfioUserLimits.MaximumMessage);
 
+    /// <summary>Most servers never want more than this, so the room begins so small.</summary>
+    private const int SmallAnswer = 8192;
+
     private byte[] _answer = [];
 
     public ClientChannel(UnixSocket socket, ResourceLedger? ledger)
@@ -29,8 +32,7 @@ internal sealed class ClientChannel : IDisposable
     {
         if (_answer.Length < length)
         {
-            // Small ones first: most servers never want more.
-            _answer = new byte[length <= 8192 ? 8192 : VfioUserLimits.MaximumMessage];
+            _answer = new byte[length <= SmallAnswer ? SmallAnswer : VfioUserLimits.MaximumMessage];
         }
 
         return _answer.AsSpan(0, length);

@@ -249,7 +249,7 @@ internal sealed partial class ClientConnection
             else if (IsAbandoned(header.Id))
             {
                 // Too late.
-                _abandoned[header.Id / 64] &= ~(1ul << (header.Id % 64));
+                _abandoned[header.Id / BitsOfWord] &= ~(1ul << (header.Id % BitsOfWord));
                 _abandonedCount--;
                 _timeouts = Math.Max(0, _timeouts - 1);
                 isWaitedFor = true;

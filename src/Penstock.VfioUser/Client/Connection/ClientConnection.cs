@@ -23,6 +23,7 @@ internal sealed partial class ClientConnection : IDisposable
 
     private const int SlotBits = 6;
     private const int IdCount = 1 << 16;
+    private const int BitsOfWord = 64;
 
     /// <summary>The id of commands that want no reply; none that wants one has it.</summary>
     private const ushort PostedId = ushort.MaxValue;
@@ -40,7 +41,7 @@ internal sealed partial class ClientConnection : IDisposable
     private readonly Stack<ClientExchange> _free = new(MostCalls);
     private readonly SemaphoreSlim _available = new(MostCalls);
     private readonly ManualResetEventSlim _allLeft = new(false, 0);
-    private readonly ulong[] _abandoned = new ulong[IdCount / 64];
+    private readonly ulong[] _abandoned = new ulong[IdCount / BitsOfWord];
     private readonly byte[] _message = new byte[VfioUserLimits.MaximumMessage];
 
     // Ids, who is in flight, and whether the connection has failed. Never held while anything waits.
@@ -248,7 +249,7 @@ internal sealed partial class ClientConnection : IDisposable
         {
             if (exchange.IsPublished && wasSent && !exchange.IsAnswered && _failure is null)
             {
-                _abandoned[exchange.Id / 64] |= 1ul << (exchange.Id % 64);
+                _abandoned[exchange.Id / BitsOfWord] |= 1ul << (exchange.Id % BitsOfWord);
                 _timeouts += exchange.Result == Errno.ETIMEDOUT ? 1 : 0;
                 dead = ++_abandonedCount > MostAbandoned || _timeouts > MostTimeouts;
             }
@@ -264,7 +265,7 @@ internal sealed partial class ClientConnection : IDisposable
         }
     }
 
-    private bool IsAbandoned(ushort id) => (_abandoned[id / 64] & (1ul << (id % 64))) != 0;
+    private bool IsAbandoned(ushort id) => (_abandoned[id / BitsOfWord] & (1ul << (id % BitsOfWord))) != 0;
 
     private TimeSpan Left(long begun)
     {

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Numerics;
 using Penstock.Interop;
 using Penstock.S390;
@@ -32,8 +33,8 @@ internal sealed class ZpciDeviceSide : IDisposable
         Span<byte> ids = stackalloc byte[sizeof(uint)];
         ids.Clear();
         _ = file.Read(VfioRegions.Config, PciConfigOffsets.VendorId, ids, out _);
-        VendorId = (ushort)(ids[0] | (ids[1] << 8));
-        DeviceId = (ushort)(ids[2] | (ids[3] << 8));
+        VendorId = BinaryPrimitives.ReadUInt16LittleEndian(ids);
+        DeviceId = BinaryPrimitives.ReadUInt16LittleEndian(ids[sizeof(ushort)..]);
         _msix = ZpciMsix.Find(file, host, log);
         if (_msix is not null)
         {
@@ -184,7 +185,7 @@ internal sealed class ZpciDeviceSide : IDisposable
         for (int bar = 0; bar < ZpciBars.Count; bar++)
         {
             _ = Read(ZpciRegister.ConfigurationSpace, (ulong)(PciConfigOffsets.Bar0 + (bar * sizeof(uint))), raw);
-            bars[bar] = System.Buffers.Binary.BinaryPrimitives.ReadUInt32LittleEndian(raw);
+            bars[bar] = BinaryPrimitives.ReadUInt32LittleEndian(raw);
             sizes[bar] = (byte)(_sizes[bar] == 0 ? 0 : BitOperations.Log2(_sizes[bar]));
         }
 

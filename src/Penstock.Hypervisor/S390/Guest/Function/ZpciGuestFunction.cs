@@ -7,8 +7,8 @@ namespace Penstock.Hypervisor;
 
 /// <summary>
 /// A zPCI function as a guest sees it (zPCI architecture, states): its state and handle, what the guest has registered, and the device behind
-/// it. Disposing takes it away from the guest. Control operations of one function run one at a time; loads, stores and interruptions take no lock of it. All members may be called from any
-/// thread.
+/// it. Disposing takes it away from the guest. Control operations of one function run one at a time; loads, stores and interruptions take
+/// no lock of it. All members may be called from any thread.
 /// </summary>
 public sealed partial class ZpciGuestFunction : IDisposable
 {

@@ -66,7 +66,7 @@ internal sealed class ZpciMsix : IDisposable
     public static ZpciMsix? Find(VfioDeviceFile file, VfioHost host, Action<string> log)
     {
         Span<byte> bytes = stackalloc byte[PciMsix.Length];
-        int at = ReadByte(file, PciConfigOffsets.CapabilityPointer) & ~3;
+        int at = ReadByte(file, PciConfigOffsets.CapabilityPointer) & PciConfigOffsets.CapabilityPointerMask;
         for (int left = PciConfigOffsets.ConventionalSize / sizeof(uint); left != 0 && at >= PciConfigOffsets.HeaderEnd; left--)
         {
             if (ReadByte(file, at) == (byte)PciCapabilityId.Msix
@@ -76,7 +76,7 @@ internal sealed class ZpciMsix : IDisposable
                 return new ZpciMsix(file, host, log, at, bytes);
             }
 
-            at = ReadByte(file, at + 1) & ~3;
+            at = ReadByte(file, at + 1) & PciConfigOffsets.CapabilityPointerMask;
         }
 
         return null;

@@ -82,7 +82,10 @@ internal sealed unsafe class ShadowTable : IDisposable
         return region == null ? null : region->Leaf(Segment(iova));
     }
 
-    /// <summary>Makes the leaf of an address that has none, and its region if need be. Between <see cref="GuestPins.Begin"/> and <see cref="GuestPins.End"/>.</summary>
+    /// <summary>
+    /// Makes the leaf of an address that has none, and its region if need be. Between <see cref="GuestPins.Begin"/> and
+    /// <see cref="GuestPins.End"/>.
+    /// </summary>
     /// <returns>The leaf; null at the limit, or when whoever pays may not have so much.</returns>
     internal Leaf* MakeLeaf(ulong iova)
     {

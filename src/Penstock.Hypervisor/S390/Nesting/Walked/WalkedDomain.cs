@@ -6,9 +6,10 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor;
 
 /// <summary>
-/// A domain whose tables are the guest's: each access walks them, unless the result of an earlier walk was kept (<see cref="Iotlb"/>). A refresh appends its range to
-/// a ring that is drained before the next translation, and waits for accesses in progress only if any has looked at the range. When it returns nothing is
-/// reached any more that the tables do not say. User maps are refused: the tables are somebody else's.
+/// A domain whose tables are the guest's: each access walks them, unless the result of an earlier walk was kept (<see cref="Iotlb"/>). A
+/// refresh appends its range to a ring that is drained before the next translation, and waits for accesses in progress only if any has
+/// looked at the range. When it returns nothing is reached any more that the tables do not say. User maps are refused: the tables are
+/// somebody else's.
 /// </summary>
 internal sealed class WalkedDomain : TranslatingDomain, IGuestReader
 {

@@ -6,8 +6,9 @@ using Penstock.Vfio;
 namespace Penstock.Hypervisor;
 
 /// <summary>
-/// RPCIT where devices walk the guest's tables at each access: it drops what was kept of walks, and looks whether the tables are right, so that the guest gets the same
-/// answers as ever. It pins nothing; all of the guest's memory is pinned while tables are registered, since nobody can pin at an access (nesting as hardware does it).
+/// RPCIT where devices walk the guest's tables at each access: it drops what was kept of walks, and looks whether the tables are right, so
+/// that the guest gets the same answers as ever. It pins nothing; all of the guest's memory is pinned while tables are registered, since
+/// nobody can pin at an access (nesting as hardware does it).
 /// </summary>
 public sealed class WalkedRefresh : INestedTranslation
 {
