@@ -77,11 +77,9 @@ internal sealed class FakeServer : IDisposable
         },
         (path, ledger) =>
         {
-            options ??= new VfioUserClientOptions();
-
             // A short time is for what the script does, not for the negotiation on a busy machine.
-            using var client = VfioUserClient.Connect(path, options with { Ledger = ledger, ReplyTime = TimeSpan.FromSeconds(20) });
-            client.Connection.ReplyTime = options.ReplyTime;
+            using var client = VfioUserClient.Connect(path, Patient.Make(options) with { Ledger = ledger, ReplyTime = Patient.Time });
+            client.Connection.ReplyTime = Patient.Make(options).ReplyTime;
             use(client);
         });
 

@@ -121,11 +121,11 @@ public sealed class MdevParentServerTests : IDisposable
     }
 
     private MdevParentServer Serve(EduDriver driver, params Guid[] uuids) => MdevParentServer.Serve(
-        "edus", driver, new MdevType("edu"), [.. uuids.Select((u, i) => new MdevEndpoint(u, Path.Combine(_folder, $"{i}.sock")))]);
+        "edus", driver, new MdevType("edu"), [.. uuids.Select((u, i) => new MdevEndpoint(u, Path.Combine(_folder, $"{i}.sock")))], static _ => Patient.Server);
 
     private VfioUserClient Connect(string socket, MemoryFile memory)
     {
-        VfioUserClient client = VfioUserClient.Connect(Path.Combine(_folder, socket));
+        VfioUserClient client = VfioUserClient.Connect(Path.Combine(_folder, socket), Patient.Client);
         client.MapDma(0, 4 * Page, DmaAccess.ReadWrite, memory);
         client.Write(VfioRegions.Config, 4, [6, 0]);
         return client;

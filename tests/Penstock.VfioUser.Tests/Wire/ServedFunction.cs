@@ -23,7 +23,7 @@ internal sealed class ServedFunction : IDisposable
         VfioUserServerOptions? options = null, int? mappingLimit = null, IPciFunction? function = null, MappingCacheOptions? mappings = null,
         Func<IPciFunction, IommuGroup, VfioPciCoreDevice>? device = null)
     {
-        options ??= new VfioUserServerOptions();
+        options = Patient.Make(options);
         Function = function as WireFunction ?? new WireFunction();
         Host = new VfioHost(new VfioHostOptions { Log = Log.Add, MappingLimit = mappingLimit ?? 65535, Mappings = mappings });
         IommuGroup group = Host.AddIommuUnit("software").CreateGroup();

@@ -117,7 +117,7 @@ public sealed class ClientDmaUnmapTests
 
             s.AwaitEnd();
         },
-        options: new VfioUserClientOptions { ReplyTime = TimeSpan.FromMilliseconds(how == "silent" ? 3000 : 20_000) });
+        options: new VfioUserClientOptions { ReplyTime = TimeSpan.FromMilliseconds(how == "silent" ? 6000 : 60_000) });
 
     [Fact]
     public void Container_WithoutItsGroup_TakesItsMapsFromTheServer() => FakeServer.Run(
@@ -158,7 +158,7 @@ public sealed class ClientDmaUnmapTests
         static (path, _) =>
         {
             var host = new VfioHost();
-            using (var device = RemoteVfioDevice.Register(host, "remote", path, new VfioUserClientOptions { TwinSocket = false }))
+            using (var device = RemoteVfioDevice.Register(host, "remote", path, Patient.NoTwin))
             {
                 using IommufdContext context = host.OpenIommufd(Caller.Current);
                 Ioas first = context.AllocateIoas();

@@ -13,7 +13,7 @@ public sealed class ClientThreadsTests
     public void ManyThreads_EachGetsItsOwnReply()
     {
         using var served = new ServedFunction();
-        using (var client = VfioUserClient.Connect(served.Path, new VfioUserClientOptions { TwinSocket = false }))
+        using (var client = VfioUserClient.Connect(served.Path, Patient.NoTwin))
         {
             client.Write(Cmd.ConfigRegion, 4, [7, 0]);
             for (int i = 0; i < WireFunction.StorageSize; i++)
@@ -83,44 +83,43 @@ public sealed class ClientThreadsTests
         new VfioUserClientOptions { ReplyTime = TimeSpan.FromMinutes(10) });
 
     [Fact]
-    public void Disposed_WhileOthersWait_TheyFailAndNothingIsLeft() => FakeServer.Talk(
-        static s =>
-        {
-            for (int i = 0; i < Threads; i++)
+    public void Disposed_WhileOthersWait_TheyFailAndNothingIsLeft()
+    {
+        using var allCame = new ManualResetEventSlim();
+        FakeServer.Talk(
+            s =>
             {
-                s.Expect(Cmd.RegionRead);
-            }
+                for (int i = 0; i < Threads; i++)
+                {
+                    s.Expect(Cmd.RegionRead);
+                }
 
-            s.AwaitEnd();
-        },
-        static c =>
-        {
-            int waiting = 0;
-            var closer = new Thread(() =>
+                allCame.Set();
+                s.AwaitEnd();
+            },
+            c =>
             {
-                Handles.Await(() => Volatile.Read(ref waiting) == Threads, "all wait");
-                Thread.Sleep(20);
-                c.Dispose();
-            })
-            {
-                IsBackground = true,
-            };
-            closer.Start();
-            RunAll(Threads, _ =>
-            {
-                Interlocked.Increment(ref waiting);
+                var closer = new Thread(() =>
+                {
+                    allCame.Wait(Patient.Time);
+                    c.Dispose();
+                })
+                {
+                    IsBackground = true,
+                };
+                closer.Start();
+                RunAll(Threads, _ => Assert.Equal(Errno.ENOTCONN, c.TryRead(0, 0, new byte[4], out int _)));
+                closer.Join();
                 Assert.Equal(Errno.ENOTCONN, c.TryRead(0, 0, new byte[4], out int _));
-            });
-            closer.Join();
-            Assert.Equal(Errno.ENOTCONN, c.TryRead(0, 0, new byte[4], out int _));
-        },
-        new VfioUserClientOptions { ReplyTime = TimeSpan.FromMinutes(10) });
+            },
+            new VfioUserClientOptions { ReplyTime = TimeSpan.FromMinutes(10) });
+    }
 
     [Fact]
     public void MessageDma_BesideManyCommands_BothWays()
     {
         using var served = new ServedFunction();
-        using (var client = VfioUserClient.Connect(served.Path, new VfioUserClientOptions { TwinSocket = false }))
+        using (var client = VfioUserClient.Connect(served.Path, Patient.NoTwin))
         {
             client.Write(Cmd.ConfigRegion, 4, [7, 0]);
             var memory = ProcessMemory.Allocate(1 << 20);
@@ -163,7 +162,7 @@ public sealed class ClientThreadsTests
         using var served = new ServedFunction();
         foreach (bool twin in (bool[])[true, false])
         {
-            using (var client = VfioUserClient.Connect(served.Path, new VfioUserClientOptions { TwinSocket = twin }))
+            using (var client = VfioUserClient.Connect(served.Path, Patient.Client with { TwinSocket = twin }))
             {
                 Assert.Equal(twin, client.HasTwinSocket);
                 client.Write(Cmd.ConfigRegion, 4, [7, 0]);
@@ -188,7 +187,7 @@ public sealed class ClientThreadsTests
     public void Access_AllocatesNothing()
     {
         using var served = new ServedFunction();
-        using (var client = VfioUserClient.Connect(served.Path, new VfioUserClientOptions { TwinSocket = false }))
+        using (var client = VfioUserClient.Connect(served.Path, Patient.NoTwin))
         {
             client.Write(Cmd.ConfigRegion, 4, [7, 0]);
             byte[] data = new byte[64];

@@ -8,8 +8,6 @@ namespace Penstock.VfioUser.Tests.Client;
 /// <summary>VERSION in the client's role.</summary>
 public sealed class ClientVersionTests
 {
-    private static readonly VfioUserClientOptions NoTwin = new() { TwinSocket = false };
-
     [Fact]
     public void Request_SaysWhatTheClientTakes() => FakeServer.Run(
         static server =>
@@ -26,7 +24,7 @@ public sealed class ClientVersionTests
             Assert.DoesNotContain("fd_index", json, StringComparison.Ordinal);
             server.Reply(version, WireClient.Version(0, "{}"));
         },
-        static (path, ledger) => VfioUserClient.Connect(path, new VfioUserClientOptions { Ledger = ledger }).Dispose());
+        static (path, ledger) => VfioUserClient.Connect(path, Patient.Client with { Ledger = ledger }).Dispose());
 
     [Fact]
     public void Request_WithoutTwin_DoesNotAskForOne() => FakeServer.Run(
@@ -37,7 +35,7 @@ public sealed class ClientVersionTests
             Assert.DoesNotContain("twin", Encoding.UTF8.GetString(version.Body), StringComparison.Ordinal);
             server.Reply(version, WireClient.Version(0, "{}"));
         },
-        static (path, ledger) => VfioUserClient.Connect(path, NoTwin with { Ledger = ledger }).Dispose());
+        static (path, ledger) => VfioUserClient.Connect(path, Patient.NoTwin with { Ledger = ledger }).Dispose());
 
     [Theory]
     [InlineData(null, 1, 1 << 20, 65535, 4096ul, false)]
@@ -101,7 +99,7 @@ public sealed class ClientVersionTests
             server.Accept();
             server.Refuse(server.Expect(Cmd.Version), Errno.EBUSY);
         },
-        static (path, ledger) => Assert.Equal(Errno.EBUSY, Assert.Throws<VfioException>(() => VfioUserClient.Connect(path, new VfioUserClientOptions { Ledger = ledger })).Errno));
+        static (path, ledger) => Assert.Equal(Errno.EBUSY, Assert.Throws<VfioException>(() => VfioUserClient.Connect(path, Patient.Client with { Ledger = ledger })).Errno));
 
     [Fact]
     public void Reply_Never_IsEtimedout() => FakeServer.Run(
@@ -170,7 +168,7 @@ public sealed class ClientVersionTests
         },
         static (path, ledger) =>
         {
-            using var client = VfioUserClient.Connect(path, new VfioUserClientOptions { Ledger = ledger });
+            using var client = VfioUserClient.Connect(path, Patient.Client with { Ledger = ledger });
             Assert.True(client.HasTwinSocket);
             client.Reset();
         });
@@ -217,7 +215,7 @@ public sealed class ClientVersionTests
                 },
                 static (path, ledger) =>
                 {
-                    using var client = VfioUserClient.Connect(path, NoTwin with { Ledger = ledger });
+                    using var client = VfioUserClient.Connect(path, Patient.NoTwin with { Ledger = ledger });
                     Assert.False(client.HasTwinSocket);
                 });
         }
@@ -243,7 +241,7 @@ public sealed class ClientVersionTests
         },
         static (path, ledger) =>
         {
-            using var client = VfioUserClient.Connect(path, new VfioUserClientOptions { Ledger = ledger });
+            using var client = VfioUserClient.Connect(path, Patient.Client with { Ledger = ledger });
             Handles.Await(() => client.Failure is not null, "the end of the twin");
             Assert.Equal(Errno.ENOTCONN, Assert.Throws<VfioException>(client.Reset).Errno);
         });
@@ -256,7 +254,7 @@ public sealed class ClientVersionTests
         },
         (path, ledger) =>
         {
-            using var client = VfioUserClient.Connect(path, new VfioUserClientOptions { Ledger = ledger });
+            using var client = VfioUserClient.Connect(path, Patient.Client with { Ledger = ledger });
             use(client);
         });
 
@@ -268,5 +266,5 @@ public sealed class ClientVersionTests
             server.AwaitEnd();
         },
         static (path, ledger) => Assert.Equal(
-            Errno.EPROTO, Assert.Throws<VfioException>(() => VfioUserClient.Connect(path, new VfioUserClientOptions { Ledger = ledger })).Errno));
+            Errno.EPROTO, Assert.Throws<VfioException>(() => VfioUserClient.Connect(path, Patient.Client with { Ledger = ledger })).Errno));
 }

@@ -32,8 +32,8 @@ internal sealed class DeviceRig : IDisposable
         if (remote)
         {
             _folder = Directory.CreateTempSubdirectory("penstock-rig-").FullName;
-            _server = PciFunctionServer.Serve(function, Path.Combine(_folder, "s"), new VfioUserServerOptions { Log = ServerLog.Enqueue });
-            var device = RemoteVfioDevice.Register(Host, Name, _server.Path, options);
+            _server = PciFunctionServer.Serve(function, Path.Combine(_folder, "s"), Patient.Server with { Log = ServerLog.Enqueue });
+            var device = RemoteVfioDevice.Register(Host, Name, _server.Path, Patient.Make(options));
             (_unplug, group) = (device.Dispose, device.Group!);
         }
         else

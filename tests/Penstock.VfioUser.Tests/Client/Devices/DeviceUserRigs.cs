@@ -23,7 +23,7 @@ public sealed class RemoteDeviceUserTests : DeviceUserTests
 /// <summary>The device is served on a socket, which its DMA messages share with everything else.</summary>
 public sealed class RemoteOneSocketUserTests : DeviceUserTests
 {
-    private protected override DeviceRig Open(IPciFunction function) => DeviceRig.Remote(function, new VfioUserClientOptions { TwinSocket = false });
+    private protected override DeviceRig Open(IPciFunction function) => DeviceRig.Remote(function, Patient.NoTwin);
 }
 
 /// <summary>The device is served on a socket, and writes to it are posted.</summary>

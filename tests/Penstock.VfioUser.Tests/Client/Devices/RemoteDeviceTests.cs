@@ -149,7 +149,7 @@ public sealed class RemoteDeviceTests
         string folder = Directory.CreateTempSubdirectory("penstock-again-").FullName;
         string path = Path.Combine(folder, "s");
         var edu = new EduFunction();
-        PciFunctionServer first = PciFunctionServer.Serve(edu, path);
+        PciFunctionServer first = PciFunctionServer.Serve(edu, path, Patient.Server);
         RemoteScript.Use(path, rig =>
         {
             MappedMemory memory = rig.FileMemory(0x4000);
@@ -162,7 +162,7 @@ public sealed class RemoteDeviceTests
             }
 
             Assert.Throws<VfioException>(() => rig.Open());
-            using PciFunctionServer second = PciFunctionServer.Serve(new EduFunction(), path);
+            using PciFunctionServer second = PciFunctionServer.Serve(new EduFunction(), path, Patient.Server);
             using (VfioDeviceFile file = rig.Open())
             {
                 Assert.Null(rig.Device.Failure);
@@ -207,7 +207,7 @@ public sealed class RemoteDeviceTests
             },
             (path, _) =>
             {
-                var device = RemoteVfioDevice.Register(host, "remote", path, new VfioUserClientOptions { TwinSocket = false });
+                var device = RemoteVfioDevice.Register(host, "remote", path, Patient.NoTwin);
                 using IommufdContext context = host.OpenIommufd(Caller.Current);
                 VfioCdevFile file = host.OpenCdev("remote", Caller.Current);
                 file.Bind(context);

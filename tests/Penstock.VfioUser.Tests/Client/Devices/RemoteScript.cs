@@ -43,7 +43,7 @@ internal sealed class RemoteScript
     public static void Use(string path, Action<RemoteScript> use, Action<RemoteScript>? first = null, VfioUserClientOptions? options = null)
     {
         var host = new VfioHost();
-        var device = RemoteVfioDevice.Register(host, "remote", path, (options ?? new VfioUserClientOptions()) with { TwinSocket = false });
+        var device = RemoteVfioDevice.Register(host, "remote", path, Patient.Make(options) with { TwinSocket = false });
         try
         {
             using VfioContainer container = host.OpenContainer(Caller.Current);

@@ -29,16 +29,17 @@ public sealed class TwinSocketTests : IDisposable
     [Fact]
     public void Version_TwinAskedForByOneWhoReadsNothing_EndsTheSession()
     {
-        using WireClient client = _served.ConnectRaw();
+        using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = TimeSpan.FromSeconds(4) });
+        using WireClient client = served.ConnectRaw();
         for (int i = 0; i < 2000; i++)
         {
             client.SendBytes(WireClient.Message((ushort)i, Cmd.Version, [], flags: 2));
         }
 
         client.Send(Cmd.Version, WireClient.Version(1, Asking));
-        Assert.Equal(SessionEndKind.ClientNotReading, _served.NextEnd().Kind);
-        _served.AssertBalanced();
-        using WireClient next = _served.Connect();
+        Assert.Equal(SessionEndKind.ClientNotReading, served.NextEnd().Kind);
+        served.AssertBalanced();
+        using WireClient next = served.Connect();
         next.AssertAlive();
     }
 
