@@ -10,7 +10,8 @@ internal sealed class Rig : IDisposable
 
     public Rig(IommuUnitOptions? unit = null, VfioHostOptions? host = null)
     {
-        Host = new VfioHost(host);
+        // Who is asked for a device is asked once, however long he takes.
+        Host = new VfioHost(host ?? new VfioHostOptions { RequestInterval = TimeSpan.FromHours(1) });
         Unit = Host.AddIommuUnit("iommu0", unit);
         Group = Unit.CreateGroup();
         Device = new FakeDevice("fake0");

@@ -114,13 +114,16 @@ public sealed class LeaseTests : IDisposable
         _machine.OnDeath = () =>
         {
             // Whoever ends the machine may need any of these, on another thread.
-            Task.Run(() =>
+            var other = new Thread(() =>
             {
                 _ = _group.GetStatus();
                 _ = _rig.Device.IsOpen;
                 _ = _container.HasBackend;
                 _group.SetHypervisor(null);
-            }).Wait(TimeSpan.FromSeconds(30));
+            })
+            { IsBackground = true };
+            other.Start();
+            Assert.True(other.Join(TimeSpan.FromMinutes(1)), "a lock is held");
             Assert.False(_rig.Device.IsOpen);
             deaths++;
         };

@@ -93,17 +93,29 @@ public sealed class StrandTests : IDisposable
     [Fact]
     public void Place_RunsWorkOnThatProcessor()
     {
+        // One that this process may use, wherever it runs.
+        int here = Allowed("/proc/self/status")[0];
         using var done = new ManualResetEventSlim();
-        int processor = -1;
-        _strand.Place(0);
+        int[] allowed = [];
+        _strand.Place(here);
         _strand.Post(() =>
         {
-            processor = Thread.GetCurrentProcessorId();
+            allowed = Allowed("/proc/thread-self/status");
             done.Set();
         });
         Assert.True(done.Wait(Patience));
-        Assert.Equal(0, processor);
+        Assert.Equal([here], allowed);
         Assert.Throws<ArgumentOutOfRangeException>(() => _strand.Place(-1));
+
+        static int[] Allowed(string status)
+        {
+            string list = File.ReadLines(status).Single(static l => l.StartsWith("Cpus_allowed_list:", StringComparison.Ordinal)).Split(':')[1];
+            return [.. list.Split(',').SelectMany(static part =>
+            {
+                int[] ends = [.. part.Split('-').Select(static n => int.Parse(n, System.Globalization.CultureInfo.InvariantCulture))];
+                return Enumerable.Range(ends[0], ends[^1] - ends[0] + 1);
+            })];
+        }
     }
 
     [Fact]
