@@ -25,8 +25,8 @@ public sealed class ServeParentTests : IDisposable
         Assert.Equal([_folder.File("0.sock"), _folder.File("1.sock")], sockets);
         Assert.All(instances, i => Assert.Contains(i.GetProperty("socket").GetString()!, i.GetProperty("qemu").GetString()!, StringComparison.Ordinal));
 
-        using (VfioUserClient a = VfioUserClient.Connect(sockets[0]))
-        using (VfioUserClient b = VfioUserClient.Connect(sockets[1]))
+        using (VfioUserClient a = VfioUserClient.Connect(sockets[0], ToolProcess.Patience))
+        using (VfioUserClient b = VfioUserClient.Connect(sockets[1], ToolProcess.Patience))
         {
             a.Write(VfioRegions.Config, 4, [1, 0]);
             b.Write(VfioRegions.Config, 4, [1, 0]);
@@ -43,7 +43,7 @@ public sealed class ServeParentTests : IDisposable
         // Who ends is told by number; the other goes on.
         var ended = new HashSet<int> { (await tool.EventAsync("ended")).GetProperty("instance").GetInt32(), (await tool.EventAsync("ended")).GetProperty("instance").GetInt32() };
         Assert.Equal([0, 1], ended.Order());
-        using VfioUserClient again = VfioUserClient.Connect(sockets[1]);
+        using VfioUserClient again = VfioUserClient.Connect(sockets[1], ToolProcess.Patience);
         again.Write(VfioRegions.Config, 4, [1, 0]);
         Assert.Equal(0x00, Read(again, 0));
     }
@@ -66,7 +66,7 @@ public sealed class ServeParentTests : IDisposable
         foreach (string socket in Directory.GetFiles(_folder.Path, "*.sock"))
         {
             Assert.False(tool.HasExited);
-            using VfioUserClient client = VfioUserClient.Connect(socket);
+            using VfioUserClient client = VfioUserClient.Connect(socket, ToolProcess.Patience);
             byte[] id = new byte[2];
             client.Read(VfioRegions.Config, 0, id);
             Assert.Equal([0x4f, 0x49], id);

@@ -17,7 +17,7 @@ public sealed class ServeSocketTests : IDisposable
         await first.LineAsync("Ctrl-C ends");
 
         (await ServeAsync(Path)).AssertRefused(1, Path, "another server");
-        using (VfioUser.VfioUserClient.Connect(Path))
+        using (VfioUser.VfioUserClient.Connect(Path, ToolProcess.Patience))
         {
             Assert.False(first.HasExited);
         }
@@ -39,7 +39,7 @@ public sealed class ServeSocketTests : IDisposable
         File.Move(_folder.File("moved"), Path);
         using ToolProcess tool = ToolProcess.Penstock("serve", "idio16", "--socket", Path);
         await tool.LineAsync("Ctrl-C ends");
-        VfioUser.VfioUserClient.Connect(Path).Dispose();
+        VfioUser.VfioUserClient.Connect(Path, ToolProcess.Patience).Dispose();
     }
 
     [Fact]
@@ -80,7 +80,7 @@ public sealed class ServeSocketTests : IDisposable
 
         using ToolProcess tool = ToolProcess.Penstock("serve", "idio16", "--socket", longest);
         await tool.LineAsync("Ctrl-C ends");
-        VfioUser.VfioUserClient.Connect(longest).Dispose();
+        VfioUser.VfioUserClient.Connect(longest, ToolProcess.Patience).Dispose();
     }
 
     [Fact]

@@ -48,7 +48,7 @@ public sealed class ServeTests : IDisposable
         Assert.True(reply.GetProperty("ok").GetBoolean());
         Assert.Equal("in 3 1", reply.GetProperty("text").GetString());
 
-        using (var client = VfioUserClient.Connect(Socket))
+        using (var client = VfioUserClient.Connect(Socket, ToolProcess.Patience))
         {
             await tool.EventAsync("connected");
             client.Write(VfioRegions.Config, 4, [1, 0]);
@@ -143,7 +143,7 @@ public sealed class ServeTests : IDisposable
     {
         using ToolProcess tool = ToolProcess.Penstock("serve", "idio16", "--socket", Socket, "--json");
         await tool.EventAsync("serving");
-        using var client = VfioUserClient.Connect(Socket);
+        using var client = VfioUserClient.Connect(Socket, ToolProcess.Patience);
         tool.Signal(signal);
 
         ToolResult result = await tool.EndAsync();
@@ -184,7 +184,7 @@ public sealed class ServeTests : IDisposable
         using ToolProcess tool = ToolProcess.Penstock("serve", "idio16", "--socket", Socket);
         await tool.LineAsync("Ctrl-C ends");
         Task<VfioUserClient> waiting;
-        using (var first = VfioUserClient.Connect(Socket))
+        using (var first = VfioUserClient.Connect(Socket, ToolProcess.Patience))
         {
             waiting = Task.Run(() => VfioUserClient.Connect(Socket, ToolProcess.Patience));
             first.Reset();

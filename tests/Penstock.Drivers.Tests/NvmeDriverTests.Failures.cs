@@ -9,6 +9,8 @@ namespace Penstock.Drivers.Tests;
 /// <content>Cancellation, slow disks, resets.</content>
 public abstract partial class NvmeDriverTests
 {
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(4);
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -38,26 +40,26 @@ public abstract partial class NvmeDriverTests
     [Fact]
     public void Timeout_OfASynchronousRead_ThenTheControllerIsSetUpAgain()
     {
-        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromSeconds(2) });
-        disk.Driver.Write(0, Random(4096));
+        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { CommandTimeout = Short });
+        Assert.Equal(Errno.None, disk.Backing.Write(0, Random(4096)));
         disk.Backing.Shut();
         var error = Assert.Throws<VfioException>(() => disk.Driver.Read(0, new byte[512]));
         Assert.True(error.Errno is Errno.ETIMEDOUT or Errno.EIO, error.Message);
-        Assert.Contains("no answer in 2 s", error.Message, StringComparison.Ordinal);
+        Assert.Contains("no answer in 4 s", error.Message, StringComparison.Ordinal);
         disk.Backing.Open();
-        WaitForReset(disk);
         byte[] back = new byte[4096];
-        disk.Driver.Read(0, back);
+        ReadAtLast(disk, back);
         Assert.Equal(Random(4096), back);
+        Assert.True(disk.Driver.Resets >= 1);
     }
 
     [Fact]
     public async Task Timeout_OfAnAsynchronousRead_EndsIt()
     {
-        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { CommandTimeout = TimeSpan.FromSeconds(2), RecoversByItself = false });
+        using var disk = new DiskUnderTest(plug, new NvmeDriverOptions { CommandTimeout = Short, RecoversByItself = false });
         disk.Backing.Shut();
         var error = await Assert.ThrowsAsync<VfioException>(() => disk.Driver.ReadAsync(0, new byte[512]).WaitAsync(Patience));
-        Assert.Contains("no answer in 2 s", error.Message, StringComparison.Ordinal);
+        Assert.Contains("no answer in 4 s", error.Message, StringComparison.Ordinal);
         Assert.NotNull(disk.Driver.Failure);
         Assert.Equal(Errno.EIO, Assert.Throws<VfioException>(() => disk.Driver.Read(0, new byte[512])).Errno);
         disk.Backing.Open();
@@ -158,7 +160,7 @@ public abstract partial class NvmeDriverTests
     public async Task Calls_ThatWaitForRoomInTheQueue_EndWithTheDriverOrTheController(bool dispose)
     {
         using var disk = new DiskUnderTest(
-            plug, new NvmeDriverOptions { QueueDepth = 2, RecoversByItself = false, CommandTimeout = dispose ? Patience : TimeSpan.FromSeconds(2) });
+            plug, new NvmeDriverOptions { QueueDepth = 2, RecoversByItself = false, CommandTimeout = dispose ? Patience : Short });
         disk.Backing.Shut();
         Task[] reads = [.. Enumerable.Range(0, 8).Select(_ => disk.Driver.ReadAsync(0, new byte[512]))];
         disk.Backing.WaitForReader();
@@ -229,6 +231,24 @@ public abstract partial class NvmeDriverTests
         opener.Start();
         return opener;
     }
+
+    /// <summary>On a busy machine an honest answer may be too late for a time that is short; then the controller is set up again.</summary>
+    private static void ReadAtLast(DiskUnderTest disk, byte[] back) => Assert.True(
+        SpinWait.SpinUntil(
+            () =>
+            {
+                try
+                {
+                    disk.Driver.Read(0, back);
+                    return true;
+                }
+                catch (VfioException)
+                {
+                    return false;
+                }
+            },
+            Patience),
+        $"not set up again: {disk.Driver.Failure}");
 
     private static void WaitForReset(DiskUnderTest disk) =>
         Assert.True(SpinWait.SpinUntil(() => disk.Driver.Resets == 1, Patience), $"not set up again: {disk.Driver.Failure}");

@@ -16,8 +16,12 @@ internal sealed class SocketSlot : DriverSlot
     internal SocketSlot(IPciFunction function)
     {
         Host = new VfioHost(new VfioHostOptions { Log = _log.Enqueue });
-        _server = PciFunctionServer.Serve(function, Path.Combine(_folder.FullName, "device.sock"));
-        _device = RemoteVfioDevice.Register(Host, SlotName, _server.Path);
+
+        // Times that a busy machine does not use up.
+        TimeSpan time = TimeSpan.FromMinutes(1);
+        _server = PciFunctionServer.Serve(function, Path.Combine(_folder.FullName, "device.sock"), new VfioUserServerOptions { PeerTimeout = time });
+        _device = RemoteVfioDevice.Register(
+            Host, SlotName, _server.Path, new VfioUserClientOptions { ReplyTime = time, ConnectTime = time, OpenTimeout = time });
         OpenDevice(SlotName);
     }
 

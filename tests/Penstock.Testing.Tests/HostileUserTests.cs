@@ -76,7 +76,7 @@ public sealed class HostileUserTests
                 Steps = 10_000,
                 Registers = Registers,
                 Values = [0xbad],
-                StepTimeout = TimeSpan.FromSeconds(1),
+                StepTimeout = TimeSpan.FromSeconds(3),
                 ShrinkAttempts = 0,
             });
         end.Set();

@@ -43,7 +43,7 @@ public sealed class PostedWorkTests
         using var end = new ManualResetEventSlim();
         using var bench = new FunctionTestBench(
             new ProbeFunction { Mistake = (port, _) => port.Dma.Post(() => end.Wait(TimeSpan.FromSeconds(60))) },
-            new FunctionTestBenchOptions { Patience = TimeSpan.FromMilliseconds(200) });
+            new FunctionTestBenchOptions { Patience = TimeSpan.FromSeconds(3) });
         Break(bench);
         string message = Assert.Throws<TestBenchException>(bench.Settle).Message;
         end.Set();

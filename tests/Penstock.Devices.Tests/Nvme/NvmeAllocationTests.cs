@@ -7,6 +7,9 @@ public sealed class NvmeAllocationTests
 {
     private const int Commands = 2000;
 
+    // A collection that other tests cause may be booked in some; what a command allocated would be there in each.
+    private const int Windows = 5;
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -21,9 +24,15 @@ public sealed class NvmeAllocationTests
 
         var buffer = new NvmeBuffer(rig, 32 << 10, 0x200);
         Run(queue, buffer);
-        long before = OnStrand(rig);
-        Run(queue, buffer);
-        Assert.Equal(0, OnStrand(rig) - before);
+        long least = long.MaxValue;
+        for (int window = 0; window < Windows && least != 0; window++)
+        {
+            long before = OnStrand(rig);
+            Run(queue, buffer);
+            least = Math.Min(least, OnStrand(rig) - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     /// <summary>With blocks that may make a thread wait, on a worker.</summary>
@@ -35,10 +44,18 @@ public sealed class NvmeAllocationTests
         NvmeHostQueue queue = rig.CreatePair();
         var buffer = new NvmeBuffer(rig, 32 << 10, 0x200);
         Run(queue, buffer);
-        long onStrand = OnStrand(rig);
-        long onWorker = backing.AllocatedByCaller;
-        Run(queue, buffer);
-        Assert.Equal((0, 0), (OnStrand(rig) - onStrand, backing.AllocatedByCaller - onWorker));
+        long leastOnStrand = long.MaxValue;
+        long leastOnWorker = long.MaxValue;
+        for (int window = 0; window < Windows && (leastOnStrand, leastOnWorker) != (0, 0); window++)
+        {
+            long onStrand = OnStrand(rig);
+            long onWorker = backing.AllocatedByCaller;
+            Run(queue, buffer);
+            leastOnStrand = Math.Min(leastOnStrand, OnStrand(rig) - onStrand);
+            leastOnWorker = Math.Min(leastOnWorker, backing.AllocatedByCaller - onWorker);
+        }
+
+        Assert.Equal((0, 0), (leastOnStrand, leastOnWorker));
     }
 
     private static void Run(NvmeHostQueue queue, NvmeBuffer buffer)

@@ -10,7 +10,7 @@ public sealed class BackPressureTests
     private const int ReplyLength = 16 + 16 + (int)Data;
 
     // Longer than a busy machine lets a server wait that would go on reading.
-    private static readonly TimeSpan s_heldBack = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan HeldBack = TimeSpan.FromSeconds(5);
 
     [Fact]
     public void Pipelined_WithoutReading_IsHeldBackThenAllIsAnsweredInOrder()
@@ -110,7 +110,7 @@ public sealed class BackPressureTests
             {
                 SendWhatFits();
             }
-            while (Sent < Commands && Poll.Wait(client.Descriptor, PollEvents.Out, s_heldBack) == PollEvents.Out);
+            while (Sent < Commands && Poll.Wait(client.Descriptor, PollEvents.Out, HeldBack) == PollEvents.Out);
         }
 
         public void SendWhatFits()
