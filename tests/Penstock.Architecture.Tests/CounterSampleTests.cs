@@ -21,7 +21,7 @@ public sealed class CounterSampleTests : IDisposable
     public CounterSampleTests()
     {
         _server = PciFunctionServer.Serve(new CounterFunction(), Path.Combine(_folder.FullName, "counter.sock"));
-        _user = VfioUserClient.Connect(_server.Path);
+        _user = VfioUserClient.Connect(_server.Path, TimeSpan.FromMinutes(1));
     }
 
     public void Dispose()

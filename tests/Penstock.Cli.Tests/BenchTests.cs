@@ -1,4 +1,5 @@
 using System.Globalization;
+using Penstock.Lab.Tests;
 
 namespace Penstock.Cli.Tests;
 
@@ -269,8 +270,7 @@ public sealed class BenchTests
     private static string Program(TemporaryFolder folder, string name, string script)
     {
         string path = folder.File(name);
-        File.WriteAllText(path, $"#!/bin/bash\n{script}\n");
-        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        ProgramFile.Write(path, $"#!/bin/bash\n{script}\n");
         return path;
     }
 

@@ -1,3 +1,5 @@
+using Penstock.Lab.Tests;
+
 namespace Penstock.Cli.Tests;
 
 public sealed class DemoTests
@@ -146,8 +148,7 @@ public sealed class DemoTests
     {
         using var folder = new TemporaryFolder();
         string qemu = folder.File("qemu-system-x86_64");
-        await File.WriteAllTextAsync(qemu, "#!/bin/sh\necho 'QEMU emulator version 7.2.0'\n");
-        File.SetUnixFileMode(qemu, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        ProgramFile.Write(qemu, "#!/bin/sh\necho 'QEMU emulator version 7.2.0'\n");
         var environment = new Dictionary<string, string?> { ["PENSTOCK_LAB"] = folder.Path, ["PENSTOCK_QEMU"] = qemu };
         ToolResult result = await RunAsync(environment, "demo", "--guest", "x86_64");
 
@@ -165,9 +166,8 @@ public sealed class DemoTests
         using var folder = new TemporaryFolder();
         string temporary = Directory.CreateDirectory(folder.File("tmp")).FullName;
         string qemu = folder.File("qemu-system-x86_64");
-        await File.WriteAllTextAsync(
+        ProgramFile.Write(
             qemu, $"#!/bin/sh\n[ \"$1\" != --version ] || {{ echo 'QEMU emulator version 11.1.0'; exit; }}\necho $$ > '{folder.File("pid")}'\nexec /bin/sleep 600\n");
-        File.SetUnixFileMode(qemu, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var environment = new Dictionary<string, string?>
         {
             ["PENSTOCK_LAB"] = folder.File("lab"),

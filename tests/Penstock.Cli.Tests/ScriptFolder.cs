@@ -1,3 +1,5 @@
+using Penstock.Lab.Tests;
+
 namespace Penstock.Cli.Tests;
 
 /// <summary>
@@ -6,7 +8,6 @@ namespace Penstock.Cli.Tests;
 /// </summary>
 internal sealed class ScriptFolder : IDisposable
 {
-    private const UnixFileMode Executable = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private readonly TemporaryFolder _folder = new();
 
     public ScriptFolder(string script, string dotnet)
@@ -18,7 +19,7 @@ internal sealed class ScriptFolder : IDisposable
             File.WriteAllText(_folder.File(name), "");
         }
 
-        File.Copy(Repository.Path(script), Script(script));
+        ProgramFile.Write(Script(script), File.ReadAllText(Repository.Path(script)));
         Write("bin/dotnet", $"""
             #!/bin/bash
             if [ "$1" = --list-sdks ]; then echo '9.0.100 [/x]'; echo '10.0.100 [/x]'; exit; fi
@@ -44,8 +45,7 @@ internal sealed class ScriptFolder : IDisposable
     {
         string path = _folder.File(name);
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        File.WriteAllText(path, text + "\n");
-        File.SetUnixFileMode(path, Executable);
+        ProgramFile.Write(path, text + "\n");
     }
 
     /// <summary>Starts a program with the folder's <c>dotnet</c> first on the PATH.</summary>

@@ -10,8 +10,7 @@ internal sealed class TemporaryFolder : IDisposable
     public string Program(string name, string script)
     {
         Directory.CreateDirectory(System.IO.Path.GetDirectoryName(this[name])!);
-        File.WriteAllText(this[name], "#!/bin/sh\n" + script + "\n");
-        File.SetUnixFileMode(this[name], UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        ProgramFile.Write(this[name], "#!/bin/sh\n" + script + "\n");
         return this[name];
     }
 
