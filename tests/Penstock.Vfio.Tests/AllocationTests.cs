@@ -145,28 +145,7 @@ public sealed class AllocationTests
         });
     }
 
-    private static void AssertNoAllocation(Action action)
-    {
-        for (int i = 0; i < 100; i++)
-        {
-            action();
-        }
-
-        // A thread's first wait of a kind makes something of the runtime's; what an access allocated would be there in each window.
-        long least = long.MaxValue;
-        for (int window = 0; window < 5 && least != 0; window++)
-        {
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            for (int i = 0; i < Rounds; i++)
-            {
-                action();
-            }
-
-            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
-        }
-
-        Assert.Equal(0, least);
-    }
+    private static void AssertNoAllocation(Action action) => Assert.Equal(0, AllocatedBytes.In(Rounds, _ => action()));
 
     private sealed class Counter : IStrandWork
     {

@@ -355,20 +355,7 @@ public sealed class FallbackRefreshTests : IDisposable
         _notifier.Messages.Clear();
         _tables.Unmap(First + (64 * Page), 192);
         Assert.Equal(RpcitAnswer.Done, mode.Refresh(First, 64 * Page));
-        // A collection that other tests cause may be booked here; what this allocated itself would be there in each window.
-        long least = long.MaxValue;
-        for (int window = 0; window < 5 && least != 0; window++)
-        {
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            for (int i = 0; i < 10; i++)
-            {
-                mode.Refresh(First, 64 * Page);
-            }
-
-            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
-        }
-
-        Assert.Equal(0, least);
+        Assert.Equal(0, AllocatedBytes.In(10, _ => mode.Refresh(First, 64 * Page)));
         Assert.Empty(_notifier.Messages);
     }
 
