@@ -14,13 +14,13 @@ public sealed class CounterSampleTests : IDisposable
     private const ulong Value = 0x00, Add = 0x04, Target = 0x08;
     private const ulong Iova = 0x10000;
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
     private readonly PciFunctionServer _server;
     private readonly VfioUserClient _user;
 
     public CounterSampleTests()
     {
-        _server = PciFunctionServer.Serve(new CounterFunction(), Path.Combine(_folder.FullName, "counter.sock"));
+        _server = PciFunctionServer.Serve(new CounterFunction(), _folder.File("counter.sock"));
         _user = VfioUserClient.Connect(_server.Path, TimeSpan.FromMinutes(1));
     }
 
@@ -28,7 +28,7 @@ public sealed class CounterSampleTests : IDisposable
     {
         _user.Dispose();
         _server.Dispose();
-        _folder.Delete(recursive: true);
+        _folder.Dispose();
     }
 
     [Fact]

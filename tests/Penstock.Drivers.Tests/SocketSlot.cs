@@ -8,7 +8,7 @@ namespace Penstock.Drivers.Tests;
 /// <summary>A model behind a vfio-user socket; only that is between it and the driver.</summary>
 internal sealed class SocketSlot : DriverSlot
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
     private readonly PciFunctionServer _server;
     private readonly RemoteVfioDevice _device;
     private readonly ConcurrentQueue<string> _log = new();
@@ -19,7 +19,7 @@ internal sealed class SocketSlot : DriverSlot
 
         // Times that a busy machine does not use up.
         TimeSpan time = TimeSpan.FromMinutes(1);
-        _server = PciFunctionServer.Serve(function, Path.Combine(_folder.FullName, "device.sock"), new VfioUserServerOptions { PeerTimeout = time });
+        _server = PciFunctionServer.Serve(function, _folder.File("device.sock"), new VfioUserServerOptions { PeerTimeout = time });
         _device = RemoteVfioDevice.Register(
             Host, SlotName, _server.Path, new VfioUserClientOptions { ReplyTime = time, ConnectTime = time, OpenTimeout = time });
         OpenDevice(SlotName);
@@ -32,7 +32,7 @@ internal sealed class SocketSlot : DriverSlot
         _device.Dispose();
         Host.Dispose();
         _server.Dispose();
-        _folder.Delete(recursive: true);
+        _folder.Dispose();
         Assert.Empty(_log);
         Assert.True(SpinWait.SpinUntil(() => _server.Host.Ledger.Total == 0, TimeSpan.FromMinutes(1)), $"the server still owns: {_server.Host.Ledger}");
     }

@@ -12,12 +12,12 @@ internal abstract class DeviceBench : IDisposable
 {
     private const string PatienceProperty = "x-msg-timeout";
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
+    private readonly TemporaryFolder _folder = new();
     private readonly ConcurrentQueue<(SessionEnd End, string Owned)> _ends = new();
 
     protected DeviceBench(IPciFunction function)
     {
-        Server = PciFunctionServer.Serve(function, Path.Combine(_folder, "device.sock"), new VfioUserServerOptions
+        Server = PciFunctionServer.Serve(function, _folder.File("device.sock"), new VfioUserServerOptions
         {
             Observer = Traffic,
             PeerTimeout = PeerTime,
@@ -91,7 +91,7 @@ internal abstract class DeviceBench : IDisposable
     {
         Server.Dispose();
         DisposeDevice();
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
     }
 
     /// <summary>Gives back what the unplugged device owns.</summary>

@@ -18,39 +18,32 @@ public sealed class MediatedCardTests(GuestLab lab)
     [Trait("Row", "S1-12")]
     public async Task TwoSlicesOfOneBank_BoundByTheGuestsDriver_AreSeparateCards()
     {
-        DirectoryInfo folder = Directory.CreateTempSubdirectory("penstock-");
+        using var folder = new TemporaryFolder();
         var ends = new ConcurrentDictionary<int, SessionEndKind>();
         var log = new ConcurrentQueue<string>();
         var bank = new GpioBank(Cards);
-        try
+        MdevEndpoint[] endpoints = [.. Enumerable.Range(0, Cards).Select(i => new MdevEndpoint(Guid.NewGuid(), folder.File($"{i}.sock")))];
+        using MdevParentServer server = MdevParentServer.Serve(
+            "gpio-bank",
+            new GpioMdevDriver(bank),
+            GpioMdevDriver.CreateType(),
+            endpoints,
+            i => new VfioUserServerOptions { PeerTimeout = DeviceBench.PeerTime, Log = log.Enqueue, ClientEnded = end => ends[i] = end.Kind });
+        var configuration = new GuestConfiguration { Devices = [.. endpoints.Select((e, i) => DeviceBench.VfioUser(e.Path, $"card{i}"))] };
+        await using (GuestShell shell = await GuestShell.StartAsync(lab.Lab, configuration))
         {
-            MdevEndpoint[] endpoints = [.. Enumerable.Range(0, Cards).Select(i => new MdevEndpoint(Guid.NewGuid(), Path.Combine(folder.FullName, $"{i}.sock")))];
-            using MdevParentServer server = MdevParentServer.Serve(
-                "gpio-bank",
-                new GpioMdevDriver(bank),
-                GpioMdevDriver.CreateType(),
-                endpoints,
-                i => new VfioUserServerOptions { PeerTimeout = DeviceBench.PeerTime, Log = log.Enqueue, ClientEnded = end => ends[i] = end.Kind });
-            var configuration = new GuestConfiguration { Devices = [.. endpoints.Select((e, i) => DeviceBench.VfioUser(e.Path, $"card{i}"))] };
-            await using (GuestShell shell = await GuestShell.StartAsync(lab.Lab, configuration))
-            {
-                await shell.RunAsync("modprobe gpio-pci-idio-16");
-                LinuxCard[] linux = [await LinuxCard.FindAsync(shell, 0), await LinuxCard.FindAsync(shell, 1)];
-                await VerifyLinesAsync(bank, linux);
-                await VerifyInterruptsAsync(bank, linux);
-                await shell.PowerOffAsync();
-            }
+            await shell.RunAsync("modprobe gpio-pci-idio-16");
+            LinuxCard[] linux = [await LinuxCard.FindAsync(shell, 0), await LinuxCard.FindAsync(shell, 1)];
+            await VerifyLinesAsync(bank, linux);
+            await VerifyInterruptsAsync(bank, linux);
+            await shell.PowerOffAsync();
+        }
 
-            DeviceBench.Settle(Cards, () => ends.Count);
-            Assert.All(ends.Values, kind => Assert.Equal(SessionEndKind.ClientClosed, kind));
-            Assert.DoesNotContain(log, line => line.Contains("fault", StringComparison.Ordinal));
-            Assert.All(Enumerable.Range(0, Cards), card => Assert.Equal(0, bank.OutputsOf(card)));
-            Assert.Equal(0, server.Host.Ledger.Outstanding(ResourceKind.Mapping));
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
-        }
+        DeviceBench.Settle(Cards, () => ends.Count);
+        Assert.All(ends.Values, kind => Assert.Equal(SessionEndKind.ClientClosed, kind));
+        Assert.DoesNotContain(log, line => line.Contains("fault", StringComparison.Ordinal));
+        Assert.All(Enumerable.Range(0, Cards), card => Assert.Equal(0, bank.OutputsOf(card)));
+        Assert.Equal(0, server.Host.Ledger.Outstanding(ResourceKind.Mapping));
     }
 
     private static async Task VerifyLinesAsync(GpioBank bank, LinuxCard[] linux)

@@ -70,11 +70,11 @@ public sealed class AptTests
     public void Read_BothFolders_InAptsOrder()
     {
         using var folder = new TemporaryFolder();
-        Directory.CreateDirectory(folder["sources.list.d"]);
-        File.WriteAllText(folder["sources.list"], "deb http://first.example/debian trixie main\n");
-        File.WriteAllText(folder["sources.list.d/b.sources"], "Types: deb\nURIs: http://third.example/debian\nSuites: trixie\n");
-        File.WriteAllText(folder["sources.list.d/a.list"], "deb http://second.example/debian trixie main\n");
-        File.WriteAllText(folder["sources.list.d/c.save"], "deb http://never.example/debian trixie main\n");
+        Directory.CreateDirectory(folder.File("sources.list.d"));
+        File.WriteAllText(folder.File("sources.list"), "deb http://first.example/debian trixie main\n");
+        File.WriteAllText(folder.File("sources.list.d/b.sources"), "Types: deb\nURIs: http://third.example/debian\nSuites: trixie\n");
+        File.WriteAllText(folder.File("sources.list.d/a.list"), "deb http://second.example/debian trixie main\n");
+        File.WriteAllText(folder.File("sources.list.d/c.save"), "deb http://never.example/debian trixie main\n");
         Assert.Equal(["http://first.example/debian", "http://second.example/debian", "http://third.example/debian"], AptSources.Read(folder.Path).Select(s => s.Uri));
     }
 

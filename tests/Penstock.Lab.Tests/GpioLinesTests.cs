@@ -34,7 +34,7 @@ public sealed class GpioLinesTests
         foreach (var arguments in wrongOrFailing)
         {
             var prebuilt = await RunAsync(Path.Combine(Sources, "gpio-lines-x86_64"), arguments);
-            var rebuilt = await RunAsync(folder["gpio-lines-x86_64"], arguments);
+            var rebuilt = await RunAsync(folder.File("gpio-lines-x86_64"), arguments);
             Assert.Equal(prebuilt, rebuilt);
             Assert.NotEqual(0, prebuilt.ExitCode);
         }

@@ -42,8 +42,8 @@ public sealed class GuestFileTests
     {
         using var folder = new TemporaryFolder();
         folder.Program("app/bin/run", "true");
-        File.WriteAllText(folder["app/data"], "1");
-        var files = GuestFile.FromHostFolder("/opt/app", folder["app"]);
+        File.WriteAllText(folder.File("app/data"), "1");
+        var files = GuestFile.FromHostFolder("/opt/app", folder.File("app"));
         Assert.Equal(["/opt/app/bin/run", "/opt/app/data"], files.Select(f => f.Path));
         Assert.True(files[0].Mode.HasFlag(UnixFileMode.UserExecute));
         Assert.False(files[1].Mode.HasFlag(UnixFileMode.UserExecute));

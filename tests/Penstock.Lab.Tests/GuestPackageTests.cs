@@ -9,41 +9,41 @@ public sealed class GuestPackageTests : IDisposable
 
     public GuestPackageTests()
     {
-        Directory.CreateDirectory(_folder["bin"]);
-        Directory.CreateDirectory(_folder["apt"]);
-        File.WriteAllText(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
-        File.WriteAllText(_folder["vmlinuz"], "kernel");
-        File.WriteAllText(_folder["busybox"], "busybox");
+        Directory.CreateDirectory(_folder.File("bin"));
+        Directory.CreateDirectory(_folder.File("apt"));
+        File.WriteAllText(_folder.File("apt/sources.list"), "deb http://m.example/debian trixie main\n");
+        File.WriteAllText(_folder.File("vmlinuz"), "kernel");
+        File.WriteAllText(_folder.File("busybox"), "busybox");
         _folder.Program("qemu", "echo 'QEMU emulator version 11.1.0'");
     }
 
     public void Dispose() => _folder.Dispose();
 
-    private string Asked => File.Exists(_folder["asked"]) ? File.ReadAllText(_folder["asked"]) : "";
+    private string Asked => File.Exists(_folder.File("asked")) ? File.ReadAllText(_folder.File("asked")) : "";
 
     private Task<VmLab> PrepareAsync(
         IReadOnlyList<string> packages, GuestArchitecture architecture = GuestArchitecture.X86_64, List<LabProgress>? progress = null)
     {
-        var variables = new Dictionary<string, string> { ["PATH"] = _folder["bin"] + (HasDebian ? ":/usr/bin:/bin" : ""), ["HOME"] = _folder.Path };
+        var variables = new Dictionary<string, string> { ["PATH"] = _folder.File("bin") + (HasDebian ? ":/usr/bin:/bin" : ""), ["HOME"] = _folder.Path };
         var options = new LabOptions
         {
-            CacheFolder = _folder["cache"],
-            QemuPath = _folder["qemu"],
-            KernelPath = _folder["vmlinuz"],
-            BusyboxPath = _folder["busybox"],
+            CacheFolder = _folder.File("cache"),
+            QemuPath = _folder.File("qemu"),
+            KernelPath = _folder.File("vmlinuz"),
+            BusyboxPath = _folder.File("busybox"),
             GuestPackages = packages,
             Progress = progress is null ? null : new Listing(progress),
         };
-        return VmLab.PrepareAsync(architecture, options, new LabEnvironment(variables.GetValueOrDefault, _folder["apt"]), CancellationToken.None);
+        return VmLab.PrepareAsync(architecture, options, new LabEnvironment(variables.GetValueOrDefault, _folder.File("apt")), CancellationToken.None);
     }
 
-    private bool HasDebian => File.Exists(_folder["bin/apt-get"]);
+    private bool HasDebian => File.Exists(_folder.File("bin/apt-get"));
 
     /// <summary>An archive with tool and other, which both need lib; each package holds what its name calls for.</summary>
     private void FakeDebian()
     {
         _folder.Program("bin/apt-get", $$"""
-            echo "apt-get $*" >> {{_folder["asked"]}}
+            echo "apt-get $*" >> {{_folder.File("asked")}}
             lists=$(dirname "$APT_CONFIG")/lists
             for name in "$@"; do :; done
             case $* in
@@ -52,14 +52,14 @@ public sealed class GuestPackageTests : IDisposable
                 for file in lib_1%3a2_amd64.deb "${name}_3_all.deb"; do
                   case $* in
                     *--print-uris*) echo "'http://m.example/debian/pool/$file' $file 4 MD5Sum:00";;
-                    *) mkdir -p {{_folder["cache/packages"]}}; echo deb > {{_folder["cache/packages"]}}/$file;;
+                    *) mkdir -p {{_folder.File("cache/packages")}}; echo deb > {{_folder.File("cache/packages")}}/$file;;
                   esac
                 done;;
               *) echo "E: Unable to locate package $name" >&2; exit 100;;
             esac
             """);
         _folder.Program("bin/dpkg-deb", $$"""
-            echo "dpkg-deb $(basename "$2")" >> {{_folder["asked"]}}
+            echo "dpkg-deb $(basename "$2")" >> {{_folder.File("asked")}}
             cd "$3" || exit 1
             case $2 in
               */lib_*)
@@ -93,7 +93,7 @@ public sealed class GuestPackageTests : IDisposable
         Assert.Equal(0x81EDu, entries.Single(e => e.Name == "usr/bin/tool").Mode);
         Assert.Contains(progress, p => p is { Step: "tool for x86_64 guests", DoneBytes: 8, TotalBytes: 8 });
         Assert.Contains(progress, p => p.Step == "unpacking tool for x86_64 guests");
-        Assert.False(Directory.Exists(_folder["cache/x86_64/packages/work"]));
+        Assert.False(Directory.Exists(_folder.File("cache/x86_64/packages/work")));
     }
 
     [Fact]
@@ -128,8 +128,8 @@ public sealed class GuestPackageTests : IDisposable
         await PrepareAsync(["tool"]);
         Assert.All(
             Asked.Split('\n').Where(line => line.Contains("install", StringComparison.Ordinal)),
-            line => Assert.Contains("-o Dir::State::status=" + _folder["cache/apt/amd64/status-assumed"], line, StringComparison.Ordinal));
-        Assert.Contains("Package: debconf\nStatus: install ok installed\n", await File.ReadAllTextAsync(_folder["cache/apt/amd64/status-assumed"]), StringComparison.Ordinal);
+            line => Assert.Contains("-o Dir::State::status=" + _folder.File("cache/apt/amd64/status-assumed"), line, StringComparison.Ordinal));
+        Assert.Contains("Package: debconf\nStatus: install ok installed\n", await File.ReadAllTextAsync(_folder.File("cache/apt/amd64/status-assumed")), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -137,8 +137,8 @@ public sealed class GuestPackageTests : IDisposable
     {
         FakeDebian();
         var lab = await PrepareAsync(["tool"], GuestArchitecture.S390x);
-        Assert.All(lab.PackageArchives["tool"], file => Assert.StartsWith(_folder["cache/s390x/packages/"], file, StringComparison.Ordinal));
-        Assert.True(Directory.Exists(_folder["cache/apt/s390x/lists"]));
+        Assert.All(lab.PackageArchives["tool"], file => Assert.StartsWith(_folder.File("cache/s390x/packages/"), file, StringComparison.Ordinal));
+        Assert.True(Directory.Exists(_folder.File("cache/apt/s390x/lists")));
     }
 
     [Fact]

@@ -7,10 +7,10 @@ public sealed class KernelCacheTests : IDisposable
 
     public KernelCacheTests()
     {
-        Directory.CreateDirectory(_folder["apt"]);
-        File.WriteAllText(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
-        File.WriteAllText(_folder["busybox"], "busybox");
-        File.WriteAllText(_folder["vmlinuz"], "a kernel of one's own");
+        Directory.CreateDirectory(_folder.File("apt"));
+        File.WriteAllText(_folder.File("apt/sources.list"), "deb http://m.example/debian trixie main\n");
+        File.WriteAllText(_folder.File("busybox"), "busybox");
+        File.WriteAllText(_folder.File("vmlinuz"), "a kernel of one's own");
         _folder.Program("qemu", "case $* in *--version*) echo 'QEMU emulator version 11.1.0';; *) echo 'cannot load that' >&2; exit 1;; esac");
         _folder.Program("bin/dpkg-deb", """
             mkdir -p "$3/boot" "$3/usr/lib/modules/6.1" "$3/usr/bin"
@@ -19,14 +19,14 @@ public sealed class KernelCacheTests : IDisposable
             touch -d 2020-02-02 "$3/boot/vmlinuz-6.1"
             """);
         _folder.Program("bin/apt-get", $$"""
-            echo "$*" >> {{_folder["asked"]}}
+            echo "$*" >> {{_folder.File("asked")}}
             lists=$(dirname "$APT_CONFIG")/lists
             for name in "$@"; do :; done
             file=$name; case $name in linux-image-*) file=linux-image-6.1;; esac
             case $* in
               *update*) mkdir -p "$lists"; touch "$lists/m_dists_trixie_main_binary-amd64_Packages";;
               *--print-uris*) echo "'http://m.example/debian/pool/$file' ${file}_1_amd64.deb 4 MD5Sum:00";;
-              *) echo deb > {{_folder["cache/packages"]}}/${file}_1_amd64.deb;;
+              *) echo deb > {{_folder.File("cache/packages")}}/${file}_1_amd64.deb;;
             esac
             """);
     }
@@ -35,17 +35,17 @@ public sealed class KernelCacheTests : IDisposable
 
     private Task<VmLab> PrepareAsync(string? kernel = null, string? busybox = null, params string[] extraModules)
     {
-        var variables = new Dictionary<string, string> { ["PATH"] = _folder["bin"] + ":/usr/bin:/bin", ["HOME"] = _folder.Path };
+        var variables = new Dictionary<string, string> { ["PATH"] = _folder.File("bin") + ":/usr/bin:/bin", ["HOME"] = _folder.Path };
         var options = new LabOptions
         {
-            CacheFolder = _folder["cache"],
-            QemuPath = _folder["qemu"],
+            CacheFolder = _folder.File("cache"),
+            QemuPath = _folder.File("qemu"),
             KernelPath = kernel,
             BusyboxPath = busybox,
             ExtraModules = extraModules,
         };
         return VmLab.PrepareAsync(
-            GuestArchitecture.X86_64, options, new LabEnvironment(variables.GetValueOrDefault, _folder["apt"]), CancellationToken.None);
+            GuestArchitecture.X86_64, options, new LabEnvironment(variables.GetValueOrDefault, _folder.File("apt")), CancellationToken.None);
     }
 
     private static void Age(params string[] files)
@@ -78,20 +78,20 @@ public sealed class KernelCacheTests : IDisposable
     {
         var debian = await PrepareAsync();
         Age(debian.KernelPath, debian.InitramfsPath);
-        var named = await PrepareAsync(_folder["vmlinuz"], _folder["busybox"]);
+        var named = await PrepareAsync(_folder.File("vmlinuz"), _folder.File("busybox"));
         AssertThere(debian);
-        Assert.Equal("the named kernel " + _folder["vmlinuz"], named.KernelDescription);
+        Assert.Equal("the named kernel " + _folder.File("vmlinuz"), named.KernelDescription);
         Assert.Equal(debian.KernelPath, (await PrepareAsync()).KernelPath);
     }
 
     [Fact]
     public async Task Prepare_DebiansKernelLongAfterOneWithNamedBusybox_TheOtherIsStillKnown()
     {
-        var other = await PrepareAsync(busybox: _folder["busybox"]);
+        var other = await PrepareAsync(busybox: _folder.File("busybox"));
         Age(other.KernelPath, other.InitramfsPath);
         await PrepareAsync();
         AssertThere(other);
-        Assert.Equal(other.KernelPath, (await PrepareAsync(busybox: _folder["busybox"])).KernelPath);
+        Assert.Equal(other.KernelPath, (await PrepareAsync(busybox: _folder.File("busybox"))).KernelPath);
     }
 
     [Fact]
@@ -119,28 +119,28 @@ public sealed class KernelCacheTests : IDisposable
     [Fact]
     public async Task Prepare_KnownNamedKernel_IsNotTouched()
     {
-        Age(_folder["vmlinuz"]);
-        var time = File.GetLastWriteTimeUtc(_folder["vmlinuz"]);
-        await PrepareAsync(_folder["vmlinuz"], _folder["busybox"]);
-        await PrepareAsync(_folder["vmlinuz"], _folder["busybox"]);
-        Assert.Equal(time, File.GetLastWriteTimeUtc(_folder["vmlinuz"]));
+        Age(_folder.File("vmlinuz"));
+        var time = File.GetLastWriteTimeUtc(_folder.File("vmlinuz"));
+        await PrepareAsync(_folder.File("vmlinuz"), _folder.File("busybox"));
+        await PrepareAsync(_folder.File("vmlinuz"), _folder.File("busybox"));
+        Assert.Equal(time, File.GetLastWriteTimeUtc(_folder.File("vmlinuz")));
     }
 
     [Fact]
     public async Task Prepare_NamedKernelAbsent_SaysSoBeforeAnythingIsFetched()
     {
-        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(_folder["nope"]));
-        Assert.Contains($"the kernel is to be {_folder["nope"]} (KernelPath or PENSTOCK_KERNEL), and there is no such file", error.Message, StringComparison.Ordinal);
-        Assert.False(File.Exists(_folder["asked"]));
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(_folder.File("nope")));
+        Assert.Contains($"the kernel is to be {_folder.File("nope")} (KernelPath or PENSTOCK_KERNEL), and there is no such file", error.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder.File("asked")));
     }
 
     [Fact]
     public async Task Start_NamedKernelThatQemuRefuses_IsNamedAsAPossibleCause()
     {
-        var lab = await PrepareAsync(_folder["vmlinuz"], _folder["busybox"]);
+        var lab = await PrepareAsync(_folder.File("vmlinuz"), _folder.File("busybox"));
         var error = await Assert.ThrowsAsync<LabException>(() => Guest.StartAsync(lab, new GuestConfiguration()));
         Assert.Contains("cannot load that", error.Message, StringComparison.Ordinal);
-        Assert.Contains($"{_folder["vmlinuz"]} (KernelPath or PENSTOCK_KERNEL) may be none that QEMU can boot", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"{_folder.File("vmlinuz")} (KernelPath or PENSTOCK_KERNEL) may be none that QEMU can boot", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -71,7 +71,7 @@ public sealed class ModuleTests
     public async Task SelectAsync_OneName_TakesItsDependenciesAndWritesTheirOrder()
     {
         using var folder = new TemporaryFolder();
-        var top = folder["6.1"];
+        var top = folder.File("6.1");
         Directory.CreateDirectory(Path.Combine(top, "kernel/x"));
         void Write(string name, string modinfo) => File.WriteAllBytes(Path.Combine(top, "kernel/x", name), Module(modinfo));
         Write("top-one.ko", "depends=middle,low\0alias=pci:v1\0");
@@ -82,7 +82,7 @@ public sealed class ModuleTests
         await File.WriteAllTextAsync(Path.Combine(top, "modules.builtin"), "kernel/y/built-in.ko\n");
 
         var selection = await ModuleSelection.SelectAsync(
-            top, ["top_one", "built-in", "nowhere"], folder["work"], LabEnvironment.OfProcess, CancellationToken.None);
+            top, ["top_one", "built-in", "nowhere"], folder.File("work"), LabEnvironment.OfProcess, CancellationToken.None);
 
         Assert.Equal(["low", "middle", "soft", "top_one"], selection.Modules.Select(m => m.Name).Order());
         Assert.Equal(["nowhere"], selection.Absent);
@@ -164,11 +164,11 @@ public sealed class ModuleTests
     public async Task SelectAsync_CompressedModuleWithoutItsTool_NamesToolAndPackage()
     {
         using var folder = new TemporaryFolder();
-        Directory.CreateDirectory(folder["6.1"]);
-        await File.WriteAllTextAsync(folder["6.1/a.ko.xz"], "");
-        var nothing = new LabEnvironment(name => name == "PATH" ? folder["empty"] : null);
+        Directory.CreateDirectory(folder.File("6.1"));
+        await File.WriteAllTextAsync(folder.File("6.1/a.ko.xz"), "");
+        var nothing = new LabEnvironment(name => name == "PATH" ? folder.File("empty") : null);
         var error = await Assert.ThrowsAsync<LabException>(() => ModuleSelection.SelectAsync(
-            folder["6.1"], ["a"], folder["work"], nothing, CancellationToken.None));
+            folder.File("6.1"), ["a"], folder.File("work"), nothing, CancellationToken.None));
         Assert.Contains("xz is needed", error.Message, StringComparison.Ordinal);
         Assert.Contains("apt-get install xz-utils", error.Message, StringComparison.Ordinal);
     }

@@ -10,14 +10,14 @@ public sealed class PrepareTests : IDisposable
 
     public PrepareTests()
     {
-        _variables["PATH"] = _folder["bin"] + ":/usr/bin:/bin";
-        _variables["HOME"] = _folder["home"];
-        Directory.CreateDirectory(_folder["bin"]);
+        _variables["PATH"] = _folder.File("bin") + ":/usr/bin:/bin";
+        _variables["HOME"] = _folder.File("home");
+        Directory.CreateDirectory(_folder.File("bin"));
     }
 
     public void Dispose() => _folder.Dispose();
 
-    private LabEnvironment Environment => new(name => _variables.GetValueOrDefault(name), _folder["apt"]);
+    private LabEnvironment Environment => new(name => _variables.GetValueOrDefault(name), _folder.File("apt"));
 
     private Task<VmLab> PrepareAsync(LabOptions? options = null, GuestArchitecture architecture = GuestArchitecture.X86_64) =>
         VmLab.PrepareAsync(architecture, options ?? new LabOptions(), Environment, CancellationToken.None);
@@ -25,13 +25,13 @@ public sealed class PrepareTests : IDisposable
     private void FakeQemu(string name, string version) => _folder.Program(name, $"echo 'QEMU emulator version {version} (Debian 1:{version}+ds-1)'");
 
     /// <summary>A PATH of fakes only, apart from what the supervising shell and the fakes themselves use.</summary>
-    private void WithoutDebian() => _variables["PATH"] = _folder["bin"];
+    private void WithoutDebian() => _variables["PATH"] = _folder.File("bin");
 
     private LabOptions AllNamed()
     {
-        File.WriteAllText(_folder["vmlinuz"], "kernel");
-        File.WriteAllText(_folder["busybox"], "busybox");
-        return new LabOptions { KernelPath = _folder["vmlinuz"], BusyboxPath = _folder["busybox"] };
+        File.WriteAllText(_folder.File("vmlinuz"), "kernel");
+        File.WriteAllText(_folder.File("busybox"), "busybox");
+        return new LabOptions { KernelPath = _folder.File("vmlinuz"), BusyboxPath = _folder.File("busybox") };
     }
 
     [Theory]
@@ -53,8 +53,8 @@ public sealed class PrepareTests : IDisposable
     public async Task Prepare_NamedQemuTooOld_NamesVersionPlaceAndRemedy()
     {
         FakeQemu("old/qemu-system-x86_64", "10.1.2");
-        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { QemuPath = _folder["old/qemu-system-x86_64"] }));
-        Assert.Contains(_folder["old/qemu-system-x86_64"] + " is QEMU 10.1.2", error.Message, StringComparison.Ordinal);
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { QemuPath = _folder.File("old/qemu-system-x86_64") }));
+        Assert.Contains(_folder.File("old/qemu-system-x86_64") + " is QEMU 10.1.2", error.Message, StringComparison.Ordinal);
         Assert.Contains("needs 11 or newer", error.Message, StringComparison.Ordinal);
         Assert.Contains("PENSTOCK_QEMU", error.Message, StringComparison.Ordinal);
     }
@@ -62,9 +62,9 @@ public sealed class PrepareTests : IDisposable
     [Fact]
     public async Task Prepare_NamedQemuAbsent_NamesThePath()
     {
-        _variables["PENSTOCK_QEMU"] = _folder["nowhere"];
+        _variables["PENSTOCK_QEMU"] = _folder.File("nowhere");
         var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync());
-        Assert.Contains(_folder["nowhere"] + " (QemuPath or PENSTOCK_QEMU), and there is no such file", error.Message, StringComparison.Ordinal);
+        Assert.Contains(_folder.File("nowhere") + " (QemuPath or PENSTOCK_QEMU), and there is no such file", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -81,7 +81,7 @@ public sealed class PrepareTests : IDisposable
         WithoutDebian();
         FakeQemu("bin/qemu-system-x86_64", "9.2.0");
         var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync());
-        Assert.Contains($"a newer QEMU ({_folder["bin/qemu-system-x86_64"]} is version 9.2.0), a kernel, busybox for x86_64", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"a newer QEMU ({_folder.File("bin/qemu-system-x86_64")} is version 9.2.0), a kernel, busybox for x86_64", error.Message, StringComparison.Ordinal);
         Assert.Contains("no apt-get", error.Message, StringComparison.Ordinal);
         foreach (var remedy in (string[])["PENSTOCK_QEMU", "PENSTOCK_KERNEL", "PENSTOCK_MODULES", "PENSTOCK_BUSYBOX"])
         {
@@ -96,16 +96,16 @@ public sealed class PrepareTests : IDisposable
         FakeQemu("bin/qemu-system-x86_64", "11.0.1");
         var lab = await PrepareAsync(AllNamed());
         Assert.Equal(new Version(11, 0, 1), lab.QemuVersion);
-        Assert.Equal(_folder["bin/qemu-system-x86_64"], lab.QemuPath);
-        Assert.Equal(_folder["vmlinuz"], lab.KernelPath);
+        Assert.Equal(_folder.File("bin/qemu-system-x86_64"), lab.QemuPath);
+        Assert.Equal(_folder.File("vmlinuz"), lab.KernelPath);
         Assert.Null(lab.KernelRelease);
-        Assert.StartsWith(_folder["home/.cache/penstock/lab/"], lab.InitramfsPath, StringComparison.Ordinal);
+        Assert.StartsWith(_folder.File("home/.cache/penstock/lab/"), lab.InitramfsPath, StringComparison.Ordinal);
         var entries = CpioReader.Read(await File.ReadAllBytesAsync(lab.InitramfsPath));
         Assert.Equal("busybox"u8.ToArray(), entries.Single(e => e.Name == "bin/busybox").Content);
 
         var again = await PrepareAsync(AllNamed());
         Assert.NotEqual(lab.InitramfsPath, again.InitramfsPath); // AllNamed wrote the files anew
-        Assert.Equal(again.InitramfsPath, (await PrepareAsync(new LabOptions { KernelPath = _folder["vmlinuz"], BusyboxPath = _folder["busybox"] })).InitramfsPath);
+        Assert.Equal(again.InitramfsPath, (await PrepareAsync(new LabOptions { KernelPath = _folder.File("vmlinuz"), BusyboxPath = _folder.File("busybox") })).InitramfsPath);
     }
 
     [Fact]
@@ -113,7 +113,7 @@ public sealed class PrepareTests : IDisposable
     {
         WithoutDebian();
         FakeQemu("bin/qemu-system-x86_64", "11.0.1");
-        _variables["PENSTOCK_LAB"] = _folder["cache"];
+        _variables["PENSTOCK_LAB"] = _folder.File("cache");
         var first = await PrepareAsync(AllNamed());
         string folder = Path.GetDirectoryName(first.InitramfsPath)!;
         File.WriteAllLines(Path.Combine(folder, "kernel"), ["format=2", "key=", "kernel=x86_64/vmlinuz-debian", "initramfs=x86_64/initramfs-debian.cpio"]);
@@ -136,14 +136,14 @@ public sealed class PrepareTests : IDisposable
         WithoutDebian();
         FakeQemu("s390/qemu-system-s390x", "11.2.0");
         AllNamed();
-        _variables["PENSTOCK_QEMU"] = _folder["nowhere"];
-        _variables["PENSTOCK_QEMU_S390X"] = _folder["s390"];
-        _variables["PENSTOCK_KERNEL"] = _folder["vmlinuz"];
-        _variables["PENSTOCK_BUSYBOX"] = _folder["busybox"];
-        _variables["PENSTOCK_LAB"] = _folder["cache"];
+        _variables["PENSTOCK_QEMU"] = _folder.File("nowhere");
+        _variables["PENSTOCK_QEMU_S390X"] = _folder.File("s390");
+        _variables["PENSTOCK_KERNEL"] = _folder.File("vmlinuz");
+        _variables["PENSTOCK_BUSYBOX"] = _folder.File("busybox");
+        _variables["PENSTOCK_LAB"] = _folder.File("cache");
         var lab = await PrepareAsync(architecture: GuestArchitecture.S390x);
-        Assert.Equal(_folder["s390/qemu-system-s390x"], lab.QemuPath);
-        Assert.StartsWith(_folder["cache/s390x/"], lab.InitramfsPath, StringComparison.Ordinal);
+        Assert.Equal(_folder.File("s390/qemu-system-s390x"), lab.QemuPath);
+        Assert.StartsWith(_folder.File("cache/s390x/"), lab.InitramfsPath, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -152,10 +152,10 @@ public sealed class PrepareTests : IDisposable
         _folder.Program("bin/apt-get", "exit 0");
         _folder.Program("bin/dpkg-deb", "exit 0");
         _folder.Program("bin/dpkg", "echo amd64");
-        Directory.CreateDirectory(_folder["apt"]);
-        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://u.example/ubuntu noble main\n");
+        Directory.CreateDirectory(_folder.File("apt"));
+        await File.WriteAllTextAsync(_folder.File("apt/sources.list"), "deb http://u.example/ubuntu noble main\n");
         var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync());
-        Assert.Contains($"no Debian archive among the apt sources in {_folder["apt"]}", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"no Debian archive among the apt sources in {_folder.File("apt")}", error.Message, StringComparison.Ordinal);
         Assert.Contains("PENSTOCK_KERNEL", error.Message, StringComparison.Ordinal);
     }
 
@@ -165,13 +165,13 @@ public sealed class PrepareTests : IDisposable
         _folder.Program("bin/apt-get", "echo 'Err:1 http://m.example/debian trixie InRelease'\necho 'E: Could not resolve host m.example' >&2\nexit 100");
         _folder.Program("bin/dpkg-deb", "exit 0");
         _folder.Program("bin/dpkg", "echo amd64");
-        Directory.CreateDirectory(_folder["apt"]);
-        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
-        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { CacheFolder = _folder["cache"] }));
+        Directory.CreateDirectory(_folder.File("apt"));
+        await File.WriteAllTextAsync(_folder.File("apt/sources.list"), "deb http://m.example/debian trixie main\n");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { CacheFolder = _folder.File("cache") }));
         Assert.DoesNotContain('\n', error.Message);
         Assert.Contains("Could not resolve host m.example; check the network", error.Message, StringComparison.Ordinal);
-        Assert.EndsWith("Details: " + _folder["cache/apt.log"], error.Message, StringComparison.Ordinal);
-        Assert.Contains("Err:1", await File.ReadAllTextAsync(_folder["cache/apt.log"]), StringComparison.Ordinal);
+        Assert.EndsWith("Details: " + _folder.File("cache/apt.log"), error.Message, StringComparison.Ordinal);
+        Assert.Contains("Err:1", await File.ReadAllTextAsync(_folder.File("cache/apt.log")), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -182,27 +182,27 @@ public sealed class PrepareTests : IDisposable
         _folder.Program("bin/apt-get", $"echo 'Err:1'; echo 'E: Failed to fetch: {reason}' >&2; exit 100");
         _folder.Program("bin/dpkg-deb", "exit 0");
         _folder.Program("bin/dpkg", "echo amd64");
-        Directory.CreateDirectory(_folder["apt"]);
-        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
-        await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { CacheFolder = _folder["cache"] }));
-        Assert.Equal(times, (await File.ReadAllTextAsync(_folder["cache/apt.log"])).Split("Err:1").Length - 1);
+        Directory.CreateDirectory(_folder.File("apt"));
+        await File.WriteAllTextAsync(_folder.File("apt/sources.list"), "deb http://m.example/debian trixie main\n");
+        await Assert.ThrowsAsync<LabException>(() => PrepareAsync(new LabOptions { CacheFolder = _folder.File("cache") }));
+        Assert.Equal(times, (await File.ReadAllTextAsync(_folder.File("cache/apt.log"))).Split("Err:1").Length - 1);
     }
 
     [Fact]
     public async Task Prepare_CancelledWhileItFetches_LeavesNoApt()
     {
-        _folder.Program("bin/apt-get", $"echo $$ > '{_folder["part"]}'; mv '{_folder["part"]}' '{_folder["pid"]}'; exec sleep 600");
+        _folder.Program("bin/apt-get", $"echo $$ > '{_folder.File("part")}'; mv '{_folder.File("part")}' '{_folder.File("pid")}'; exec sleep 600");
         _folder.Program("bin/dpkg-deb", "exit 0");
         _folder.Program("bin/dpkg", "echo amd64");
-        Directory.CreateDirectory(_folder["apt"]);
-        await File.WriteAllTextAsync(_folder["apt/sources.list"], "deb http://m.example/debian trixie main\n");
+        Directory.CreateDirectory(_folder.File("apt"));
+        await File.WriteAllTextAsync(_folder.File("apt/sources.list"), "deb http://m.example/debian trixie main\n");
         using var cancel = new CancellationTokenSource();
-        var prepare = VmLab.PrepareAsync(GuestArchitecture.X86_64, new LabOptions { CacheFolder = _folder["cache"] }, Environment, cancel.Token);
-        Assert.True(SpinWait.SpinUntil(() => File.Exists(_folder["pid"]), TimeSpan.FromMinutes(3)), "apt-get was not started");
+        var prepare = VmLab.PrepareAsync(GuestArchitecture.X86_64, new LabOptions { CacheFolder = _folder.File("cache") }, Environment, cancel.Token);
+        Assert.True(SpinWait.SpinUntil(() => File.Exists(_folder.File("pid")), TimeSpan.FromMinutes(3)), "apt-get was not started");
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => prepare);
-        Assert.False(SupervisedProcessTests.Lives(int.Parse(await File.ReadAllTextAsync(_folder["pid"]), System.Globalization.CultureInfo.InvariantCulture)));
-        await using var free = await FolderLock.TakeAsync(_folder["cache"], null, CancellationToken.None);
+        Assert.False(SupervisedProcessTests.Lives(int.Parse(await File.ReadAllTextAsync(_folder.File("pid")), System.Globalization.CultureInfo.InvariantCulture)));
+        await using var free = await FolderLock.TakeAsync(_folder.File("cache"), null, CancellationToken.None);
     }
 
     [Fact]
@@ -213,7 +213,7 @@ public sealed class PrepareTests : IDisposable
         var waiting = new TaskCompletionSource();
         var options = AllNamed() with
         {
-            CacheFolder = _folder["cache"],
+            CacheFolder = _folder.File("cache"),
             Progress = new Told(p =>
             {
                 if (p.Step.StartsWith("waiting for another process", StringComparison.Ordinal))
@@ -222,7 +222,7 @@ public sealed class PrepareTests : IDisposable
                 }
             }),
         };
-        var other = await FolderLock.TakeAsync(_folder["cache"], null, CancellationToken.None);
+        var other = await FolderLock.TakeAsync(_folder.File("cache"), null, CancellationToken.None);
         var prepare = PrepareAsync(options);
         await waiting.Task.WaitAsync(TimeSpan.FromMinutes(2));
         Assert.False(prepare.IsCompleted);
@@ -235,9 +235,9 @@ public sealed class PrepareTests : IDisposable
     {
         WithoutDebian();
         FakeQemu("bin/qemu-system-x86_64", "11.0.1");
-        await File.WriteAllTextAsync(_folder["file"], "");
-        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(AllNamed() with { CacheFolder = _folder["file/lab"] }));
-        Assert.Contains(_folder["file/lab"] + " cannot be made", error.Message, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(_folder.File("file"), "");
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(AllNamed() with { CacheFolder = _folder.File("file/lab") }));
+        Assert.Contains(_folder.File("file/lab") + " cannot be made", error.Message, StringComparison.Ordinal);
         Assert.Contains("PENSTOCK_LAB", error.Message, StringComparison.Ordinal);
     }
 
@@ -246,8 +246,8 @@ public sealed class PrepareTests : IDisposable
     {
         WithoutDebian();
         FakeQemu("bin/qemu-system-x86_64", "11.0.1");
-        Directory.CreateDirectory(_folder["cache/lock"]);
-        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(AllNamed() with { CacheFolder = _folder["cache"] }));
+        Directory.CreateDirectory(_folder.File("cache/lock"));
+        var error = await Assert.ThrowsAsync<LabException>(() => PrepareAsync(AllNamed() with { CacheFolder = _folder.File("cache") }));
         Assert.Contains("cannot be written", error.Message, StringComparison.Ordinal);
     }
 

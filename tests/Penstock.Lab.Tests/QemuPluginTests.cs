@@ -18,7 +18,7 @@ public sealed class QemuPluginTests : IDisposable
         Assert.Equal(first, await BuildAsync(Source));
         Assert.Equal(built, File.GetLastWriteTimeUtc(first));
         Assert.NotEqual(first, await BuildAsync(Source + "int other;\n"));
-        Assert.All(Directory.GetFiles(_folder["cache/plugins"]), file => Assert.EndsWith(".so", file, StringComparison.Ordinal));
+        Assert.All(Directory.GetFiles(_folder.File("cache/plugins")), file => Assert.EndsWith(".so", file, StringComparison.Ordinal));
     }
 
     [Fact]
@@ -28,13 +28,13 @@ public sealed class QemuPluginTests : IDisposable
 
         Assert.Contains("penstock-test", refused.Message, StringComparison.Ordinal);
         Assert.Contains("error", refused.Message, StringComparison.Ordinal);
-        Assert.Empty(Directory.GetFiles(_folder["cache/plugins"]));
+        Assert.Empty(Directory.GetFiles(_folder.File("cache/plugins")));
     }
 
     [Fact]
     public async Task Build_WithoutCompiler_SaysWhatToInstall()
     {
-        LabException refused = await Assert.ThrowsAsync<LabException>(() => BuildAsync(Source, _folder["nothing"]));
+        LabException refused = await Assert.ThrowsAsync<LabException>(() => BuildAsync(Source, _folder.File("nothing")));
 
         Assert.Contains("apt-get install gcc", refused.Message, StringComparison.Ordinal);
     }
@@ -43,6 +43,6 @@ public sealed class QemuPluginTests : IDisposable
     {
         var variables = new Dictionary<string, string> { ["PATH"] = path ?? "/usr/bin:/bin", ["HOME"] = _folder.Path };
         return QemuPlugin.BuildAsync(
-            "penstock-test", source, new LabOptions { CacheFolder = _folder["cache"] }, new LabEnvironment(variables.GetValueOrDefault, _folder["apt"]), CancellationToken.None);
+            "penstock-test", source, new LabOptions { CacheFolder = _folder.File("cache") }, new LabEnvironment(variables.GetValueOrDefault, _folder.File("apt")), CancellationToken.None);
     }
 }

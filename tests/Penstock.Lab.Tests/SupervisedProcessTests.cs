@@ -72,13 +72,13 @@ public sealed class SupervisedProcessTests
     {
         using var folder = new TemporaryFolder();
         var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true };
-        foreach (var argument in (string[])["exec", typeof(SupervisingParent).Assembly.Location, .. Sleeper(folder["id"])])
+        foreach (var argument in (string[])["exec", typeof(SupervisingParent).Assembly.Location, .. Sleeper(folder.File("id"))])
         {
             start.ArgumentList.Add(argument);
         }
 
         using var parent = Process.Start(start)!;
-        var id = await IdAsync(folder["id"]);
+        var id = await IdAsync(folder.File("id"));
         Assert.True(Lives(id));
         parent.Kill(); // SIGKILL: nothing of ours runs after it
         await parent.WaitForExitAsync();
@@ -89,9 +89,9 @@ public sealed class SupervisedProcessTests
     public async Task Supervisor_KilledAlone_TheProgramEndsToo()
     {
         using var folder = new TemporaryFolder();
-        var command = Sleeper(folder["id"]);
+        var command = Sleeper(folder.File("id"));
         await using var process = SupervisedProcess.Start(command[0], command[1..]);
-        var id = await IdAsync(folder["id"]);
+        var id = await IdAsync(folder.File("id"));
         using (var shell = Process.GetProcessById(process.SupervisorId))
         {
             shell.Kill();
@@ -105,14 +105,14 @@ public sealed class SupervisedProcessTests
     public async Task KillAsync_RunningProgram_EndsItAndRemovesTheFolder()
     {
         using var folder = new TemporaryFolder();
-        var command = Sleeper(folder["id"]);
-        Directory.CreateDirectory(folder["work"]);
-        await using var process = SupervisedProcess.Start(command[0], command[1..], folderToRemove: folder["work"]);
-        var id = await IdAsync(folder["id"]);
+        var command = Sleeper(folder.File("id"));
+        Directory.CreateDirectory(folder.File("work"));
+        await using var process = SupervisedProcess.Start(command[0], command[1..], folderToRemove: folder.File("work"));
+        var id = await IdAsync(folder.File("id"));
         await process.KillAsync();
         Assert.False(Lives(id));
         Assert.Equal(128 + 9, await process.Exit);
-        Assert.False(Directory.Exists(folder["work"]));
+        Assert.False(Directory.Exists(folder.File("work")));
     }
 
     /// <summary>Of the supervisor itself nothing is left either, its watching subshell first of all.</summary>
@@ -169,10 +169,10 @@ public sealed class SupervisedProcessTests
     public async Task Tool_Cancelled_EndsTheProgram()
     {
         using var folder = new TemporaryFolder();
-        var command = Sleeper(folder["id"]);
+        var command = Sleeper(folder.File("id"));
         using var cancel = new CancellationTokenSource();
         var run = Tool.RunAsync(command[0], command[1..], LabEnvironment.OfProcess, cancel.Token);
-        var id = await IdAsync(folder["id"]);
+        var id = await IdAsync(folder.File("id"));
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => run);
         Assert.False(Lives(id));

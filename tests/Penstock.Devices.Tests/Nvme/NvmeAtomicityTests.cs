@@ -141,50 +141,43 @@ public sealed class NvmeAtomicityTests : IDisposable
         const int Queues = 4;
         const int Depth = 16;
         const int Rounds = 40;
-        DirectoryInfo folder = Directory.CreateTempSubdirectory("penstock-");
-        try
+        using var folder = new TemporaryFolder();
+        INvmeBacking inner = file
+            ? FileNvmeBacking.Open(folder.File("disk.img"), createLength: 64 << 10)
+            : new MemoryNvmeBacking(64 << 10);
+        using var rig = new NvmeRig(null, new HalvesBacking(inner), map: false);
+        const ulong Mapped = NvmeRig.MemorySize / 2;
+        rig.Map(NvmeRig.Base, 0, Mapped);
+        rig.Map(
+            NvmeRig.Base + Mapped, Mapped, DmaAccess.ReadWrite, new MessageMemory(new NvmeChannel(rig), NvmeRig.Base + Mapped, Mapped));
+        rig.Enable();
+        NvmeHostQueue[] queues = [.. Enumerable.Range(1, Queues).Select(id => rig.CreatePair(id))];
+        ulong near = rig.Pages(Queues * Depth);
+        ulong far = NvmeRig.Base + Mapped;
+        var random = new Random(1);
+        for (int round = 0; round < Rounds; round++)
         {
-            INvmeBacking inner = file
-                ? FileNvmeBacking.Open(Path.Combine(folder.FullName, "disk.img"), createLength: 64 << 10)
-                : new MemoryNvmeBacking(64 << 10);
-            using var rig = new NvmeRig(null, new HalvesBacking(inner), map: false);
-            const ulong Mapped = NvmeRig.MemorySize / 2;
-            rig.Map(NvmeRig.Base, 0, Mapped);
-            rig.Map(
-                NvmeRig.Base + Mapped, Mapped, DmaAccess.ReadWrite, new MessageMemory(new NvmeChannel(rig), NvmeRig.Base + Mapped, Mapped));
-            rig.Enable();
-            NvmeHostQueue[] queues = [.. Enumerable.Range(1, Queues).Select(id => rig.CreatePair(id))];
-            ulong near = rig.Pages(Queues * Depth);
-            ulong far = NvmeRig.Base + Mapped;
-            var random = new Random(1);
-            for (int round = 0; round < Rounds; round++)
+            var reads = new List<(ulong Address, int Length)>();
+            for (int i = 0; i < Queues * Depth; i++)
             {
-                var reads = new List<(ulong Address, int Length)>();
-                for (int i = 0; i < Queues * Depth; i++)
+                bool writes = random.Next(2) == 0;
+                int count = random.Next(1, Blocks + 1);
+                ulong page = (random.Next(2) == 0 ? near : far) + ((ulong)i * NvmeRig.Page);
+                rig.At(page, NvmeRig.Page).Fill((byte)random.Next());
+                queues[i % Queues].Put(NvmeRig.Io(writes ? NvmeIoOpcode.Write : NvmeIoOpcode.Read, (ulong)random.Next(4), count, page));
+                if (!writes)
                 {
-                    bool writes = random.Next(2) == 0;
-                    int count = random.Next(1, Blocks + 1);
-                    ulong page = (random.Next(2) == 0 ? near : far) + ((ulong)i * NvmeRig.Page);
-                    rig.At(page, NvmeRig.Page).Fill((byte)random.Next());
-                    queues[i % Queues].Put(NvmeRig.Io(writes ? NvmeIoOpcode.Write : NvmeIoOpcode.Read, (ulong)random.Next(4), count, page));
-                    if (!writes)
-                    {
-                        reads.Add((page, count * BlockSize));
-                    }
+                    reads.Add((page, count * BlockSize));
                 }
-
-                Array.ForEach(queues, q => q.Ring());
-                for (int i = 0; i < Queues * Depth; i++)
-                {
-                    Assert.Equal(NvmeStatus.Success, queues[i % Queues].CompletionRing.Take().Status);
-                }
-
-                Assert.All(reads, r => Assert.True(AreWhole(rig.At(r.Address, r.Length)), $"torn in round {round}"));
             }
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
+
+            Array.ForEach(queues, q => q.Ring());
+            for (int i = 0; i < Queues * Depth; i++)
+            {
+                Assert.Equal(NvmeStatus.Success, queues[i % Queues].CompletionRing.Take().Status);
+            }
+
+            Assert.All(reads, r => Assert.True(AreWhole(rig.At(r.Address, r.Length)), $"torn in round {round}"));
         }
     }
 

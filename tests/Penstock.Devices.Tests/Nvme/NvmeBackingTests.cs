@@ -8,16 +8,16 @@ public sealed class NvmeBackingTests : IDisposable
 {
     private const int Size = 1 << 20;
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
     private readonly ResourceLedger _ledger = new();
 
     public static TheoryData<string> Kinds => ["memory", "file"];
 
-    private string Image => Path.Combine(_folder.FullName, "disk.img");
+    private string Image => _folder.File("disk.img");
 
     public void Dispose()
     {
-        _folder.Delete(recursive: true);
+        _folder.Dispose();
         Assert.Equal("nothing", _ledger.ToString());
     }
 
@@ -226,12 +226,12 @@ public sealed class NvmeBackingTests : IDisposable
         File.WriteAllBytes(Image, new byte[1024]);
         AssertRefused(Errno.EINVAL, "1024 bytes are not a whole number of blocks of 4096", () => Open(Image, block: 4096));
         AssertRefused(Errno.EINVAL, "it has 1024 bytes, not 2048; leave the size out", () => Open(Image, size: 2048));
-        AssertRefused(Errno.EISDIR, "it is a directory", () => Open(_folder.FullName));
-        AssertRefused(Errno.EINVAL, "not a regular file", () => FileNvmeBacking.Open(_folder.FullName, readOnly: true, ledger: _ledger));
+        AssertRefused(Errno.EISDIR, "it is a directory", () => Open(_folder.Path));
+        AssertRefused(Errno.EINVAL, "not a regular file", () => FileNvmeBacking.Open(_folder.Path, readOnly: true, ledger: _ledger));
         AssertRefused(Errno.EINVAL, "not a regular file", () => Open("/dev/null"));
         AssertRefused(Errno.ENOENT, "there is no such file; give a size as well", () => Open(Image + "2"));
         AssertRefused(Errno.ENOENT, "a read-only disk needs an image that is there", () => FileNvmeBacking.Open(Image + "2", readOnly: true, createLength: 512, ledger: _ledger));
-        AssertRefused(Errno.ENOENT, "its folder is not there", () => Open(Path.Combine(_folder.FullName, "no", "disk"), size: 512));
+        AssertRefused(Errno.ENOENT, "its folder is not there", () => Open(_folder.File("no/disk"), size: 512));
         AssertRefused(Errno.EINVAL, "513 bytes are not a whole number of blocks", () => Open(Image + "2", size: 513));
         Assert.False(File.Exists(Image + "2"));
     }

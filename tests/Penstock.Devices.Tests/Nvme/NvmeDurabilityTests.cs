@@ -8,7 +8,7 @@ public sealed class NvmeDurabilityTests : IDisposable
 {
     private const uint Fua = 1u << 30;
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
     private readonly FileNvmeBacking _file;
     private readonly FlushGatedBacking _backing;
     private readonly NvmeRig _rig;
@@ -17,7 +17,7 @@ public sealed class NvmeDurabilityTests : IDisposable
 
     public NvmeDurabilityTests()
     {
-        _file = FileNvmeBacking.Open(Path.Combine(_folder.FullName, "disk.img"), createLength: 1 << 20);
+        _file = FileNvmeBacking.Open(_folder.File("disk.img"), createLength: 1 << 20);
         _backing = new FlushGatedBacking(_file);
         _rig = new NvmeRig(null, _backing).Enable();
         _queue = _rig.CreatePair();
@@ -29,7 +29,7 @@ public sealed class NvmeDurabilityTests : IDisposable
         _backing.Open();
         _rig.Dispose();
         _backing.Gate.Dispose();
-        _folder.Delete(recursive: true);
+        _folder.Dispose();
     }
 
     public static TheoryData<NvmeIoOpcode, uint> Durable => new()

@@ -6,11 +6,11 @@ namespace Penstock.Devices.Tests;
 /// <summary>The disk as the catalog makes it: options, their errors, and the console.</summary>
 public sealed class NvmeEntryTests : IDisposable
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
 
-    private string Image => Path.Combine(_folder.FullName, "disk.img");
+    private string Image => _folder.File("disk.img");
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     [Fact]
     public void Create_WithoutOptions_IsADiskInMemory()
@@ -88,7 +88,7 @@ public sealed class NvmeEntryTests : IDisposable
     public void Create_ImageThatCannotBe_NamesItAndTheRemedy()
     {
         Refused(Errno.ENOENT, $"image '{Image}': there is no such file; give a size as well", ("image", Image));
-        Refused(Errno.EISDIR, $"image '{_folder.FullName}': it is a directory", ("image", _folder.FullName));
+        Refused(Errno.EISDIR, $"image '{_folder.Path}': it is a directory", ("image", _folder.Path));
         File.WriteAllBytes(Image, new byte[4608]);
         Refused(Errno.EINVAL, "4608 bytes are not a whole number of blocks of 4096 bytes", ("image", Image), ("block-size", "4096"));
         Refused(Errno.EINVAL, "it has 4608 bytes, not 1048576", ("image", Image), ("size", "1M"));

@@ -8,20 +8,20 @@ namespace Penstock.Devices.Tests;
 /// <summary>Whose an image is while the disk in it does nothing.</summary>
 public sealed class NvmePauseTests : IDisposable
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
     private readonly string _path;
     private readonly NvmeRig _rig;
 
     public NvmePauseTests()
     {
-        _path = Path.Combine(_folder.FullName, "disk.img");
+        _path = _folder.File("disk.img");
         _rig = new NvmeRig(backing: FileNvmeBacking.Open(_path, createLength: 1 << 20)).Enable();
     }
 
     public void Dispose()
     {
         _rig.Dispose();
-        _folder.Delete(recursive: true);
+        _folder.Dispose();
     }
 
     [Theory]

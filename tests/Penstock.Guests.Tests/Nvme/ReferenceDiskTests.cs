@@ -13,11 +13,11 @@ public sealed class ReferenceDiskTests(GuestLab lab) : IDisposable
     private const int Boots = 3;
     private static readonly TimeSpan StepTime = TimeSpan.FromMinutes(6);
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
 
-    private string Image => Path.Combine(_folder.FullName, "image");
+    private string Image => _folder.File("image");
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     [Fact]
     public async Task QemusOwnDisk_SameWork_FindsTheSame()

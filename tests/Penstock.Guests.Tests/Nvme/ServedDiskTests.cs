@@ -15,15 +15,15 @@ public sealed class ServedDiskTests(GuestLab lab) : IDisposable
     /// <summary>Of five seconds of an idle guest: a tenth of a processor would be a poll.</summary>
     private static readonly TimeSpan MostIdle = TimeSpan.FromSeconds(0.5);
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
 
-    private string Socket => Path.Combine(_folder.FullName, "it's a disk.sock");
+    private string Socket => _folder.File("it's a disk.sock");
 
-    private string Image => Path.Combine(_folder.FullName, "image");
+    private string Image => _folder.File("image");
 
-    private string Recording => Path.Combine(_folder.FullName, "recording");
+    private string Recording => _folder.File("recording");
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     /// <summary>Each mapping of the guest's zPCI tables reaches the server as a map of its own.</summary>
     [Fact]

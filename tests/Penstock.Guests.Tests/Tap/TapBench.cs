@@ -16,12 +16,12 @@ internal sealed class TapBench : IDisposable
 
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
+    private readonly TemporaryFolder _folder = new();
     private readonly NvmeFunction _disk = new(new MemoryNvmeBacking(DiskSize), new NvmeOptions { SerialNumber = DiskBench.Serial });
 
     public TapBench(RpcitPath path, TextWriter? recording = null, IMessageObserver? observer = null)
     {
-        Served = TappedServer.Serve(_disk, Path.Combine(_folder, "disk.sock"), new TappedServerOptions
+        Served = TappedServer.Serve(_disk, _folder.File("disk.sock"), new TappedServerOptions
         {
             FunctionId = FunctionId,
             RamSize = (ulong)MemoryMegabytes << 20,
@@ -120,6 +120,6 @@ internal sealed class TapBench : IDisposable
     {
         Served.Dispose();
         _disk.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
     }
 }

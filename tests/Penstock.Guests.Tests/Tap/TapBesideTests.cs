@@ -12,16 +12,16 @@ public sealed class TapBesideTests(GuestLab lab) : IDisposable
     private const long DiskBytes = 64 << 20;
     private const int Mebibytes = 16;
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     [Theory]
     [InlineData(RpcitPath.Shadow)]
     [InlineData(RpcitPath.Nested)]
     public async Task TwoProcessors_EmulatedDiskBeside_BothWork(RpcitPath path)
     {
-        string image = Path.Combine(_folder.FullName, "image");
+        string image = _folder.File("image");
         await using (FileStream file = File.Create(image))
         {
             file.SetLength(DiskBytes);

@@ -13,9 +13,9 @@ public sealed class TapDeathTests(GuestLab lab) : IDisposable
 {
     private const string Serial = "served";
 
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     /// <summary>Between two I/Os; and while the guest writes without end, with messages unread, at which QEMU 11.1 would abort if the plugin did not hold the connection.</summary>
     [Theory]
@@ -24,7 +24,7 @@ public sealed class TapDeathTests(GuestLab lab) : IDisposable
     [InlineData("nested", true)]
     public async Task Kill_GuestLivesWithErrors(string path, bool busy)
     {
-        string[] disk = ["nvme", "--image", Path.Combine(_folder.FullName, "image"), "--size", "64M", "--serial", Serial, "--socket", Path.Combine(_folder.FullName, "disk.sock"), "--rpcit", path];
+        string[] disk = ["nvme", "--image", _folder.File("image"), "--size", "64M", "--serial", Serial, "--socket", _folder.File("disk.sock"), "--rpcit", path];
         await using ServedCommand serve = ServedCommand.Start(disk);
         string printed = await serve.WaitForAsync(line => line.Contains("-plugin", StringComparison.Ordinal), "the arguments for QEMU");
         await using GuestShell shell = await GuestShell.StartAsync(await lab.OfAsync(GuestArchitecture.S390x), new GuestConfiguration

@@ -10,16 +10,16 @@ namespace Penstock.Guests.Tests;
 [Collection(GuestCollection.Name)]
 public sealed class TapRecordingTests(GuestLab lab) : IDisposable
 {
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("penstock-");
+    private readonly TemporaryFolder _folder = new();
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     [Fact]
     [Trait("Row", "S3-1")]
     [Trait("Row", "S3-2")]
     public async Task Recording_OfTheSlowPath_PredictsEveryMessage()
     {
-        string file = Path.Combine(_folder.FullName, "guest.calls.txt.gz");
+        string file = _folder.File("guest.calls.txt.gz");
         var messages = new MappingLines();
         await using (var writer = new StreamWriter(new GZipStream(File.Create(file), CompressionLevel.SmallestSize)))
         {
@@ -49,7 +49,7 @@ public sealed class TapRecordingTests(GuestLab lab) : IDisposable
     [Trait("Row", "S3-2")]
     public async Task Recording_OfABusyDisk_PredictsEveryMessage(string arguments)
     {
-        string file = Path.Combine(_folder.FullName, "guest.calls.txt.gz");
+        string file = _folder.File("guest.calls.txt.gz");
         var messages = new MappingLines();
         await using (var writer = new StreamWriter(new GZipStream(File.Create(file), CompressionLevel.Fastest)))
         {

@@ -7,7 +7,7 @@ namespace Penstock.Hypervisor.Tests.Tap;
 /// <summary>The plugin's own C code in this process, built with the machine's compiler, and a stub in QEMU's place.</summary>
 public sealed unsafe class PluginHarness : IDisposable
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
+    private readonly TemporaryFolder _folder = new();
     private readonly nint _library;
     private readonly delegate* unmanaged<byte*, ulong, ulong, ulong, ulong, int> _tablesAreRight;
     private readonly delegate* unmanaged<int, int> _death;
@@ -17,10 +17,10 @@ public sealed unsafe class PluginHarness : IDisposable
 
     public PluginHarness()
     {
-        File.WriteAllText(Path.Combine(_folder, $"{TapPlugin.Name}.c"), TapPlugin.Source);
-        File.Copy(Path.Combine(AppContext.BaseDirectory, "Tap", "plugin-harness.c"), Path.Combine(_folder, "harness.c"));
-        string library = Path.Combine(_folder, "harness.so");
-        var start = new ProcessStartInfo("cc") { WorkingDirectory = _folder, RedirectStandardError = true };
+        File.WriteAllText(_folder.File($"{TapPlugin.Name}.c"), TapPlugin.Source);
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "Tap", "plugin-harness.c"), _folder.File("harness.c"));
+        string library = _folder.File("harness.so");
+        var start = new ProcessStartInfo("cc") { WorkingDirectory = _folder.Path, RedirectStandardError = true };
         foreach (string argument in (string[])["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-o", library, "harness.c"])
         {
             start.ArgumentList.Add(argument);
@@ -86,6 +86,6 @@ public sealed unsafe class PluginHarness : IDisposable
     public void Dispose()
     {
         NativeLibrary.Free(_library);
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
     }
 }

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Text;
 
 namespace Penstock.Interop.Tests.Sockets;
 
@@ -19,7 +20,7 @@ public sealed class UnixSocketListenerTests : IDisposable
     [InlineData('é')]
     public void Listen_PathOf107Bytes_Works(char filler)
     {
-        string path = _folder.FileOfLength(107, filler);
+        string path = PathOfLength(107, filler);
         using UnixSocketListener listener = UnixSocketListener.Listen(path, _ledger);
         using UnixSocket client = UnixSocket.Connect(path, _ledger);
         using UnixSocket? accepted = listener.Accept();
@@ -32,7 +33,7 @@ public sealed class UnixSocketListenerTests : IDisposable
     [InlineData('é')]
     public void ListenAndConnect_PathOf108Bytes_SaySo(char filler)
     {
-        string path = _folder.FileOfLength(108, filler);
+        string path = PathOfLength(108, filler);
         foreach (Action attempt in (Action[])[() => UnixSocketListener.Listen(path, _ledger), () => UnixSocket.Connect(path, _ledger)])
         {
             var refused = Assert.Throws<SystemCallException>(attempt);
@@ -295,5 +296,18 @@ public sealed class UnixSocketListenerTests : IDisposable
         }
 
         File.Move(path + ".kept", path);
+    }
+
+    /// <summary>A path of exactly so many bytes.</summary>
+    private string PathOfLength(int bytes, char filler)
+    {
+        string path = _folder.File(string.Empty);
+        int width = Encoding.UTF8.GetByteCount([filler]);
+        while (Encoding.UTF8.GetByteCount(path) + width <= bytes)
+        {
+            path += filler;
+        }
+
+        return path.PadRight(path.Length + bytes - Encoding.UTF8.GetByteCount(path), 'a');
     }
 }

@@ -98,24 +98,17 @@ public sealed class UserMemoryTests : IDisposable
     [Fact]
     public void CopiedMemory_FileShrinks_EFAULT()
     {
-        string path = Path.Combine(Path.GetTempPath(), $"penstock-{Guid.NewGuid():N}");
-        try
-        {
-            using FileStream stream = new(path, FileMode.CreateNew, FileAccess.ReadWrite);
-            stream.SetLength(4 * (long)Page);
-            using OwnedDescriptor descriptor = Adopt(stream);
-            CopiedMemory copied = CopiedMemory.Create(_cache, descriptor, 0, 4 * Page);
-            Assert.Equal(Errno.None, copied.Read(3 * Page, new byte[8]));
-            stream.SetLength((long)Page);
-            Assert.Equal(Errno.EFAULT, copied.Read(3 * Page, new byte[8]));
-            Assert.Equal(Errno.EFAULT, copied.Read(Page - 4, new byte[8]));
-            Assert.Equal(Errno.None, copied.Read(0, new byte[8]));
-            copied.Release();
-        }
-        finally
-        {
-            File.Delete(path);
-        }
+        using var folder = new TemporaryFolder();
+        using FileStream stream = new(folder.File("shrinks"), FileMode.CreateNew, FileAccess.ReadWrite);
+        stream.SetLength(4 * (long)Page);
+        using OwnedDescriptor descriptor = Adopt(stream);
+        CopiedMemory copied = CopiedMemory.Create(_cache, descriptor, 0, 4 * Page);
+        Assert.Equal(Errno.None, copied.Read(3 * Page, new byte[8]));
+        stream.SetLength((long)Page);
+        Assert.Equal(Errno.EFAULT, copied.Read(3 * Page, new byte[8]));
+        Assert.Equal(Errno.EFAULT, copied.Read(Page - 4, new byte[8]));
+        Assert.Equal(Errno.None, copied.Read(0, new byte[8]));
+        copied.Release();
     }
 
     [Fact]

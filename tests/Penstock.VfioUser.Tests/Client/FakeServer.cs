@@ -15,14 +15,14 @@ internal sealed class FakeServer : IDisposable
     private static readonly FrameFormat Format = new(16, 4, 2 * Cmd.Megabyte);
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-fake-").FullName;
+    private readonly TemporaryFolder _folder = new();
     private readonly UnixSocketListener _listener;
     private UnixSocket? _socket;
     private FramedReceiver? _receiver;
 
     private FakeServer() => _listener = UnixSocketListener.Listen(Path);
 
-    public string Path => System.IO.Path.Combine(_folder, "s");
+    public string Path => _folder.File("s");
 
     public UnixSocket Socket => _socket!;
 
@@ -205,6 +205,6 @@ internal sealed class FakeServer : IDisposable
         Descriptors.DisposeAll();
         Hangup();
         _listener.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
     }
 }

@@ -18,9 +18,9 @@ public sealed class MdevParentServerTests : IDisposable
     private const ulong Command = 0x98;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-").FullName;
+    private readonly TemporaryFolder _folder = new();
 
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     [Fact]
     [Trait("Row", "S1-15")]
@@ -47,17 +47,17 @@ public sealed class MdevParentServerTests : IDisposable
 
         Assert.Equal((2, 2), (driver.Made, driver.Removed));
         Assert.Equal("nothing", ledger.ToString());
-        Assert.Empty(Directory.GetFiles(_folder));
+        Assert.Empty(Directory.GetFiles(_folder.Path));
     }
 
     [Fact]
     public void Serve_SecondPathCannotBeHad_NothingIsLeft()
     {
         var driver = new EduDriver();
-        Directory.CreateDirectory(Path.Combine(_folder, "1.sock"));
+        Directory.CreateDirectory(_folder.File("1.sock"));
         Assert.Throws<SystemCallException>(() => Serve(driver, Guid.NewGuid(), Guid.NewGuid()));
         Assert.Equal((2, 2), (driver.Made, driver.Removed));
-        Assert.Empty(Directory.GetFiles(_folder));
+        Assert.Empty(Directory.GetFiles(_folder.Path));
     }
 
     [Fact]
@@ -121,11 +121,11 @@ public sealed class MdevParentServerTests : IDisposable
     }
 
     private MdevParentServer Serve(EduDriver driver, params Guid[] uuids) => MdevParentServer.Serve(
-        "edus", driver, new MdevType("edu"), [.. uuids.Select((u, i) => new MdevEndpoint(u, Path.Combine(_folder, $"{i}.sock")))], static _ => Patient.Server);
+        "edus", driver, new MdevType("edu"), [.. uuids.Select((u, i) => new MdevEndpoint(u, _folder.File($"{i}.sock")))], static _ => Patient.Server);
 
     private VfioUserClient Connect(string socket, MemoryFile memory)
     {
-        VfioUserClient client = VfioUserClient.Connect(Path.Combine(_folder, socket), Patient.Client);
+        VfioUserClient client = VfioUserClient.Connect(_folder.File(socket), Patient.Client);
         client.MapDma(0, 4 * Page, DmaAccess.ReadWrite, memory);
         client.Write(VfioRegions.Config, 4, [6, 0]);
         return client;

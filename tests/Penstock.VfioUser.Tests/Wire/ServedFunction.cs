@@ -13,7 +13,7 @@ internal sealed class ServedFunction : IDisposable
     public const string SlotName = "0000:00:01.0";
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("penstock-wire-").FullName;
+    private readonly TemporaryFolder _folder = new();
     private readonly BlockingCollection<SessionEnd> _ends = [];
     private readonly VfioPciCoreDevice _device;
     private readonly Dictionary<ResourceKind, long> _before = [];
@@ -32,7 +32,7 @@ internal sealed class ServedFunction : IDisposable
         GroupNumber = group.Number;
         Server = new VfioUserServer(
             new VfioUserEndpoint(Host, group.Number, SlotName),
-            System.IO.Path.Combine(_folder, "s"),
+            _folder.File("s"),
             new VfioUserServerOptions
             {
                 Once = options.Once,
@@ -135,7 +135,7 @@ internal sealed class ServedFunction : IDisposable
         _device.Dispose();
         Host.Dispose();
         _ends.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
         Assert.True(Host.Ledger.Total == 0, $"left behind: {Host.Ledger}");
     }
 }

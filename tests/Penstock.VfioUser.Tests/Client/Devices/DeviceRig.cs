@@ -19,7 +19,7 @@ internal sealed class DeviceRig : IDisposable
     private readonly VfioGroup? _group;
     private readonly Action _unplug;
     private readonly PciFunctionServer? _server;
-    private readonly string? _folder;
+    private readonly TemporaryFolder? _folder;
     private readonly Ioas? _ioas;
     private readonly IommufdContext? _iommufd;
     private readonly VfioContainer? _container;
@@ -31,8 +31,8 @@ internal sealed class DeviceRig : IDisposable
         IommuGroup group;
         if (remote)
         {
-            _folder = Directory.CreateTempSubdirectory("penstock-rig-").FullName;
-            _server = PciFunctionServer.Serve(function, Path.Combine(_folder, "s"), Patient.Server with { Log = ServerLog.Enqueue });
+            _folder = new TemporaryFolder();
+            _server = PciFunctionServer.Serve(function, _folder.File("s"), Patient.Server with { Log = ServerLog.Enqueue });
             var device = RemoteVfioDevice.Register(Host, Name, _server.Path, Patient.Make(options));
             (_unplug, group) = (device.Dispose, device.Group!);
         }
@@ -173,11 +173,7 @@ internal sealed class DeviceRig : IDisposable
 
         Host.Mappings.Trim();
         Host.Dispose();
-        if (_folder is not null)
-        {
-            Directory.Delete(_folder, recursive: true);
-        }
-
+        _folder?.Dispose();
         Assert.True(Host.Ledger.Total == 0, $"left behind: {Host.Ledger}");
         Assert.True(_server is null || _server.Host.Ledger.Total == 0, $"left behind: {_server?.Host.Ledger}");
     }

@@ -146,8 +146,8 @@ public sealed class RemoteDeviceTests
     [Fact]
     public void Server_ComesAgain_TheNextOpenWorksWithTheOldMaps()
     {
-        string folder = Directory.CreateTempSubdirectory("penstock-again-").FullName;
-        string path = Path.Combine(folder, "s");
+        using var folder = new TemporaryFolder();
+        string path = folder.File("s");
         var edu = new EduFunction();
         PciFunctionServer first = PciFunctionServer.Serve(edu, path, Patient.Server);
         RemoteScript.Use(path, rig =>
@@ -179,7 +179,6 @@ public sealed class RemoteDeviceTests
 
             memory.Release();
         });
-        Directory.Delete(folder, recursive: true);
     }
 
     [Fact]

@@ -1,9 +1,9 @@
-namespace Penstock.Cli.Tests;
+namespace Penstock.Tests;
 
-/// <summary>A folder for one test.</summary>
+/// <summary>A folder that is removed afterwards.</summary>
 internal sealed class TemporaryFolder : IDisposable
 {
-    public string Path { get; } = Directory.CreateTempSubdirectory("penstock-test-").FullName;
+    public string Path { get; } = Directory.CreateTempSubdirectory("penstock-").FullName;
 
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
