@@ -139,52 +139,19 @@ public sealed partial class ZpciGuestFunction : IDisposable
     }
 
     /// <summary>SCLP: the guest takes it.</summary>
-    internal ZpciSclpResponse Configure()
-    {
-        lock (_gate)
-        {
-            switch (State)
-            {
-                case ZpciFunctionState.Reserved:
-                    return ZpciSclpResponse.InReservedState;
-                case ZpciFunctionState.Standby:
-                    SetState(ZpciFunctionState.Disabled);
-                    return ZpciSclpResponse.Done;
-                default:
-                    return ZpciSclpResponse.NoActionRequired;
-            }
-        }
-    }
+    internal ZpciSclpResponse Configure() => SetConfigured(true);
 
     /// <summary>SCLP: the guest gives it back. The caller finishes a pending unplug.</summary>
-    internal ZpciSclpResponse Deconfigure()
-    {
-        lock (_gate)
-        {
-            switch (State)
-            {
-                case ZpciFunctionState.Reserved:
-                    return ZpciSclpResponse.InReservedState;
-                case ZpciFunctionState.Standby:
-                    return ZpciSclpResponse.NoActionRequired;
-                default:
-                    StandBy();
-                    return ZpciSclpResponse.Done;
-            }
-        }
-    }
+    internal ZpciSclpResponse Deconfigure() => SetConfigured(false);
 
     /// <summary>CLP: the guest switches it on.</summary>
     internal ZpciClpResponse Enable()
     {
         lock (_gate)
         {
-            switch (State)
+            if (State != ZpciFunctionState.Disabled)
             {
-                case ZpciFunctionState.PermanentError:
-                    return ZpciClpResponse.PermanentError;
-                case not ZpciFunctionState.Disabled:
-                    return ZpciClpResponse.HandleNotValidForOperation;
+                return RefusalToSwitch();
             }
 
             uint handle = _handle | ZpciHandle.Enabled;
@@ -210,16 +177,13 @@ public sealed partial class ZpciGuestFunction : IDisposable
     {
         lock (_gate)
         {
-            switch (State)
+            if (State is not (ZpciFunctionState.Enabled or ZpciFunctionState.Blocked or ZpciFunctionState.Error))
             {
-                case ZpciFunctionState.PermanentError:
-                    return ZpciClpResponse.PermanentError;
-                case ZpciFunctionState.Enabled or ZpciFunctionState.Blocked or ZpciFunctionState.Error:
-                    SwitchOff(ZpciFunctionState.Disabled);
-                    return ZpciClpResponse.Ok;
-                default:
-                    return ZpciClpResponse.HandleNotValidForOperation;
+                return RefusalToSwitch();
             }
+
+            SwitchOff(ZpciFunctionState.Disabled);
+            return ZpciClpResponse.Ok;
         }
     }
 
@@ -285,6 +249,37 @@ public sealed partial class ZpciGuestFunction : IDisposable
         _measurement.Dispose();
         _device.Dispose();
     }
+
+    private ZpciSclpResponse SetConfigured(bool configured)
+    {
+        lock (_gate)
+        {
+            if (State == ZpciFunctionState.Reserved)
+            {
+                return ZpciSclpResponse.InReservedState;
+            }
+
+            if (IsConfigured == configured)
+            {
+                return ZpciSclpResponse.NoActionRequired;
+            }
+
+            if (configured)
+            {
+                SetState(ZpciFunctionState.Disabled);
+            }
+            else
+            {
+                SwitchOff(ZpciFunctionState.Standby);
+            }
+
+            return ZpciSclpResponse.Done;
+        }
+    }
+
+    /// <summary>What CLP answers in a state that does not allow what it asks for.</summary>
+    private ZpciClpResponse RefusalToSwitch() =>
+        State == ZpciFunctionState.PermanentError ? ZpciClpResponse.PermanentError : ZpciClpResponse.HandleNotValidForOperation;
 
     private void SwitchOff(ZpciFunctionState state)
     {
