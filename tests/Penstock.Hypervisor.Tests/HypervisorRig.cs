@@ -61,6 +61,14 @@ internal sealed class HypervisorRig : IDisposable
         }
     }
 
+    /// <summary>Gives the machine memory from address 0 on.</summary>
+    public void AddMemory(ulong length)
+    {
+        ProcessMemory memory = ProcessMemory.Allocate(length, Host.Ledger);
+        Vm.Memory.Add(new GuestMemorySlot(0, 0, length, memory));
+        memory.Release();
+    }
+
     /// <summary>A device in a group of its own, in a container with a backend.</summary>
     public (FakeDevice Device, VfioGroup Group) AddDevice(string name = "fake0", bool coherent = true)
     {

@@ -21,9 +21,7 @@ public sealed class PageTrackingTests : IDisposable
 
     public PageTrackingTests()
     {
-        ProcessMemory memory = ProcessMemory.Allocate(8 * Page, _rig.Host.Ledger);
-        _rig.Vm.Memory.Add(new GuestMemorySlot(0, 0, 8 * Page, memory));
-        memory.Release();
+        _rig.AddMemory(8 * Page);
         var type = new MdevType("page");
         _parent = _rig.Host.RegisterMdevParent("software", new PageWatchDriver(), type);
         _mdev = type.Create(Guid.NewGuid());

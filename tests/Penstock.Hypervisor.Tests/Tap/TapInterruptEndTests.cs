@@ -3,6 +3,7 @@ using Penstock.Specs.Pci;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 using static Penstock.Hypervisor.Tests.Tap.TapInterruptGuest;
+using static Penstock.Hypervisor.Tests.Tap.TappedFunction;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
@@ -71,7 +72,7 @@ public sealed class TapInterruptEndTests : IDisposable
             interrupts.Store(new TapCall(TapCallKind.Store, Request(Bar, 4), Entry(0) + offset, register, 0, 0, 0));
         }
 
-        interrupts.Modified(ZpciModifyOperation.RegisterInterrupts, Fib(ZpciModifyOperation.RegisterInterrupts));
+        interrupts.Modified(ZpciModifyOperation.RegisterInterrupts, InterruptFib());
         Assert.True(interrupts.IsDirect);
         bool stop = false;
         var device = new Thread(() =>

@@ -2,17 +2,13 @@ using System.Buffers.Binary;
 using Penstock.Pci;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Zpci;
+using static Penstock.Hypervisor.Tests.Tap.TappedFunction;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>A tapped guest that registers its function's interrupts, by a plugin that is the test.</summary>
 internal static class TapInterruptGuest
 {
-    public const uint FunctionId = 9;
-    public const uint Disabled = 0x0002_0000;
-    public const uint Handle = Disabled | ZpciHandle.Enabled;
-    public const ulong First = 0x1_0000_0000;
-    public const ulong Last = 0x1_1fff_ffff;
     public const ulong Vector = 0x1000;
     public const ulong Summary = 0x2000;
     public const uint Table = 0x2000;
@@ -28,14 +24,12 @@ internal static class TapInterruptGuest
 
     public static ulong Request(byte space, ushort length) => (new ZpciRegister(0) with { Handle = Handle, Space = space, AccessLength = length }).Value;
 
-    public static ZpciFib Fib(ZpciModifyOperation operation) => operation == ZpciModifyOperation.RegisterIoat
-        ? new ZpciFib { FirstAddress = First, LastAddress = Last, Iota = 0x1_0804 }
-        : new ZpciFib
-        {
-            VectorAddress = Vector,
-            SummaryAddress = Summary,
-            InterruptWord = (new ZpciInterruptWord(0) with { Interrupts = 40, VectorOffset = VectorOffset, HasSummary = true, SummaryOffset = SummaryOffset }).Value,
-        };
+    public static ZpciFib InterruptFib() => new()
+    {
+        VectorAddress = Vector,
+        SummaryAddress = Summary,
+        InterruptWord = (new ZpciInterruptWord(0) with { Interrupts = 40, VectorOffset = VectorOffset, HasSummary = true, SummaryOffset = SummaryOffset }).Value,
+    };
 
     /// <summary>A store as a guest makes it: the register's rightmost bytes, which are the little-endian value's turned around.</summary>
     public static void Store(FakePlugin plugin, ulong offset, ushort length, ulong value)
@@ -56,9 +50,8 @@ internal static class TapInterruptGuest
 
     public static void Enable(FakePlugin plugin)
     {
-        plugin.List(FunctionId, Disabled);
-        plugin.Set(ZpciSetOperation.Enable, Disabled, Handle);
-        plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterIoat), ZpciModifyOperation.RegisterIoat);
+        plugin.Enable();
+        plugin.RegisterTables();
         Assert.Equal((Handle, Bar, (ulong)Table, Table + (ulong)(Vectors * PciMsix.EntrySize) - 1), plugin.Watched(0));
         Assert.Equal((Handle, ZpciRegister.ConfigurationSpace), (plugin.Watched(1).Handle, plugin.Watched(1).Space));
     }
@@ -71,6 +64,6 @@ internal static class TapInterruptGuest
             WriteEntry(plugin, vector, 0);
         }
 
-        plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterInterrupts), ZpciModifyOperation.RegisterInterrupts);
+        plugin.Mpcifc(Handle, InterruptFib(), ZpciModifyOperation.RegisterInterrupts);
     }
 }

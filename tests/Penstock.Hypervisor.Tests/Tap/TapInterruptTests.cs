@@ -6,6 +6,7 @@ using Penstock.Specs.Pci;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
 using static Penstock.Hypervisor.Tests.Tap.TapInterruptGuest;
+using static Penstock.Hypervisor.Tests.Tap.TappedFunction;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
@@ -107,7 +108,7 @@ public sealed class TapInterruptTests : IDisposable
     public void NotUnmaskedYet_IsQemus()
     {
         Enable();
-        _plugin.Mpcifc(Handle, Fib(ZpciModifyOperation.RegisterInterrupts), ZpciModifyOperation.RegisterInterrupts);
+        _plugin.Mpcifc(Handle, InterruptFib(), ZpciModifyOperation.RegisterInterrupts);
         Assert.False(_tap.IndicatesInterrupts);
         Store(Entry(0) + MaskOffset, 4, 0);
         Assert.False(_tap.IndicatesInterrupts);
@@ -177,7 +178,7 @@ public sealed class TapInterruptTests : IDisposable
     public void Registration_ThatCannotBeServed_IsQemus(string why)
     {
         _plugin.Processors = why == "one processor" ? 1u : 2u;
-        ZpciFib fib = Fib(ZpciModifyOperation.RegisterInterrupts);
+        ZpciFib fib = InterruptFib();
         fib.InterruptWord = (new ZpciInterruptWord(fib.InterruptWord) with { HasSummary = why != "no summary" }).Value;
         fib.Format = why == "directed" ? ZpciFib.DirectedInterrupts : ZpciFib.AdapterInterrupts;
         fib.VectorAddress = why == "nowhere" ? 1ul << 40 : fib.VectorAddress;

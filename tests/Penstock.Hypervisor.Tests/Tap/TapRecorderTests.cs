@@ -1,16 +1,10 @@
-using Penstock.Specs.Zpci;
+using static Penstock.Hypervisor.Tests.Tap.TappedFunction;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>What a tap writes down of a guest; the plugin is the test.</summary>
 public sealed class TapRecorderTests : IDisposable
 {
-    private const uint FunctionId = 9;
-    private const uint Disabled = 0x0002_0000;
-    private const uint Handle = Disabled | ZpciHandle.Enabled;
-    private const ulong Iota = 0x1_0804;
-    private const ulong First = 0x1_0000_0000;
-    private const ulong Last = 0x1_1fff_ffff;
     private const ulong Page = 0x1000;
     private const int LinesBefore = 6;
 
@@ -95,8 +89,7 @@ public sealed class TapRecorderTests : IDisposable
         _tap = new TapSession(new TapSessionOptions { FunctionId = FunctionId, Path = path, Target = new FakeTapTarget(), Recorder = new TapRecorder(_writer, _vm.Memory) });
         _plugin = new FakePlugin(_tap);
         _tap.Start();
-        Plugin.List(FunctionId, Disabled);
-        Plugin.Set(ZpciSetOperation.Enable, Disabled, Handle);
-        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
+        Plugin.Enable();
+        Plugin.RegisterTables();
     }
 }

@@ -1,16 +1,11 @@
 using Penstock.Specs.Zpci;
+using static Penstock.Hypervisor.Tests.Tap.TappedFunction;
 
 namespace Penstock.Hypervisor.Tests.Tap;
 
 /// <summary>What a tap makes of a guest's calls; the plugin is the test.</summary>
 public sealed class TapSessionTests : IDisposable
 {
-    private const uint FunctionId = 9;
-    private const uint Disabled = 0x0002_0000;
-    private const uint Handle = Disabled | ZpciHandle.Enabled;
-    private const ulong Iota = 0x1_0804;
-    private const ulong First = 0x1_0000_0000;
-    private const ulong Last = 0x1_1fff_ffff;
     private const ulong Page = 0x1000;
     private const uint Through = 0;
     private const uint Tell = 1;
@@ -35,8 +30,8 @@ public sealed class TapSessionTests : IDisposable
     public void Registration_OfTheListedFunction_LendsItsTablesAndAnswers()
     {
         Start(RpcitPath.Shadow);
-        Enable();
-        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
+        Plugin.Enable();
+        Plugin.RegisterTables();
 
         Assert.Equal([Lent], _target.Calls);
         Assert.Equal(RpcitPath.Shadow, Tap.Path);
@@ -53,7 +48,7 @@ public sealed class TapSessionTests : IDisposable
     public void Registration_ThatQemuRefuses_IsNotAdopted(uint conditionCode)
     {
         Start(RpcitPath.Shadow);
-        Enable();
+        Plugin.Enable();
         Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, conditionCode, Iota, First, Last);
 
         Assert.False(Tap.HasAnchor);
@@ -67,7 +62,7 @@ public sealed class TapSessionTests : IDisposable
         const uint Other = 0x8002_0001;
         Start(RpcitPath.Shadow);
         Plugin.List(FunctionId + 1, Other & ~ZpciHandle.Enabled);
-        Enable();
+        Plugin.Enable();
         Plugin.Mpcifc(Other, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
 
         Assert.Empty(_target.Calls);
@@ -202,7 +197,7 @@ public sealed class TapSessionTests : IDisposable
         // It still refuses until the guest refreshes everything: QEMU knows no page.
         Assert.Equal(TapFunctionMode.Ask, Plugin.Mode);
 
-        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
+        Plugin.RegisterTables();
         Assert.Equal([Lent, "take back"], _target.Calls);
     }
 
@@ -215,12 +210,12 @@ public sealed class TapSessionTests : IDisposable
         Start(RpcitPath.Nested);
         if (listed)
         {
-            Enable();
+            Plugin.Enable();
         }
 
         Plugin.GiveUp();
-        Enable();
-        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
+        Plugin.Enable();
+        Plugin.RegisterTables();
         Tap.SwitchTo(RpcitPath.Shadow);
 
         Assert.Equal(Through, Plugin.Rpcit(Handle, First, Page).Action);
@@ -304,7 +299,7 @@ public sealed class TapSessionTests : IDisposable
     public void Registration_OfAddressesThatCannotBe_StaysWithQemu(ulong first, ulong last)
     {
         Start(RpcitPath.Nested);
-        Enable();
+        Plugin.Enable();
         Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: first, last: last);
 
         Assert.False(Tap.HasAnchor);
@@ -317,7 +312,7 @@ public sealed class TapSessionTests : IDisposable
     public void Nonsense_IsLeftToQemu()
     {
         Start(RpcitPath.Shadow);
-        Enable();
+        Plugin.Enable();
         var random = new Random(5);
         byte[] data = new byte[256];
         for (int i = 0; i < 2000; i++)
@@ -328,7 +323,7 @@ public sealed class TapSessionTests : IDisposable
         }
 
         Assert.Empty(_target.Calls);
-        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
+        Plugin.RegisterTables();
         Assert.Equal([Lent], _target.Calls);
     }
 
@@ -339,16 +334,10 @@ public sealed class TapSessionTests : IDisposable
         _tap.Start();
     }
 
-    private void Enable()
-    {
-        Plugin.List(FunctionId, Disabled);
-        Plugin.Set(ZpciSetOperation.Enable, Disabled, Handle);
-    }
-
     private void StartLent(RpcitPath path)
     {
         Start(path);
-        Enable();
-        Plugin.Mpcifc(Handle, ZpciModifyOperation.RegisterIoat, iota: Iota, first: First, last: Last);
+        Plugin.Enable();
+        Plugin.RegisterTables();
     }
 }
