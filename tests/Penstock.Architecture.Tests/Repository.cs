@@ -1,13 +1,13 @@
 namespace Penstock.Architecture.Tests;
 
-/// <summary>The working copy that the tests were built from.</summary>
+/// <summary>The files of the working copy.</summary>
 internal static class Repository
 {
     /// <summary>What .gitignore leaves out, and git's own.</summary>
     private static readonly string[] Unversioned = [".git", ".vs", "bin", "obj", "out", "TestResults"];
 
     /// <summary>Its root folder.</summary>
-    public static string Root { get; } = FindRoot();
+    public static string Root => WorkingCopy.Root;
 
     /// <summary>Paths of all files but ignored ones, relative to the root.</summary>
     public static IReadOnlyList<string> Files { get; } = [.. Walk(Root).Order(StringComparer.Ordinal)];
@@ -23,19 +23,6 @@ internal static class Repository
     public static IReadOnlyList<string> SourceProjects { get; } =
         [.. Files.Where(f => f.StartsWith("src/", StringComparison.Ordinal) && f.EndsWith(".csproj", StringComparison.Ordinal))
             .Select(f => Path.GetFileNameWithoutExtension(f))];
-
-    private static string FindRoot()
-    {
-        for (DirectoryInfo? at = new(AppContext.BaseDirectory); at is not null; at = at.Parent)
-        {
-            if (File.Exists(Path.Combine(at.FullName, "Penstock.slnx")))
-            {
-                return at.FullName;
-            }
-        }
-
-        throw new InvalidOperationException("no folder above the test's has a Penstock.slnx; run the tests inside a working copy");
-    }
 
     /// <summary>Walked instead of asked of git, which an unpacked archive does not have.</summary>
     private static IEnumerable<string> Walk(string folder)

@@ -9,7 +9,7 @@ public sealed class BenchTests
     public async Task BenchScript_ShortRun_PrintsAnObjectForEachMeasure()
     {
         ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
-            Repository.Path("bench", "messages"), ["--rounds", "1", "--operations", "200", "--measures", "region_read_4,region_write_4"]));
+            WorkingCopy.Path("bench", "messages"), ["--rounds", "1", "--operations", "200", "--measures", "region_read_4,region_write_4"]));
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));
         Assert.Equal(["region_read_4", "region_write_4"], result.Objects.Select(o => o.GetProperty("measure").GetString()).Order());
@@ -32,7 +32,7 @@ public sealed class BenchTests
     public async Task BenchScript_ServersStartedAnew_SpreadsTheRoundsOverTheStarts()
     {
         ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
-            Repository.Path("bench", "messages"), ["--rounds", "3", "--starts", "2", "--operations", "200", "--measures", "region_read_4"]));
+            WorkingCopy.Path("bench", "messages"), ["--rounds", "3", "--starts", "2", "--operations", "200", "--measures", "region_read_4"]));
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));
         Assert.Equal(["warming up", "round 1 of 3", "warming up", "round 2 of 3", "round 3 of 3"], result.Errors.Where(l => l.StartsWith("warming", StringComparison.Ordinal) || l.StartsWith("round", StringComparison.Ordinal)));
@@ -80,7 +80,7 @@ public sealed class BenchTests
     public async Task BenchDmaScript_ShortRun_MeasuresMessagesBesideTheFloor()
     {
         ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
-            Repository.Path("bench", "dma"), ["--rounds", "1", "--operations", "100", "--accesses", "100"]));
+            WorkingCopy.Path("bench", "dma"), ["--rounds", "1", "--operations", "100", "--accesses", "100"]));
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));
         Assert.Equal(4, result.Objects.Count(o => o.GetProperty("measure").GetString()!.StartsWith("dma_message", StringComparison.Ordinal) && o.GetProperty("best_ratio").GetDouble() > 0));
@@ -111,7 +111,7 @@ public sealed class BenchTests
     public async Task BenchNvme_PeerByPath_IsMeasuredInTurnAndCompared()
     {
         using var folder = new TemporaryFolder();
-        string peer = Program(folder, "peer", $"exec '{Repository.Program}' serve nvme --poll --size 16M --socket \"$1\"");
+        string peer = Program(folder, "peer", $"exec '{WorkingCopy.Program}' serve nvme --poll --size 16M --socket \"$1\"");
 
         ToolResult result = await ToolProcess.RunAsync("bench", "nvme", "--rounds", "1", "--operations", "2000", "--size", "16M", "--peer", peer);
 
@@ -143,7 +143,7 @@ public sealed class BenchTests
     public async Task Bench_InterruptedInALongRound_EndsAndLeavesNothing(string bench, string option, string many, string note)
     {
         using var folder = new TemporaryFolder();
-        using var tool = new ToolProcess(Repository.Program, ["bench", bench, option, many], new Dictionary<string, string?> { ["TMPDIR"] = folder.Path });
+        using var tool = new ToolProcess(WorkingCopy.Program, ["bench", bench, option, many], new Dictionary<string, string?> { ["TMPDIR"] = folder.Path });
         await tool.ErrorLineAsync(note);
         tool.Signal(ToolProcess.Interrupt);
 
@@ -280,7 +280,7 @@ public sealed class BenchTests
         using var folder = new TemporaryFolder();
         string plot = folder.File("plot.svg");
         ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
-            Repository.Path("bench", "zpci"), ["--rounds", "1", "--operations", "1000", "--measures", "walk,rpcit,load", "--plot", plot]));
+            WorkingCopy.Path("bench", "zpci"), ["--rounds", "1", "--operations", "1000", "--measures", "walk,rpcit,load", "--plot", plot]));
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));
         Assert.Equal(4, result.Objects.Count(o => o.GetProperty("measure").GetString() == "walk" && o.GetProperty("median_ratio").GetDouble() > 0));

@@ -178,7 +178,7 @@ public sealed class DemoTests
             // Nothing to fetch with, so the guest goes without lspci.
             ["PATH"] = temporary,
         };
-        using var tool = new ToolProcess(Repository.Program, ["demo", "--guest", "x86_64", "--json"], environment);
+        using var tool = new ToolProcess(WorkingCopy.Program, ["demo", "--guest", "x86_64", "--json"], environment);
         await tool.ErrorLineAsync("booting the guest");
         Assert.True(SpinWait.SpinUntil(() => new FileInfo(folder.File("pid")) is { Exists: true, Length: > 0 }, ToolProcess.Patience));
         tool.Signal(signal);
@@ -209,7 +209,7 @@ public sealed class DemoTests
             ("nvme", _) => DiskGuestSteps,
             _ => GuestSteps,
         };
-        var tool = new ToolProcess(Repository.Program, ["demo", device, "--guest", guest, .. json ? (string[])["--json"] : []]);
+        var tool = new ToolProcess(WorkingCopy.Program, ["demo", device, "--guest", guest, .. json ? (string[])["--json"] : []]);
         ToolResult result = await ToolProcess.EndAsync(tool, GuestPatience);
 
         Assert.True(result.Status == 0, string.Join('\n', result.Errors));
@@ -235,7 +235,7 @@ public sealed class DemoTests
         .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]);
 
     private static Task<ToolResult> RunAsync(Dictionary<string, string?> environment, params string[] arguments) =>
-        ToolProcess.EndAsync(new ToolProcess(Repository.Program, arguments, environment));
+        ToolProcess.EndAsync(new ToolProcess(WorkingCopy.Program, arguments, environment));
 
     private static void AssertFailed(System.Text.Json.JsonElement last, string text)
     {

@@ -23,7 +23,7 @@ public sealed class LauncherTests
         }
 
         var environment = new Dictionary<string, string?> { ["PATH"] = folder.Path };
-        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(folder.File("bash"), [Repository.Path(script)], environment));
+        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(folder.File("bash"), [WorkingCopy.Path(script)], environment));
 
         Assert.Equal(1, result.Status);
         string error = Assert.Single(result.Errors);
@@ -139,7 +139,7 @@ public sealed class LauncherTests
     public async Task Penstock_Terminated_TheServerEndsAndRemovesItsSocket()
     {
         using var folder = new TemporaryFolder();
-        using var tool = new ToolProcess(Repository.Path("penstock"), ["serve", "idio16", "--socket", folder.File("card.sock")]);
+        using var tool = new ToolProcess(WorkingCopy.Path("penstock"), ["serve", "idio16", "--socket", folder.File("card.sock")]);
         await tool.LineAsync("Ctrl-C ends");
         tool.Signal(ToolProcess.Terminate);
 

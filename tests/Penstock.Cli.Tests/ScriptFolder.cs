@@ -19,7 +19,7 @@ internal sealed class ScriptFolder : IDisposable
             File.WriteAllText(_folder.File(name), "");
         }
 
-        ProgramFile.Write(Script(script), File.ReadAllText(Repository.Path(script)));
+        ProgramFile.Write(Script(script), File.ReadAllText(WorkingCopy.Path(script)));
         Write("bin/dotnet", $"""
             #!/bin/bash
             if [ "$1" = --list-sdks ]; then echo '9.0.100 [/x]'; echo '10.0.100 [/x]'; exit; fi

@@ -86,7 +86,7 @@ public sealed class ServeSocketTests : IDisposable
     [Fact]
     public async Task Socket_RelativePathWithBlankAndQuote_IsQuotedForTheShell()
     {
-        using var tool = new ToolProcess(Repository.Program, ["serve", "idio16", "--socket", "it's a card"], folder: _folder.Path);
+        using var tool = new ToolProcess(WorkingCopy.Program, ["serve", "idio16", "--socket", "it's a card"], folder: _folder.Path);
         string arguments = (await tool.LineAsync("-device")).Trim();
         ToolResult shell = await ToolProcess.EndAsync(new ToolProcess("bash", ["-c", $"printf '%s\\n' {arguments}"]));
 
@@ -101,7 +101,7 @@ public sealed class ServeSocketTests : IDisposable
     public async Task Record_FileThatCannotBeWritten_IsRefusedAndNothingIsServed(string file, string why)
     {
         ToolResult result = await ToolProcess.EndAsync(new ToolProcess(
-            Repository.Program, ["serve", "idio16", "--socket", Path, "--record", file], folder: _folder.Path));
+            WorkingCopy.Program, ["serve", "idio16", "--socket", Path, "--record", file], folder: _folder.Path));
 
         result.AssertRefused(1, $"'{file}'", why);
         Assert.False(File.Exists(Path));

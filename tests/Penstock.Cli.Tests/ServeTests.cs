@@ -99,7 +99,7 @@ public sealed class ServeTests : IDisposable
     [InlineData("exec setsid \"$0\" serve idio16 --socket \"$1\" </dev/null")]
     public async Task Serve_WithoutStandardInput_ServesUntilStopped(string script)
     {
-        using var tool = new ToolProcess("bash", ["-c", script, Repository.Program, Socket]);
+        using var tool = new ToolProcess("bash", ["-c", script, WorkingCopy.Program, Socket]);
         await tool.LineAsync("Ctrl-C ends");
 
         ReadsAsIdio16();
@@ -112,7 +112,7 @@ public sealed class ServeTests : IDisposable
     public async Task Serve_InTheBackgroundOfATerminal_IsNotStoppedByWhatIsTypedThere()
     {
         // A shell with job control on a terminal of its own; "wait" leaves the shell in the foreground and the server in the background.
-        string script = $"'{Repository.Program}' serve idio16 --socket '{Socket}' & echo \"pid $!\"; wait";
+        string script = $"'{WorkingCopy.Program}' serve idio16 --socket '{Socket}' & echo \"pid $!\"; wait";
         await File.WriteAllTextAsync(_folder.File("script"), script);
         using var terminal = new ToolProcess("script", ["-qec", $"bash --norc -m '{_folder.File("script")}'", "/dev/null"]);
         int server = int.Parse((await terminal.LineAsync("pid ")).Trim().Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);

@@ -45,7 +45,7 @@ internal sealed partial class ToolProcess : IDisposable
     public bool HasExited => _process.HasExited;
 
     /// <summary>Starts the tool.</summary>
-    public static ToolProcess Penstock(params string[] arguments) => new(Repository.Program, arguments);
+    public static ToolProcess Penstock(params string[] arguments) => new(WorkingCopy.Program, arguments);
 
     /// <summary>Runs the tool to its end with nothing on its standard input.</summary>
     public static Task<ToolResult> RunAsync(params string[] arguments) => EndAsync(Penstock(arguments));

@@ -57,7 +57,7 @@ public sealed class UsageTests
     {
         using var folder = new TemporaryFolder();
         string[] words = [.. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(word => word == "''" ? "" : word)];
-        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(Repository.Program, words, folder: folder.Path));
+        ToolResult result = await ToolProcess.EndAsync(new ToolProcess(WorkingCopy.Program, words, folder: folder.Path));
 
         result.AssertRefused(2, texts);
         Assert.Empty(Directory.GetFileSystemEntries(folder.Path));

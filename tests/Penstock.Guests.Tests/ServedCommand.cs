@@ -31,7 +31,7 @@ internal sealed class ServedCommand : IAsyncDisposable
 
     public static ServedCommand Start(params string[] arguments)
     {
-        string program = Program();
+        string program = WorkingCopy.Program;
         Assert.True(File.Exists(program), $"{program} is not there; build the solution first");
         var start = new ProcessStartInfo(program) { RedirectStandardInput = true, RedirectStandardOutput = true };
         start.ArgumentList.Add("serve");
@@ -137,19 +137,5 @@ internal sealed class ServedCommand : IAsyncDisposable
         }
 
         _process.Dispose();
-    }
-
-    /// <summary>The tool of the same repository and configuration as this test.</summary>
-    public static string Program()
-    {
-        var output = new DirectoryInfo(AppContext.BaseDirectory);
-        DirectoryInfo? root = output;
-        while (root is not null && !File.Exists(Path.Combine(root.FullName, "Penstock.slnx")))
-        {
-            root = root.Parent;
-        }
-
-        Assert.NotNull(root);
-        return Path.Combine(root.FullName, "src", "Penstock.Cli", "bin", output.Parent!.Name, output.Name, "penstock");
     }
 }

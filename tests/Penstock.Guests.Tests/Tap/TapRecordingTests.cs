@@ -80,7 +80,7 @@ public sealed class TapRecordingTests(GuestLab lab) : IDisposable
 
     private static async Task<string[]> ReplayAsync(string file)
     {
-        using Process replay = Process.Start(new ProcessStartInfo(ServedCommand.Program(), ["replay", "zpci", file]) { RedirectStandardOutput = true })!;
+        using Process replay = Process.Start(new ProcessStartInfo(WorkingCopy.Program, ["replay", "zpci", file]) { RedirectStandardOutput = true })!;
         string said = await replay.StandardOutput.ReadToEndAsync();
         await replay.WaitForExitAsync();
         Assert.Equal(0, replay.ExitCode);
