@@ -2,6 +2,7 @@ using Penstock.Interop;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
+using Penstock.Vfio.Tests;
 
 namespace Penstock.Pci.Tests;
 

@@ -1,6 +1,7 @@
 using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
+using Penstock.Vfio.Tests;
 
 namespace Penstock.Pci.Tests;
 
@@ -14,20 +15,20 @@ public sealed class LoggingTests
     {
         using var rig = new MigrationRig(new FakeFunction { Description = new CounterFunction().Description });
         Assert.Equal(Errno.EINVAL, Start(rig, Page));
-        Assert.Equal(Errno.E2BIG, Start(rig, Page, [.. Enumerable.Range(0, 257).Select(static i => Feature.Range((ulong)i * Page, Page))]));
-        Assert.Equal(Errno.EINVAL, Start(rig, Page, Feature.Range(0x800, Page)));
-        Assert.Equal(Errno.EINVAL, Start(rig, Page, Feature.Range(0, Page + 1)));
-        Assert.Equal(Errno.EINVAL, Start(rig, Page, Feature.Range(0, 0)));
-        Assert.Equal(Errno.EOVERFLOW, Start(rig, Page, Feature.Range(ulong.MaxValue - Page + 1, Page)));
-        Assert.Equal(Errno.EOVERFLOW, Start(rig, Page, Feature.Range(Page, ulong.MaxValue - Page + 1)));
-        Assert.Equal(Errno.EINVAL, Start(rig, Page, Feature.Range(0, 2 * Page), Feature.Range(Page, Page)));
-        Assert.Equal(Errno.EINVAL, Start(rig, Page, Feature.Range(0, Page), Feature.Range(0, Page)));
+        Assert.Equal(Errno.E2BIG, Start(rig, Page, [.. Enumerable.Range(0, 257).Select(static i => LoggingFeature.Range((ulong)i * Page, Page))]));
+        Assert.Equal(Errno.EINVAL, Start(rig, Page, LoggingFeature.Range(0x800, Page)));
+        Assert.Equal(Errno.EINVAL, Start(rig, Page, LoggingFeature.Range(0, Page + 1)));
+        Assert.Equal(Errno.EINVAL, Start(rig, Page, LoggingFeature.Range(0, 0)));
+        Assert.Equal(Errno.EOVERFLOW, Start(rig, Page, LoggingFeature.Range(ulong.MaxValue - Page + 1, Page)));
+        Assert.Equal(Errno.EOVERFLOW, Start(rig, Page, LoggingFeature.Range(Page, ulong.MaxValue - Page + 1)));
+        Assert.Equal(Errno.EINVAL, Start(rig, Page, LoggingFeature.Range(0, 2 * Page), LoggingFeature.Range(Page, Page)));
+        Assert.Equal(Errno.EINVAL, Start(rig, Page, LoggingFeature.Range(0, Page), LoggingFeature.Range(0, Page)));
         var nowhere = new VfioFeatureDmaLoggingControl { PageSize = Page, RangeCount = 1, Ranges = 16 };
         Assert.Equal(Errno.EFAULT, rig.File.Call(VfioFeature.DmaLoggingStart, VfioFeatureFlags.Set, ref nowhere));
 
         // None of these has started it.
         Assert.Equal(Errno.EINVAL, rig.File.Report(0, Page, Page, new ulong[1]));
-        Assert.Equal(Errno.None, Start(rig, Page, [.. Enumerable.Range(0, 256).Select(static i => Feature.Range((ulong)(255 - i) * 2 * Page, Page))]));
+        Assert.Equal(Errno.None, Start(rig, Page, [.. Enumerable.Range(0, 256).Select(static i => LoggingFeature.Range((ulong)(255 - i) * 2 * Page, Page))]));
     }
 
     [Fact]
@@ -35,12 +36,12 @@ public sealed class LoggingTests
     public void Start_Twice_ErrorStop_NoneReport_Error()
     {
         using var rig = new MigrationRig();
-        Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, Page)));
-        Assert.Equal(Errno.EINVAL, Start(rig, Page, Feature.Range(0, Page)));
+        Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, Page)));
+        Assert.Equal(Errno.EINVAL, Start(rig, Page, LoggingFeature.Range(0, Page)));
         Assert.Equal(Errno.None, rig.File.StopLogging());
         Assert.Equal(Errno.EINVAL, rig.File.Report(0, Page, Page, new ulong[1]));
         Assert.Equal(Errno.None, rig.File.StopLogging());
-        Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, Page)));
+        Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, Page)));
     }
 
     [Theory]
@@ -53,7 +54,7 @@ public sealed class LoggingTests
     {
         using var rig = new MigrationRig();
         ulong page = hint;
-        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, Feature.Range(0, 1ul << 31)));
+        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, LoggingFeature.Range(0, 1ul << 31)));
         Assert.Equal(answer, page);
     }
 
@@ -62,7 +63,7 @@ public sealed class LoggingTests
     {
         using var rig = new MigrationRig();
         ulong page = Page;
-        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, Feature.Range(0, ulong.MaxValue - 0xfff)));
+        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, LoggingFeature.Range(0, ulong.MaxValue - 0xfff)));
         Assert.True(page > 1ul << 32, $"{page}");
         Put(rig, 0x3000, 64);
         ulong[] bitmap = new ulong[1];
@@ -75,7 +76,7 @@ public sealed class LoggingTests
     public void Report_PageSizeOrRangeThatCannotBe_Refused()
     {
         using var rig = new MigrationRig();
-        Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, 16 * Page)));
+        Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, 16 * Page)));
         ulong[] bitmap = new ulong[1];
         Assert.Equal(Errno.EINVAL, rig.File.Report(0, Page, 2048, bitmap));
         Assert.Equal(Errno.EINVAL, rig.File.Report(0, Page, 6000, bitmap));
@@ -89,7 +90,7 @@ public sealed class LoggingTests
     public void Report_DirtyPage_AddsBitsAndForgets()
     {
         using var rig = new MigrationRig();
-        Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, 16 * Page)));
+        Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, 16 * Page)));
         Put(rig, 3 * Page + 100, 64);
         Put(rig, 5 * Page - 1, 64);
         ulong[] bitmap = [0x8000_0000_0000_0001];
@@ -104,7 +105,7 @@ public sealed class LoggingTests
     public unsafe void Report_BitmapThatIsNotThere_EFAULTAndNothingForgotten()
     {
         using var rig = new MigrationRig();
-        Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, 16 * Page)));
+        Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, 16 * Page)));
         Put(rig, 3 * Page, 64);
         var report = new VfioFeatureDmaLoggingReport { Size = 16 * Page, PageSize = Page, Bitmap = 8 };
         Assert.Equal(Errno.EFAULT, rig.File.Call(VfioFeature.DmaLoggingReport, VfioFeatureFlags.Get, ref report));
@@ -126,7 +127,7 @@ public sealed class LoggingTests
             Assert.Equal(Errno.None, scope.TryHold(0, 64, DmaAccess.Write, out early));
         }
 
-        Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, 16 * Page)));
+        Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, 16 * Page)));
         using (DmaScope scope = port.Enter())
         {
             Assert.False(scope.TryBorrow(Page, 64, DmaAccess.Write, out _));
@@ -167,7 +168,7 @@ public sealed class LoggingTests
         using var rig = new MigrationRig(pages: Pages);
         var random = new Random(3);
         ulong page = logged;
-        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, Feature.Range(0, 2ul << 20), Feature.Range(4ul << 20, 2ul << 20)));
+        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, LoggingFeature.Range(0, 2ul << 20), LoggingFeature.Range(4ul << 20, 2ul << 20)));
         Assert.Equal(logged, page);
         for (int round = 0; round < 30; round++)
         {
@@ -207,7 +208,7 @@ public sealed class LoggingTests
     {
         using var rig = new MigrationRig();
         ulong page = 65536;
-        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, Feature.Range(0, 65536)));
+        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, LoggingFeature.Range(0, 65536)));
         Put(rig, 0x5000, 64);
         ulong[] bitmap = new ulong[1];
         Assert.Equal(Errno.None, rig.File.Report(0, Page, Page, bitmap));
@@ -231,7 +232,7 @@ public sealed class LoggingTests
         rig.Host.Register(second, rig.Device.Group!);
         using (VfioDeviceFile file = rig.GroupFile.OpenDevice(second.Name))
         {
-            Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, 16 * Page)));
+            Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, 16 * Page)));
             Assert.Equal(Errno.None, other.Port.Dma.Write(0, new byte[64]));
             ulong[] bitmap = new ulong[1];
             Assert.Equal(Errno.None, rig.File.Report(0, 16 * Page, Page, bitmap));
@@ -245,12 +246,12 @@ public sealed class LoggingTests
     public void Log_LastClose_Ends()
     {
         using var rig = new MigrationRig();
-        Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, 16 * Page)));
+        Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, 16 * Page)));
         rig.File.Dispose();
         using VfioDeviceFile again = rig.GroupFile.OpenDevice(rig.Device.Name);
         ulong page = Page;
         Assert.Equal(Errno.EINVAL, again.Report(0, Page, Page, new ulong[1]));
-        Assert.Equal(Errno.None, again.StartLogging(ref page, Feature.Range(0, Page)));
+        Assert.Equal(Errno.None, again.StartLogging(ref page, LoggingFeature.Range(0, Page)));
     }
 
     [Fact]
@@ -263,7 +264,7 @@ public sealed class LoggingTests
         {
             if (on)
             {
-                Assert.Equal(Errno.None, Start(rig, Page, Feature.Range(0, 16 * Page)));
+                Assert.Equal(Errno.None, Start(rig, Page, LoggingFeature.Range(0, 16 * Page)));
             }
 
             Errno errno = Errno.None;

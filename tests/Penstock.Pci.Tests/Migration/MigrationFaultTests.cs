@@ -1,6 +1,7 @@
 using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
+using Penstock.Vfio.Tests;
 
 namespace Penstock.Pci.Tests;
 
@@ -95,7 +96,7 @@ public sealed class MigrationFaultTests
     {
         using var rig = new MigrationRig();
         ulong page = 4096;
-        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, Feature.Range(0, 1 << 16)));
+        Assert.Equal(Errno.None, rig.File.StartLogging(ref page, LoggingFeature.Range(0, 1 << 16)));
         Assert.Equal(Errno.None, rig.File.Call(VfioFeature.LowPowerEntry, VfioFeatureFlags.Set));
         rig.Counter.OnActivity = static a => Assert.NotEqual(DeviceActivity.Running, a);
         rig.File.Dispose();

@@ -2,6 +2,7 @@ using Penstock.Pci;
 using Penstock.Pci.Tests;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
+using Penstock.Vfio.Tests;
 
 namespace Penstock.S390.Tests.Functions;
 

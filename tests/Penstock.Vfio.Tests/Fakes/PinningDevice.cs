@@ -3,25 +3,13 @@ using Penstock.Interop;
 namespace Penstock.Vfio.Tests;
 
 /// <summary>A device that pins and is told when a mapping goes; what it does then is the test's business.</summary>
-internal sealed class PinningDevice(string name) : VfioDevice(name)
+internal sealed class PinningDevice(string name) : BareDevice(name)
 {
     public List<(ulong Iova, ulong Length)> Notices { get; } = [];
 
     public Action<ulong, ulong>? OnUnmap { get; set; }
 
     public Action? OnClose { get; set; }
-
-    protected internal override VfioDeviceInfo GetInfo() => default;
-
-    protected internal override VfioRegionInfo GetRegionInfo(uint index) => throw None();
-
-    protected internal override VfioIrqInfo GetIrqInfo(uint index) => throw None();
-
-    protected internal override void SetIrqs(in VfioIrqRequest request) => throw None();
-
-    protected internal override Errno Read(uint region, ulong offset, Span<byte> data, out int transferred) => Refuse(out transferred);
-
-    protected internal override Errno Write(uint region, ulong offset, ReadOnlySpan<byte> data, out int transferred) => Refuse(out transferred);
 
     protected internal override void Close() => OnClose?.Invoke();
 
@@ -33,12 +21,4 @@ internal sealed class PinningDevice(string name) : VfioDevice(name)
 
     /// <summary>Pins, and forgets the pages.</summary>
     public Errno Pin(ulong iova, int count, DmaAccess access = DmaAccess.ReadWrite) => PinPages(iova, count, access, new PinnedPage[Math.Max(count, 1)]);
-
-    private static Errno Refuse(out int transferred)
-    {
-        transferred = 0;
-        return Errno.EINVAL;
-    }
-
-    private static VfioException None() => new(Errno.EINVAL, "the pinning device", "it has none");
 }

@@ -1,10 +1,9 @@
-using Penstock.Interop;
 using Penstock.Specs.Vfio;
 
 namespace Penstock.Vfio.Tests;
 
 /// <summary>A device with whatever migration and logging a test gives it.</summary>
-internal sealed class MovableDevice(string name = "movable") : VfioDevice(name)
+internal sealed class MovableDevice(string name = "movable") : BareDevice(name)
 {
     public MigrationOperations? Moves { get; set; }
 
@@ -18,25 +17,7 @@ internal sealed class MovableDevice(string name = "movable") : VfioDevice(name)
 
     protected internal override VfioDeviceInfo GetInfo() => new(VfioDeviceFlags.Reset, 0, 0);
 
-    protected internal override VfioRegionInfo GetRegionInfo(uint index) => throw new VfioException(Errno.EINVAL, "region info", "none");
-
-    protected internal override VfioIrqInfo GetIrqInfo(uint index) => throw new VfioException(Errno.EINVAL, "irq info", "none");
-
-    protected internal override void SetIrqs(in VfioIrqRequest request) => throw new VfioException(Errno.EINVAL, "irqs", "none");
-
     protected internal override void Close() => Machine?.Close();
 
     protected internal override void Reset() => Machine?.Reset();
-
-    protected internal override Errno Read(uint region, ulong offset, Span<byte> data, out int transferred)
-    {
-        transferred = 0;
-        return Errno.EINVAL;
-    }
-
-    protected internal override Errno Write(uint region, ulong offset, ReadOnlySpan<byte> data, out int transferred)
-    {
-        transferred = 0;
-        return Errno.EINVAL;
-    }
 }

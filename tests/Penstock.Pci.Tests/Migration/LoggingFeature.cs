@@ -1,36 +1,13 @@
-using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
+using Penstock.Vfio.Tests;
 
 namespace Penstock.Pci.Tests;
 
-/// <summary>DEVICE_FEATURE calls with the kernel's structures, as a program makes them.</summary>
-internal static class Feature
+/// <summary>The features of DMA logging, by calls as a program makes them.</summary>
+internal static class LoggingFeature
 {
-    public static Errno Call(this VfioDeviceFile file, VfioFeature feature, VfioFeatureFlags operation, Span<byte> data = default)
-    {
-        byte[] argument = new byte[VfioDeviceFeature.Length + data.Length];
-        MemoryMarshal.Write(argument, new VfioDeviceFeature { ArgumentSize = (uint)argument.Length, Flags = (VfioFeatureFlags)(uint)feature | operation });
-        data.CopyTo(argument.AsSpan(VfioDeviceFeature.Length));
-        try
-        {
-            Assert.Equal(0, file.Ioctl((uint)VfioDeviceRequest.Feature, argument));
-            return Errno.None;
-        }
-        catch (VfioException refused)
-        {
-            return refused.Errno;
-        }
-        finally
-        {
-            argument.AsSpan(VfioDeviceFeature.Length).CopyTo(data);
-        }
-    }
-
-    public static Errno Call<T>(this VfioDeviceFile file, VfioFeature feature, VfioFeatureFlags operation, ref T data)
-        where T : unmanaged => file.Call(feature, operation, MemoryMarshal.AsBytes(new Span<T>(ref data)));
-
     public static unsafe Errno StartLogging(this VfioDeviceFile file, ref ulong pageSize, params VfioFeatureDmaLoggingRange[] ranges)
     {
         // SAFETY: the call is over before the array may move.
