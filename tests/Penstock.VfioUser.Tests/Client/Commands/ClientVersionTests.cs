@@ -177,28 +177,10 @@ public sealed class ClientVersionTests
     public void Twin_WithoutDescriptor_IsRefused() => Refused(WireClient.Version(0, """{"capabilities":{"twin_socket":{"supported":true}}}"""));
 
     [Fact]
-    public void Twin_IndexBeyondTheDescriptors_IsRefused()
-    {
-        (SafeFileHandle read, SafeFileHandle write) = Handles.Pipe();
-        using (read)
-        {
-            Refused(WireClient.Version(0, """{"capabilities":{"twin_socket":{"supported":true,"fd_index":1}}}"""), write.Number());
-            write.Dispose();
-            Handles.AssertAllClosed(read);
-        }
-    }
+    public void Twin_IndexBeyondTheDescriptors_IsRefused() => RefusedWithAPipe("""{"capabilities":{"twin_socket":{"supported":true,"fd_index":1}}}""");
 
     [Fact]
-    public void Twin_NoSocket_IsRefused()
-    {
-        (SafeFileHandle read, SafeFileHandle write) = Handles.Pipe();
-        using (read)
-        {
-            Refused(WireClient.Version(0, """{"capabilities":{"twin_socket":{"supported":true,"fd_index":0}}}"""), write.Number());
-            write.Dispose();
-            Handles.AssertAllClosed(read);
-        }
-    }
+    public void Twin_NoSocket_IsRefused() => RefusedWithAPipe("""{"capabilities":{"twin_socket":{"supported":true,"fd_index":0}}}""");
 
     [Fact]
     public void Twin_NotAskedFor_IsIgnored()
@@ -267,4 +249,15 @@ public sealed class ClientVersionTests
         },
         static (path, ledger) => Assert.Equal(
             Errno.EPROTO, Assert.Throws<VfioException>(() => VfioUserClient.Connect(path, Patient.Client with { Ledger = ledger })).Errno));
+
+    private static void RefusedWithAPipe(string json)
+    {
+        (SafeFileHandle read, SafeFileHandle write) = Handles.Pipe();
+        using (read)
+        {
+            Refused(WireClient.Version(0, json), write.Number());
+            write.Dispose();
+            Handles.AssertAllClosed(read);
+        }
+    }
 }

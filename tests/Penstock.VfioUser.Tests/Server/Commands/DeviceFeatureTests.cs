@@ -8,21 +8,9 @@ namespace Penstock.VfioUser.Tests.Server;
 /// <summary>Command 16, DEVICE_FEATURE, and the row "short DEVICE_FEATURE bodies".</summary>
 public sealed class DeviceFeatureTests : IDisposable
 {
-    private readonly MovableFunction _function = new();
-    private readonly ServedFunction _served;
-    private readonly WireClient _client;
+    private readonly ServedMovable _rig = new();
 
-    public DeviceFeatureTests()
-    {
-        _served = new ServedFunction(function: _function);
-        _client = _served.ConnectEnabled();
-    }
-
-    public void Dispose()
-    {
-        _client.Dispose();
-        _served.Dispose();
-    }
+    public void Dispose() => _rig.Dispose();
 
     [Theory]
     [InlineData(1u, Cmd.Get, Cmd.Set)]
@@ -36,20 +24,20 @@ public sealed class DeviceFeatureTests : IDisposable
         foreach (uint operation in new uint[] { 0, possible })
         {
             byte[] request = Feature(feature, Cmd.Probe | operation);
-            WireMessage reply = _client.Call(Cmd.Feature, request);
+            WireMessage reply = _rig.Client.Call(Cmd.Feature, request);
             Assert.Equal(0u, reply.Error);
             Assert.Equal(request, reply.Body);
         }
 
         if (impossible != 0)
         {
-            Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, Feature(feature, Cmd.Probe | impossible)));
-            Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, Feature(feature, impossible, new byte[64])));
+            Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, Feature(feature, Cmd.Probe | impossible)));
+            Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, Feature(feature, impossible, new byte[64])));
         }
 
         byte[] data = Feature(2, Cmd.Probe | Cmd.Set, new Payload().U32(Stop, 0));
-        Assert.Equal(data, _client.Call(Cmd.Feature, data).Body);
-        Assert.Equal(Running, _client.State());
+        Assert.Equal(data, _rig.Client.Call(Cmd.Feature, data).Body);
+        Assert.Equal(Running, _rig.Client.State());
     }
 
     [Theory]
@@ -67,10 +55,10 @@ public sealed class DeviceFeatureTests : IDisposable
     {
         foreach (uint operation in new[] { Cmd.Get, Cmd.Set, Cmd.Probe, Cmd.Probe | Cmd.Get | Cmd.Set })
         {
-            Assert.Equal(Errno.ENOTTY, _client.Try(Cmd.Feature, Feature(feature, operation, new byte[32])));
+            Assert.Equal(Errno.ENOTTY, _rig.Client.Try(Cmd.Feature, Feature(feature, operation, new byte[32])));
         }
 
-        _client.AssertAlive();
+        _rig.Client.AssertAlive();
     }
 
     [Theory]
@@ -83,7 +71,7 @@ public sealed class DeviceFeatureTests : IDisposable
     {
         for (uint feature = 0; feature < 16; feature++)
         {
-            Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, Feature(feature, operation, new byte[32])));
+            Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, Feature(feature, operation, new byte[32])));
         }
     }
 
@@ -96,9 +84,9 @@ public sealed class DeviceFeatureTests : IDisposable
     public void Feature_BodyShorterThanItsHead_IsEinval(int length)
     {
         byte[] body = Feature(1, Cmd.Get, argsz: 16);
-        Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, body[..length]));
-        Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, Feature(1, Cmd.Get, argsz: (uint)length)));
-        _client.AssertAlive();
+        Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, body[..length]));
+        Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, Feature(1, Cmd.Get, argsz: (uint)length)));
+        _rig.Client.AssertAlive();
     }
 
     [Theory]
@@ -110,10 +98,10 @@ public sealed class DeviceFeatureTests : IDisposable
     {
         for (int length = 0; length < data; length++)
         {
-            Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, Feature(feature, operation, new byte[length], argsz: 4096)));
+            Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, Feature(feature, operation, new byte[length], argsz: 4096)));
         }
 
-        Assert.Equal(Running, _client.State());
+        Assert.Equal(Running, _rig.Client.State());
     }
 
     [Theory]
@@ -122,13 +110,13 @@ public sealed class DeviceFeatureTests : IDisposable
     [InlineData(2u, 15u)]
     [InlineData(9u, 15u)]
     public void Get_ReplyLongerThanTheClientTakes_IsEinval(uint feature, uint argsz) =>
-        Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, Feature(feature, Cmd.Get, argsz: argsz)));
+        Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, Feature(feature, Cmd.Get, argsz: argsz)));
 
     [Fact]
     public void Set_ArgszShorterThanTheData_IsEinval()
     {
-        Assert.Equal(Errno.EINVAL, _client.Try(Cmd.Feature, Feature(2, Cmd.Set, new Payload().U32(Stop, 0), argsz: 15)));
-        Assert.Equal(Running, _client.State());
+        Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.Feature, Feature(2, Cmd.Set, new Payload().U32(Stop, 0), argsz: 15)));
+        Assert.Equal(Running, _rig.Client.State());
     }
 
     [Theory]
@@ -136,7 +124,7 @@ public sealed class DeviceFeatureTests : IDisposable
     [InlineData(64u)]
     public void Get_Flags_AreTheDevices(uint argsz)
     {
-        WireMessage reply = _client.Call(Cmd.Feature, Feature(1, Cmd.Get, new byte[8], argsz));
+        WireMessage reply = _rig.Client.Call(Cmd.Feature, Feature(1, Cmd.Get, new byte[8], argsz));
         Assert.Equal((0u, 16u, 1 | Cmd.Get, 7u, 0u), (reply.Error, reply.U32(0), reply.U32(4), reply.U32(8), reply.U32(12)));
         Assert.Equal(16, reply.Body.Length);
     }
@@ -144,7 +132,7 @@ public sealed class DeviceFeatureTests : IDisposable
     [Fact]
     public void Get_DataSize_IsAboutTheState()
     {
-        WireMessage reply = _client.Call(Cmd.Feature, Feature(9, Cmd.Get, argsz: 16));
+        WireMessage reply = _rig.Client.Call(Cmd.Feature, Feature(9, Cmd.Get, argsz: 16));
         Assert.InRange(reply.U32(8), (uint)MovableFunction.StorageSize, (uint)MovableFunction.StorageSize + 4096);
         Assert.Equal(0u, reply.U32(12));
     }
@@ -159,15 +147,15 @@ public sealed class DeviceFeatureTests : IDisposable
     public void Set_State_IsEchoedAndTold(uint state)
     {
         byte[] request = SetState(state);
-        WireMessage reply = _client.Call(Cmd.Feature, request);
+        WireMessage reply = _rig.Client.Call(Cmd.Feature, request);
         Assert.Equal(0u, reply.Error);
         Assert.Equal(request, reply.Body);
-        Assert.Equal(state, _client.State());
-        Assert.Equal(Errno.None, _client.Move(state));
+        Assert.Equal(state, _rig.Client.State());
+        Assert.Equal(Errno.None, _rig.Client.Move(state));
 
         // A state that was never written cannot be put in.
-        Assert.Equal(state == Resuming ? Errno.EINVAL : Errno.None, _client.Move(Running));
-        Assert.Equal(state == Resuming ? Error : Running, _client.State());
+        Assert.Equal(state == Resuming ? Errno.EINVAL : Errno.None, _rig.Client.Move(Running));
+        Assert.Equal(state == Resuming ? Error : Running, _rig.Client.State());
     }
 
     [Theory]
@@ -176,16 +164,16 @@ public sealed class DeviceFeatureTests : IDisposable
     [InlineData(uint.MaxValue)]
     public void Set_StateThatIsNone_IsEinval(uint state)
     {
-        Assert.Equal(Errno.EINVAL, _client.Move(state));
-        Assert.Equal(Running, _client.State());
+        Assert.Equal(Errno.EINVAL, _rig.Client.Move(state));
+        Assert.Equal(Running, _rig.Client.State());
     }
 
     [Fact]
     public void Set_PreCopyFromStopCopy_IsEinvalAndStateKept()
     {
-        Assert.Equal(Errno.None, _client.Move(StopCopy));
-        Assert.Equal(Errno.EINVAL, _client.Move(PreCopy));
-        Assert.Equal(StopCopy, _client.State());
+        Assert.Equal(Errno.None, _rig.Client.Move(StopCopy));
+        Assert.Equal(Errno.EINVAL, _rig.Client.Move(PreCopy));
+        Assert.Equal(StopCopy, _rig.Client.State());
     }
 
     [Theory]
@@ -196,31 +184,31 @@ public sealed class DeviceFeatureTests : IDisposable
     public void Stopped_OtherCommands_AreStillAnswered(uint state)
     {
         using MemoryFile memory = Handles.Memory(0x10000);
-        Assert.Equal(Errno.None, _client.Move(state));
-        _client.AssertAlive();
-        Assert.Equal(0x34, _client.Read(Cmd.ConfigRegion, 0, 4)[0]);
-        _client.Write(0, 0, 1);
-        _client.Succeed(Cmd.DmaMap, WireClient.Map(0, 0x10000), memory.Number());
-        _client.Succeed(Cmd.DmaUnmap, WireClient.Unmap(0, 0x10000));
-        Assert.Equal(Errno.None, _client.Try(Cmd.Reset, []));
-        Assert.Equal(Running, _client.State());
+        Assert.Equal(Errno.None, _rig.Client.Move(state));
+        _rig.Client.AssertAlive();
+        Assert.Equal(0x34, _rig.Client.Read(Cmd.ConfigRegion, 0, 4)[0]);
+        _rig.Client.Write(0, 0, 1);
+        _rig.Client.Succeed(Cmd.DmaMap, WireClient.Map(0, 0x10000), memory.Number());
+        _rig.Client.Succeed(Cmd.DmaUnmap, WireClient.Unmap(0, 0x10000));
+        Assert.Equal(Errno.None, _rig.Client.Try(Cmd.Reset, []));
+        Assert.Equal(Running, _rig.Client.State());
     }
 
     [Fact]
     public void Set_NoReplyWanted_IsDoneSilently()
     {
-        _client.Send(Cmd.Feature, SetState(Stop), Cmd.NoReply);
-        _client.Send(Cmd.Feature, SetState(99), Cmd.NoReply);
-        Assert.Equal(Stop, _client.State());
+        _rig.Client.Send(Cmd.Feature, SetState(Stop), Cmd.NoReply);
+        _rig.Client.Send(Cmd.Feature, SetState(99), Cmd.NoReply);
+        Assert.Equal(Stop, _rig.Client.State());
     }
 
     [Fact]
     public void Disconnect_Stopped_NextClientFindsItRunning()
     {
-        Assert.Equal(Errno.None, _client.Move(StopCopy));
-        _client.Dispose();
-        _served.NextEnd();
-        using WireClient next = _served.Connect();
+        Assert.Equal(Errno.None, _rig.Client.Move(StopCopy));
+        _rig.Client.Dispose();
+        _rig.Served.NextEnd();
+        using WireClient next = _rig.Served.Connect();
         Assert.Equal(Running, next.State());
     }
 
@@ -262,15 +250,15 @@ public sealed class DeviceFeatureTests : IDisposable
         using var plain = new ServedFunction();
         using WireClient quiet = plain.ConnectRaw();
         Assert.DoesNotContain("migration", Words(quiet, WireClient.QemuJson), StringComparison.Ordinal);
-        _client.Dispose();
-        _served.NextEnd();
-        using (WireClient old = _served.ConnectRaw())
+        _rig.Client.Dispose();
+        _rig.Served.NextEnd();
+        using (WireClient old = _rig.Served.ConnectRaw())
         {
             Assert.DoesNotContain("migration", Words(old, "{\"capabilities\":{}}"), StringComparison.Ordinal);
         }
 
-        _served.NextEnd();
-        using WireClient qemu = _served.ConnectRaw();
+        _rig.Served.NextEnd();
+        using WireClient qemu = _rig.Served.ConnectRaw();
         string words = Words(qemu, WireClient.QemuJson);
         Assert.EndsWith(",\"migration\":{\"pgsize\":4096}}}\0", words, StringComparison.Ordinal);
 
@@ -286,9 +274,9 @@ public sealed class DeviceFeatureTests : IDisposable
     [InlineData("{\"capabilities\":{\"migration\":{\"max_bitmap_size\":-1}}}")]
     public void Version_MigrationThatCannotBe_IsEinval(string json)
     {
-        _client.Dispose();
-        _served.NextEnd();
-        using WireClient client = _served.ConnectRaw();
+        _rig.Client.Dispose();
+        _rig.Served.NextEnd();
+        using WireClient client = _rig.Served.ConnectRaw();
         Assert.Equal(Errno.EINVAL, client.Try(Cmd.Version, WireClient.Version(0, json)));
         client.AssertClosed();
     }

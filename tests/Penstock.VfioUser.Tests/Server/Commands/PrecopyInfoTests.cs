@@ -6,27 +6,20 @@ namespace Penstock.VfioUser.Tests.Server;
 /// <summary>Command 19, GET_PRECOPY_INFO of newer texts.</summary>
 public sealed class PrecopyInfoTests : IDisposable
 {
-    private readonly ServedFunction _served = new(function: new MovableFunction());
-    private readonly WireClient _client;
+    private readonly ServedMovable _rig = new();
 
-    public PrecopyInfoTests() => _client = _served.ConnectEnabled();
-
-    public void Dispose()
-    {
-        _client.Dispose();
-        _served.Dispose();
-    }
+    public void Dispose() => _rig.Dispose();
 
     [Theory]
     [InlineData(PreCopy)]
     [InlineData(PreCopyP2P)]
     public void PrecopyInfo_WhileItWorks_TellsWhatIsLeft(uint state)
     {
-        Assert.Equal(Errno.None, _client.Move(state));
+        Assert.Equal(Errno.None, _rig.Client.Move(state));
         WireMessage first = Info();
         Assert.Equal((24, 24u, 0u), (first.Body.Length, first.U32(0), first.U32(4)));
         Assert.True(first.U64(8) + first.U64(16) >= MovableFunction.StorageSize, "nothing to copy?");
-        Assert.Equal(0u, _client.Call(Cmd.MigRead, MigRead(Cmd.Megabyte)).Error);
+        Assert.Equal(0u, _rig.Client.Call(Cmd.MigRead, MigRead(Cmd.Megabyte)).Error);
         WireMessage second = Info();
         Assert.Equal(first.U64(8) + first.U64(16) - Cmd.Megabyte, second.U64(8) + second.U64(16));
     }
@@ -39,8 +32,8 @@ public sealed class PrecopyInfoTests : IDisposable
     [InlineData(RunningP2P)]
     public void PrecopyInfo_AnotherState_IsEinval(uint state)
     {
-        Assert.Equal(Errno.None, _client.Move(state));
-        Assert.Equal(Errno.EINVAL, _client.Try(Cmd.PrecopyInfo, Request(24)));
+        Assert.Equal(Errno.None, _rig.Client.Move(state));
+        Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.PrecopyInfo, Request(24)));
     }
 
     [Theory]
@@ -50,8 +43,8 @@ public sealed class PrecopyInfoTests : IDisposable
     [InlineData(0u, 24)]
     public void PrecopyInfo_TooSmall_IsEinval(uint argsz, int length)
     {
-        Assert.Equal(Errno.None, _client.Move(PreCopy));
-        Assert.Equal(Errno.EINVAL, _client.Try(Cmd.PrecopyInfo, Request(argsz)[..length]));
+        Assert.Equal(Errno.None, _rig.Client.Move(PreCopy));
+        Assert.Equal(Errno.EINVAL, _rig.Client.Try(Cmd.PrecopyInfo, Request(argsz)[..length]));
     }
 
     [Fact]
@@ -66,7 +59,7 @@ public sealed class PrecopyInfoTests : IDisposable
 
     private WireMessage Info()
     {
-        WireMessage reply = _client.Call(Cmd.PrecopyInfo, Request(24));
+        WireMessage reply = _rig.Client.Call(Cmd.PrecopyInfo, Request(24));
         Assert.Equal(0u, reply.Error);
         return reply;
     }

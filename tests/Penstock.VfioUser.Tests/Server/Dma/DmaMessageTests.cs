@@ -8,22 +8,11 @@ public sealed class DmaMessageTests : IDisposable
 {
     private const int QemuStallsAbove = 128 * 1024;
 
-    private readonly ServedFunction _served = new();
-    private WireClient? _client;
+    private readonly ServedDma _rig = new();
 
-    private WireClient Client => _client ??= Prepare(_served);
+    private WireClient Client => _rig.Client;
 
-    public void Dispose()
-    {
-        _client?.Dispose();
-        if (_client is not null)
-        {
-            _served.NextEnd();
-            _served.AssertBalanced();
-        }
-
-        _served.Dispose();
-    }
+    public void Dispose() => _rig.Dispose();
 
     [Theory]
     [InlineData(0ul, 0x2000ul)]
@@ -36,14 +25,14 @@ public sealed class DmaMessageTests : IDisposable
         Client.Succeed(Cmd.DmaMap, WireClient.Map(iova, size));
         byte[] data = new byte[8];
         ulong at = iova + (size - 8);
-        Task<Errno> work = _served.OnStrand(() => _served.DmaRead(at, data));
+        Task<Errno> work = _rig.Served.OnStrand(() => _rig.Served.DmaRead(at, data));
         WireMessage command = ReceiveCommand(Client, Cmd.DmaRead);
         Assert.Equal(at, command.U64(0));
         Client.Answer(command, [.. command.Body, .. Pattern(0, 8)]);
         Assert.Equal(Errno.None, await work);
         Assert.Equal(Pattern(0, 8), data);
         Client.Succeed(Cmd.DmaUnmap, WireClient.Unmap(iova, size));
-        Assert.Equal(Errno.EFAULT, await _served.OnStrand(() => _served.DmaRead(at, data)));
+        Assert.Equal(Errno.EFAULT, await _rig.Served.OnStrand(() => _rig.Served.DmaRead(at, data)));
     }
 
     [Theory]
@@ -104,7 +93,7 @@ public sealed class DmaMessageTests : IDisposable
     {
         WireClient client = Client;
         byte[][] buffers = [.. Enumerable.Range(0, 8).Select(static _ => new byte[64])];
-        Task<Errno>[] work = [.. buffers.Select((b, i) => _served.Function.Port.Dma.ReadAsync(Base + (ulong)(i * 64), b).AsTask())];
+        Task<Errno>[] work = [.. buffers.Select((b, i) => _rig.Served.Function.Port.Dma.ReadAsync(Base + (ulong)(i * 64), b).AsTask())];
         WireMessage[] commands = [.. work.Select(_ => ReceiveCommand(client, Cmd.DmaRead))];
         Assert.Equal(work.Length, commands.Select(static c => c.Id).Distinct().Count());
         foreach (WireMessage command in commands.Reverse())
@@ -122,7 +111,7 @@ public sealed class DmaMessageTests : IDisposable
         const int Transfers = 100;
         WireClient client = Client;
         Task<Errno>[] work = [.. Enumerable.Range(0, Transfers).Select(i =>
-            _served.Function.Port.Dma.WriteAsync(Base + (ulong)i, new byte[] { (byte)i }).AsTask())];
+            _rig.Served.Function.Port.Dma.WriteAsync(Base + (ulong)i, new byte[] { (byte)i }).AsTask())];
         var seen = new HashSet<ulong>();
         for (int i = 0; i < Transfers; i++)
         {
@@ -148,8 +137,8 @@ public sealed class DmaMessageTests : IDisposable
         int[] lengths = [QemuStallsAbove, 64, 4096];
         byte[][] buffers = [.. Enumerable.Range(0, Each * lengths.Length).Select(i => new byte[lengths[i % lengths.Length]])];
         Task<Errno>[] work = [.. buffers.Select((buffer, i) => i % 2 == 0
-            ? _served.Function.Port.Dma.ReadAsync(Base + (ulong)i, buffer).AsTask()
-            : Task.Factory.StartNew(() => _served.DmaRead(Base + (ulong)i, buffer), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
+            ? _rig.Served.Function.Port.Dma.ReadAsync(Base + (ulong)i, buffer).AsTask()
+            : Task.Factory.StartNew(() => _rig.Served.DmaRead(Base + (ulong)i, buffer), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
         var owed = new List<WireMessage>();
         for (int answered = 0; answered < work.Length;)
         {
@@ -180,11 +169,11 @@ public sealed class DmaMessageTests : IDisposable
         const int Rounds = 200;
         WireClient client = Client;
         byte[] data = new byte[256];
-        Task<Errno> work = _served.OnStrand(() =>
+        Task<Errno> work = _rig.Served.OnStrand(() =>
         {
             for (int i = 0; i < Rounds; i++)
             {
-                Errno errno = _served.DmaRead(Base, data);
+                Errno errno = _rig.Served.DmaRead(Base, data);
                 if (errno != Errno.None)
                 {
                     return errno;
@@ -226,9 +215,9 @@ public sealed class DmaMessageTests : IDisposable
     public void DmaPosted_InARegisterAccess_StartsAfterTheReply(bool read)
     {
         WireClient client = Client;
-        void Start(ulong offset) => _served.Function.Port.Strand.Post(() => _served.DmaRead(Base, new byte[4]));
-        _served.Function.OnPortRead = Start;
-        _served.Function.OnPortWrite = offset =>
+        void Start(ulong offset) => _rig.Served.Function.Port.Strand.Post(() => _rig.Served.DmaRead(Base, new byte[4]));
+        _rig.Served.Function.OnPortRead = Start;
+        _rig.Served.Function.OnPortWrite = offset =>
         {
             Start(offset);
             return Errno.None;
@@ -250,13 +239,13 @@ public sealed class DmaMessageTests : IDisposable
     {
         WireClient client = Client;
         Task<Errno>? other = null;
-        _served.Function.OnPortRead = _ =>
+        _rig.Served.Function.OnPortRead = _ =>
         {
             using var started = new ManualResetEventSlim();
             other = Task.Run(() =>
             {
                 started.Set();
-                return _served.DmaRead(Base, new byte[4]);
+                return _rig.Served.DmaRead(Base, new byte[4]);
             });
             started.Wait();
             Thread.Sleep(20);
@@ -272,7 +261,7 @@ public sealed class DmaMessageTests : IDisposable
     {
         WireClient client = Client;
         Errno seen = Errno.None;
-        _served.Function.OnPortRead = _ => seen = _served.DmaRead(Base, new byte[4]);
+        _rig.Served.Function.OnPortRead = _ => seen = _rig.Served.DmaRead(Base, new byte[4]);
         client.Read(WireFunction.PortBar, 0, 1);
         Assert.Equal(Errno.EDEADLK, seen);
         client.AssertAlive();
@@ -283,7 +272,7 @@ public sealed class DmaMessageTests : IDisposable
     {
         WireClient client = Client;
         Task<Errno>? begun = null;
-        _served.Function.OnPortRead = _ => begun = _served.Function.Port.Dma.ReadAsync(Base, new byte[4]).AsTask();
+        _rig.Served.Function.OnPortRead = _ => begun = _rig.Served.Function.Port.Dma.ReadAsync(Base, new byte[4]).AsTask();
         Assert.Equal(0u, client.Call(Cmd.RegionRead, WireClient.Access(0, WireFunction.PortBar, 1)).Error);
         WireMessage command = ReceiveCommand(client, Cmd.DmaRead);
         client.Answer(command, [.. command.Body, .. new byte[4]]);
@@ -296,11 +285,11 @@ public sealed class DmaMessageTests : IDisposable
         WireClient client = Client;
         using var onStrand = new ManualResetEventSlim();
         using var accessUnderWay = new ManualResetEventSlim();
-        Task<Task<Errno>> work = _served.OnStrand(() =>
+        Task<Task<Errno>> work = _rig.Served.OnStrand(() =>
         {
             onStrand.Set();
             accessUnderWay.Wait();
-            return _served.Function.Port.Dma.ReadAsync(Base, new byte[4]).AsTask();
+            return _rig.Served.Function.Port.Dma.ReadAsync(Base, new byte[4]).AsTask();
         });
         onStrand.Wait();
         ushort id = client.Send(Cmd.RegionRead, WireClient.Access(0, 0, 4));
@@ -349,7 +338,7 @@ public sealed class DmaMessageTests : IDisposable
         WireClient client = Client;
         using var cancellation = new CancellationTokenSource();
         byte[] data = new byte[4];
-        Task<Errno> work = _served.Function.Port.Dma.ReadAsync(Base, data, cancellation.Token).AsTask();
+        Task<Errno> work = _rig.Served.Function.Port.Dma.ReadAsync(Base, data, cancellation.Token).AsTask();
         WireMessage command = ReceiveCommand(client, Cmd.DmaRead);
         await cancellation.CancelAsync();
         Assert.Equal(Errno.ECANCELED, await work);
@@ -362,7 +351,7 @@ public sealed class DmaMessageTests : IDisposable
     public async Task Dma_BusMasterOff_IsEaccesAndSendsNothing()
     {
         Client.Write(Cmd.ConfigRegion, 4, 3, 0);
-        Assert.Equal(Errno.EACCES, await _served.OnStrand(() => _served.DmaRead(Base, new byte[4])));
+        Assert.Equal(Errno.EACCES, await _rig.Served.OnStrand(() => _rig.Served.DmaRead(Base, new byte[4])));
         Client.AssertAlive();
     }
 
@@ -371,7 +360,7 @@ public sealed class DmaMessageTests : IDisposable
     {
         Assert.Equal(Errno.EINVAL, Client.Try(Cmd.DmaRead, new Payload().U64(Base, 4)));
         Assert.Equal(Errno.EINVAL, Client.Try(Cmd.DmaWrite, new Payload().U64(Base, 4).U32(1)));
-        Task<Errno> work = _served.OnStrand(() => _served.DmaWrite(Base, [1]));
+        Task<Errno> work = _rig.Served.OnStrand(() => _rig.Served.DmaWrite(Base, [1]));
         WireMessage command = ReceiveCommand(Client, Cmd.DmaWrite);
         Client.Answer(command, command.Body[..16]);
         Assert.Equal(Errno.None, await work);

@@ -6,22 +6,11 @@ namespace Penstock.VfioUser.Tests.Server;
 /// <summary>Replies to DMA_READ and DMA_WRITE, commands 11 and 12: what is accepted, what is an error, and what is nobody's.</summary>
 public sealed class DmaReplyTests : IDisposable
 {
-    private readonly ServedFunction _served = new();
-    private WireClient? _client;
+    private readonly ServedDma _rig = new();
 
-    private WireClient Client => _client ??= Prepare(_served);
+    private WireClient Client => _rig.Client;
 
-    public void Dispose()
-    {
-        _client?.Dispose();
-        if (_client is not null)
-        {
-            _served.NextEnd();
-            _served.AssertBalanced();
-        }
-
-        _served.Dispose();
-    }
+    public void Dispose() => _rig.Dispose();
 
     [Theory]
     [InlineData(16, Errno.None)]
@@ -32,7 +21,7 @@ public sealed class DmaReplyTests : IDisposable
     public async Task DmaWrite_ReplyLength_TextAndQemuAreAccepted(int length, Errno expected)
     {
         WireClient client = Client;
-        Task<Errno> work = _served.OnStrand(() => _served.DmaWrite(Base, [1, 2, 3]));
+        Task<Errno> work = _rig.Served.OnStrand(() => _rig.Served.DmaWrite(Base, [1, 2, 3]));
         WireMessage command = ReceiveCommand(client, Cmd.DmaWrite);
         client.Answer(command, command.Body[..length]);
         Assert.Equal(expected, await work);
@@ -52,7 +41,7 @@ public sealed class DmaReplyTests : IDisposable
     {
         WireClient client = Client;
         byte[] data = new byte[8];
-        Task<Errno> work = _served.OnStrand(() => _served.DmaRead(Base, data));
+        Task<Errno> work = _rig.Served.OnStrand(() => _rig.Served.DmaRead(Base, data));
         client.Answer(ReceiveCommand(client, Cmd.DmaRead), [], Cmd.TypeReply | Cmd.ErrorFlag, error);
         Assert.Equal(expected, await work);
         Assert.Equal(new byte[8], data);
@@ -69,7 +58,7 @@ public sealed class DmaReplyTests : IDisposable
     {
         WireClient client = Client;
         byte[] data = new byte[8];
-        Task<Errno> work = _served.OnStrand(() => _served.DmaRead(Base, data));
+        Task<Errno> work = _rig.Served.OnStrand(() => _rig.Served.DmaRead(Base, data));
         WireMessage command = ReceiveCommand(client, Cmd.DmaRead);
         byte[] answer = Pattern(1, 8);
         switch (fault)
@@ -104,7 +93,7 @@ public sealed class DmaReplyTests : IDisposable
     {
         WireClient client = Client;
         byte[] data = new byte[4];
-        Task<Errno> work = _served.OnStrand(() => _served.DmaRead(Base, data));
+        Task<Errno> work = _rig.Served.OnStrand(() => _rig.Served.DmaRead(Base, data));
         WireMessage command = ReceiveCommand(client, Cmd.DmaRead);
         client.SendBytes(WireClient.Message((ushort)(command.Id + 1), Cmd.DmaRead, [.. command.Body, 9, 9, 9, 9], Cmd.TypeReply));
         client.AssertAlive();
@@ -118,7 +107,7 @@ public sealed class DmaReplyTests : IDisposable
     public async Task DmaRead_SecondReplyToTheSame_IsDropped()
     {
         WireClient client = Client;
-        Task<Errno> work = _served.OnStrand(() => _served.DmaRead(Base, new byte[4]));
+        Task<Errno> work = _rig.Served.OnStrand(() => _rig.Served.DmaRead(Base, new byte[4]));
         WireMessage command = ReceiveCommand(client, Cmd.DmaRead);
         client.Answer(command, [.. command.Body, 1, 2, 3, 4]);
         client.Answer(command, [.. command.Body, 1, 2, 3, 4]);
@@ -135,6 +124,6 @@ public sealed class DmaReplyTests : IDisposable
         }
 
         Client.AssertAlive();
-        Assert.Single(_served.Log, static line => line.Contains("reply that nothing waits for", StringComparison.Ordinal));
+        Assert.Single(_rig.Served.Log, static line => line.Contains("reply that nothing waits for", StringComparison.Ordinal));
     }
 }
