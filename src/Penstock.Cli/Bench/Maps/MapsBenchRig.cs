@@ -7,7 +7,6 @@ namespace Penstock.Cli.Bench;
 internal sealed class MapsBenchRig : IDisposable
 {
     private const ulong Page = 4096;
-    private static readonly Caller Anybody = new(0, RawIo: false, LockMemory: false, ulong.MaxValue);
 
     private readonly VfioHost _host = new();
     private readonly VfioContainer _container;
@@ -19,8 +18,8 @@ internal sealed class MapsBenchRig : IDisposable
     {
         Group = _host.AddIommuUnit("bench").CreateGroup();
         _host.Register(Device, Group);
-        _container = _host.OpenContainer(Anybody);
-        _group = _host.OpenGroup(Group.Number, Anybody);
+        _container = _host.OpenContainer(BenchUser.Anybody);
+        _group = _host.OpenGroup(Group.Number, BenchUser.Anybody);
         _group.SetContainer(_container);
         _container.SetIommu(VfioIommuType.Type1V2);
         _file = _group.OpenDevice(Device.Name);

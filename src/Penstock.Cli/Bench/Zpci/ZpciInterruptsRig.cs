@@ -15,7 +15,6 @@ internal sealed class ZpciInterruptsRig : IDisposable
     private const ulong Summary = 0x2000;
     private const ulong MemorySize = 0x4000;
     private const uint Vectors = 64;
-    private static readonly Caller Anybody = new(0, RawIo: false, LockMemory: false, ulong.MaxValue);
 
     private readonly VfioHost _host = new();
     private readonly ZpciFirmware _firmware = new();
@@ -39,8 +38,8 @@ internal sealed class ZpciInterruptsRig : IDisposable
         Function = new ZpciFunction(1, 1) { Firmware = _firmware };
         _device = new ZpciVfioPciDevice("0001:00:00.0", new BenchFunction(), group, Function);
         _host.Register(_device, group);
-        _group = _host.OpenGroup(group.Number, Anybody);
-        using (VfioContainer container = _host.OpenContainer(Anybody))
+        _group = _host.OpenGroup(group.Number, BenchUser.Anybody);
+        using (VfioContainer container = _host.OpenContainer(BenchUser.Anybody))
         {
             _group.SetContainer(container);
             container.SetIommu(VfioIommuType.Type1V2);

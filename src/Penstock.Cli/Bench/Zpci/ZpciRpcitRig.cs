@@ -13,7 +13,6 @@ internal sealed class ZpciRpcitRig : IDisposable
     private const int SocketRepeats = 1;
     private const int ContainerRepeats = 4;
     private const int FastRepeats = 32;
-    private static readonly Caller Anybody = new(0, RawIo: false, LockMemory: false, ulong.MaxValue);
 
     private readonly TemporaryFolder _folder = new();
     private readonly VfioHost _host = new();
@@ -89,8 +88,8 @@ internal sealed class ZpciRpcitRig : IDisposable
         IommuGroup group = _host.AddIommuUnit("bench").CreateGroup();
         VfioDevice device = new BenchDevice();
         _host.Register(device, group);
-        VfioContainer container = Own(_host.OpenContainer(Anybody));
-        VfioGroup file = Own(_host.OpenGroup(group.Number, Anybody));
+        VfioContainer container = Own(_host.OpenContainer(BenchUser.Anybody));
+        VfioGroup file = Own(_host.OpenGroup(group.Number, BenchUser.Anybody));
         file.SetContainer(container);
         container.SetIommu(VfioIommuType.Type1V2);
         return new ZpciRpcitSubject(
@@ -100,12 +99,12 @@ internal sealed class ZpciRpcitRig : IDisposable
     private ZpciRpcitSubject Shadow()
     {
         ZpciDomain domain = Own(new ZpciDomain(new ZpciDomainSetup { Ledger = _host.Ledger }));
-        return new ZpciRpcitSubject("shadow", Own(new ShadowRefresh(_machine.Memory, new LockedPages(_host, Anybody), domain)), domain, FastRepeats);
+        return new ZpciRpcitSubject("shadow", Own(new ShadowRefresh(_machine.Memory, new LockedPages(_host, BenchUser.Anybody), domain)), domain, FastRepeats);
     }
 
     private ZpciRpcitSubject Nested()
     {
-        WalkedRefresh mode = Own(new WalkedRefresh(_machine.Memory, new LockedPages(_host, Anybody)));
+        WalkedRefresh mode = Own(new WalkedRefresh(_machine.Memory, new LockedPages(_host, BenchUser.Anybody)));
         return new ZpciRpcitSubject("nested", mode, mode.Domain, FastRepeats);
     }
 
