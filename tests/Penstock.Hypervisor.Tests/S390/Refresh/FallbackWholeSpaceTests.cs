@@ -1,5 +1,4 @@
 using Penstock.Hypervisor.Tests.S390.Model;
-using Penstock.Interop;
 using Penstock.S390;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
