@@ -8,14 +8,14 @@ namespace Penstock.Vfio;
 internal static class CallingThread
 {
     [ThreadStatic]
-    private static int s_id;
+    private static int _id;
 
     internal static int Id
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get
         {
-            int id = s_id;
+            int id = _id;
             return id != 0 ? id : Ask();
         }
     }
@@ -24,9 +24,9 @@ internal static class CallingThread
     internal static int KnownId
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => s_id;
+        get => _id;
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static int Ask() => s_id = Environment.CurrentManagedThreadId;
+    private static int Ask() => _id = Environment.CurrentManagedThreadId;
 }
