@@ -231,12 +231,15 @@ public sealed class ZpciDmaSpaceTests : IDisposable
     [Fact]
     public void Lazy_ManyThreads_EverythingComesBack()
     {
-        using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = true, QueueSize = 8 });
+        const int Threads = 3;
+        const int Rounds = 500;
+        const int Queue = 8;
+        using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = true, QueueSize = Queue });
         int failures = 0;
-        Thread[] threads = [.. Enumerable.Range(0, 3).Select(id => new Thread(() =>
+        Thread[] threads = [.. Enumerable.Range(0, Threads).Select(id => new Thread(() =>
         {
             byte[] data = [(byte)(id + 1)];
-            for (int i = 0; i < 500; i++)
+            for (int i = 0; i < Rounds; i++)
             {
                 ulong iova = space.Map(_memory, (ulong)id * Page, Page, DmaAccess.ReadWrite);
                 bool right = space.Domain.Write(iova, data) == Errno.None && _memory.Span((ulong)id * Page, 1)[0] == id + 1;
@@ -248,6 +251,8 @@ public sealed class ZpciDmaSpaceTests : IDisposable
         Array.ForEach(threads, static t => t.Join());
         space.Flush();
         Assert.Equal((0, 0, 0), (failures, space.Waiting, space.Domain.Count));
-        Assert.True(space.Domain.Counters.GlobalRefreshes <= (1500 / 8) + 2);
+
+        // Each thread may find the same queue full and flush, the later ones what little came meanwhile.
+        Assert.InRange(space.Domain.Counters.GlobalRefreshes, 1, (Threads * (Threads * Rounds / Queue)) + 1);
     }
 }
