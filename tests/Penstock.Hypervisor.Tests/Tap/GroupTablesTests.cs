@@ -1,6 +1,5 @@
 using Penstock.Hypervisor.Tests.S390.Nesting;
 using Penstock.Interop;
-using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 
 namespace Penstock.Hypervisor.Tests.Tap;
@@ -20,18 +19,11 @@ public sealed class GroupTablesTests : IDisposable
     [Trait("Row", "S3-8")]
     public void Lose_EndsWhatIsLent_AndNothingIsLentBeforeItIsKnown(RpcitPath path)
     {
-        VfioHost host = _rig.Rig.Host;
-        IommuGroup group = host.AddIommuUnit("unit").CreateGroup();
-        host.Register(new FakeDevice("tapped"), group);
-        using VfioGroup file = host.OpenGroup(group.Number, NestingRig.User());
-        using VfioContainer container = host.OpenContainer(NestingRig.User());
-        file.SetContainer(container);
-        container.SetIommu(VfioIommuType.Type1V2);
-        using var strand = new Strand("device", host.Ledger);
-        var port = new DmaPort(group, strand) { BusMasterEnabled = true };
+        using var contained = new ContainedDevice(_rig.Rig.Host);
+        (IommuGroup group, DmaPort port) = (contained.Group, contained.Port);
         using var channel = new TapChannel();
         using var tables = new GroupTables();
-        tables.Join(host, group, _rig.Memory);
+        tables.Join(_rig.Rig.Host, group, _rig.Memory);
         _rig.Tables.Map(NestingRig.Iova, Data);
 
         // Nothing to end: QEMU removes what is not there yet as well.
@@ -50,6 +42,6 @@ public sealed class GroupTablesTests : IDisposable
         Assert.Null(tables.Lend(path, _rig.Tables.Registration(), channel));
         Assert.Equal(Errno.None, port.Read(NestingRig.Iova, new byte[8]));
         tables.TakeBack();
-        file.UnsetContainer();
+        contained.File.UnsetContainer();
     }
 }

@@ -25,15 +25,8 @@ public sealed class LentGroupTests : IDisposable
     [Trait("Row", "S3-9")]
     public void Switch_UnderLoad_FromTheBookToTheGuestsTablesAndBack_IsSeenByNoTransfer(NestingMode kind)
     {
-        VfioHost host = _rig.Rig.Host;
-        IommuGroup group = host.AddIommuUnit("unit").CreateGroup();
-        host.Register(new FakeDevice("lent"), group);
-        using VfioGroup file = host.OpenGroup(group.Number, NestingRig.User());
-        using VfioContainer container = host.OpenContainer(NestingRig.User());
-        file.SetContainer(container);
-        container.SetIommu(VfioIommuType.Type1V2);
-        using var strand = new Strand("device", host.Ledger);
-        var port = new DmaPort(group, strand) { BusMasterEnabled = true };
+        using var contained = new ContainedDevice(_rig.Rig.Host);
+        (IommuGroup group, VfioContainer container, DmaPort port) = (contained.Group, contained.Container, contained.Port);
         INestedTranslation mode = _rig.Mode(kind);
         Assert.Equal(Errno.None, mode.Register(_rig.Tables.Registration()));
 
@@ -86,7 +79,7 @@ public sealed class LentGroupTests : IDisposable
         Volatile.Write(ref stop, true);
         device.Join();
         Assert.Equal(Errno.None, odd);
-        file.UnsetContainer();
+        contained.File.UnsetContainer();
         Assert.False(group.IsLent);
     }
 }

@@ -18,9 +18,7 @@ public sealed class FallbackEndTests : IDisposable
 
     public FallbackEndTests()
     {
-        ProcessMemory memory = ProcessMemory.Allocate(16 << 20, _rig.Host.Ledger);
-        _rig.Vm.Memory.Add(new GuestMemorySlot(0, 0, memory.Length, memory));
-        memory.Release();
+        _rig.AddMemory(16 << 20);
         _tables = GuestMemoryTables.Create(_rig.Vm.Memory, 8 << 20, 8 << 20, ZpciDesignationType.RegionFirst);
     }
 
