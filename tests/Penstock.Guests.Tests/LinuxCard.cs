@@ -62,6 +62,7 @@ internal sealed class LinuxCard
         await RunAsync("modprobe -r gpio-pci-idio-16 && [ ! -e $device/driver ] && ! grep -q idio /proc/modules");
     }
 
+    /// <summary>Takes the driver away. No line may be watched: Linux falls over what it frees twice then (docs/devices/idio16.md).</summary>
     public Task UnbindAsync() => RunAsync("echo $slot > $driver/unbind && [ ! -e $device/driver ] && [ ! -e $chip ]");
 
     public async Task BindAsync()
@@ -109,6 +110,9 @@ internal sealed class LinuxCard
 
     public Task WaitForEventsAsync(int count) =>
         RunAsync($"until [ $(grep -c 'ing$' /tmp/events{_number}) -ge {count.ToString(CultureInfo.InvariantCulture)} ]; do :; done");
+
+    /// <summary>Switches the card's interrupts on past its driver, which does so only while lines are watched.</summary>
+    public Task SwitchInterruptsOnAsync() => RunAsync("dd if=/dev/port bs=1 skip=$((port + 2)) count=1 of=/dev/null");
 
     /// <summary>Ends the collecting; the card's interrupts are off then.</summary>
     public async Task<IReadOnlyList<(int Input, bool Level)>> StopWatchAsync()
