@@ -1,4 +1,5 @@
 using Penstock.Interop;
+using Penstock.Specs.Idio16;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
 

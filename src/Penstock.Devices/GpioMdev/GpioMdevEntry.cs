@@ -1,3 +1,5 @@
+using Penstock.Specs.Idio16;
+
 namespace Penstock.Devices;
 
 /// <summary>The catalog's entry for a bank of lines that is served as several cards.</summary>

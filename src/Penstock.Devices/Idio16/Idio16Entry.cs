@@ -1,3 +1,5 @@
+using Penstock.Specs.Idio16;
+
 namespace Penstock.Devices;
 
 /// <summary>The catalog's entry for the PCI-IDIO-16 card.</summary>

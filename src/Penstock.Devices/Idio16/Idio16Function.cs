@@ -1,6 +1,7 @@
 using System.Numerics;
 using Penstock.Interop;
 using Penstock.Pci;
+using Penstock.Specs.Idio16;
 using Penstock.Vfio;
 
 namespace Penstock.Devices;

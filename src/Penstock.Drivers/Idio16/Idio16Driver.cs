@@ -1,4 +1,5 @@
 using Penstock.Interop;
+using Penstock.Specs.Idio16;
 using Penstock.Specs.Pci;
 using Penstock.Specs.Vfio;
 using Penstock.Vfio;
@@ -33,14 +34,14 @@ public sealed class Idio16Driver : IDisposable
     {
         ArgumentNullException.ThrowIfNull(device);
         _device = device;
-        if ((device.VendorId, device.DeviceId) != (Idio16Port.VendorId, Idio16Port.DeviceId))
+        if ((device.VendorId, device.DeviceId) != (Idio16Registers.VendorId, Idio16Registers.DeviceId))
         {
-            throw new VfioException(Errno.ENODEV, $"driving {device.Name}", $"it is {device.VendorId:x4}:{device.DeviceId:x4} and no PCI-IDIO-16 ({Idio16Port.VendorId:x4}:{Idio16Port.DeviceId:x4})");
+            throw new VfioException(Errno.ENODEV, $"driving {device.Name}", $"it is {device.VendorId:x4}:{device.DeviceId:x4} and no PCI-IDIO-16 ({Idio16Registers.VendorId:x4}:{Idio16Registers.DeviceId:x4})");
         }
 
         device.SetCommand(PciCommand.Io);
-        Out(Idio16Port.InterruptControl, 0);
-        _outputs = (ushort)(In(Idio16Port.OutputsLow) | (In(Idio16Port.OutputsHigh) << LinesPerPort));
+        Out(Idio16Registers.InterruptControl, 0);
+        _outputs = (ushort)(In(Idio16Registers.OutputsLow) | (In(Idio16Registers.OutputsHigh) << LinesPerPort));
         EventDescriptor pin = EventDescriptor.Create(device.Memory.Host.Ledger);
         try
         {
@@ -55,8 +56,8 @@ public sealed class Idio16Driver : IDisposable
 
         try
         {
-            Out(Idio16Port.InputsLow, 0);
-            In(Idio16Port.InterruptControl);
+            Out(Idio16Registers.InputsLowClearInterrupt, 0);
+            In(Idio16Registers.InterruptControl);
         }
         catch
         {
@@ -67,7 +68,7 @@ public sealed class Idio16Driver : IDisposable
 
     /// <summary>Levels of the inputs now, bit 0 for input 0.</summary>
     /// <exception cref="VfioException">The device's own errors.</exception>
-    public ushort Inputs => (ushort)(In(Idio16Port.InputsLow) | (In(Idio16Port.InputsHigh) << LinesPerPort));
+    public ushort Inputs => (ushort)(In(Idio16Registers.InputsLowClearInterrupt) | (In(Idio16Registers.InputsHigh) << LinesPerPort));
 
     /// <summary>Levels of the outputs, bit 0 for output 0. Setting writes the ports whose levels change.</summary>
     /// <exception cref="VfioException">The device's own errors.</exception>
@@ -119,11 +120,11 @@ public sealed class Idio16Driver : IDisposable
     {
         if (on)
         {
-            In(Idio16Port.FilterControl);
+            In(Idio16Registers.FilterControl);
         }
         else
         {
-            Out(Idio16Port.FilterControl, 0);
+            Out(Idio16Registers.FilterControl, 0);
         }
     }
 
@@ -197,7 +198,7 @@ public sealed class Idio16Driver : IDisposable
 
         try
         {
-            Out(Idio16Port.InterruptControl, 0);
+            Out(Idio16Registers.InterruptControl, 0);
             _device.ReleaseInterrupts(VfioIrqs.Intx);
         }
         catch (VfioException)
@@ -214,10 +215,10 @@ public sealed class Idio16Driver : IDisposable
     {
         try
         {
-            if ((In(Idio16Port.InterruptStatus) & Idio16Port.Pending) != 0)
+            if ((In(Idio16Registers.InterruptStatus) & Idio16Registers.StatusPending) != 0)
             {
                 // Cleared before the inputs are read: what changes from here on interrupts anew.
-                Out(Idio16Port.InputsLow, 0);
+                Out(Idio16Registers.InputsLowClearInterrupt, 0);
                 var change = new Idio16InputChange(Interlocked.Increment(ref _changes), Inputs);
                 Take(w => w.After < change.Number).ForEach(w => w.Source.TrySetResult(change));
             }
@@ -269,12 +270,12 @@ public sealed class Idio16Driver : IDisposable
     {
         if ((byte)value != (byte)_outputs)
         {
-            Out(Idio16Port.OutputsLow, (byte)value);
+            Out(Idio16Registers.OutputsLow, (byte)value);
         }
 
         if (value >> LinesPerPort != _outputs >> LinesPerPort)
         {
-            Out(Idio16Port.OutputsHigh, (byte)(value >> LinesPerPort));
+            Out(Idio16Registers.OutputsHigh, (byte)(value >> LinesPerPort));
         }
 
         _outputs = value;
@@ -287,9 +288,9 @@ public sealed class Idio16Driver : IDisposable
         return 1 << line;
     }
 
-    private byte In(ulong port) => _device.Read8(Idio16Port.Bar, port);
+    private byte In(ulong port) => _device.Read8(Idio16Registers.BarIndex, port);
 
-    private void Out(ulong port, byte value) => _device.Write8(Idio16Port.Bar, port, value);
+    private void Out(ulong port, byte value) => _device.Write8(Idio16Registers.BarIndex, port, value);
 
     private sealed class Waiter(long after)
     {
