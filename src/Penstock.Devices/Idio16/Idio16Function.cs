@@ -2,6 +2,7 @@ using System.Numerics;
 using Penstock.Interop;
 using Penstock.Pci;
 using Penstock.Specs.Idio16;
+using Penstock.Specs.Pci;
 using Penstock.Vfio;
 
 namespace Penstock.Devices;
@@ -39,6 +40,9 @@ public sealed class Idio16Function : IPciFunction
         DeviceId = Idio16Registers.DeviceId,
         ClassCode = UnclassifiedDevice,
         InterruptPin = InterruptPinA,
+
+        // A device that VFIO hands out is enabled already; not every user writes the command register.
+        InitialCommand = PciCommand.Io,
         Bars = [new PciBar(Idio16Registers.BarIndex, PciBarKind.Io, Idio16Registers.BarSize)],
     };
 

@@ -6,11 +6,12 @@ using Penstock.Interop;
 namespace Penstock.VfioUser.Tests.Server;
 
 /// <summary>
-/// An NVMe host driver in user space, with what it sends and no more: every message has id 0, VERSION has no JSON, region replies may be long,
-/// doorbells are mapped, of the command register only Bus Master and Interrupt Disable are set, and DMA_UNMAP brings the descriptor again.
+/// Host drivers in user space, with what they send and no more: every message has id 0, VERSION has no JSON. The NVMe one takes long region
+/// replies, maps doorbells, sets of the command register only Bus Master and Interrupt Disable, and brings the descriptor again at DMA_UNMAP.
 /// </summary>
 public sealed class HostDriverTests
 {
+    private const uint CardRegion = 2;
     private const ulong MemorySize = 1 << 20;
     private const ulong MemoryAt = 0x2000_0020_0000;
     private const ulong Submissions = 0x1_0000;
@@ -50,6 +51,46 @@ public sealed class HostDriverTests
 
         Assert.Equal(SessionEndKind.ClientClosed, served.NextEnd().Kind);
         served.AssertBalanced();
+    }
+
+    [Fact]
+    public void CardHostDriver_ThatEnablesNothing_ReachesThePorts()
+    {
+        using var served = new ServedFunction(function: new Idio16Function(0x8421));
+        using (WireClient client = Greet(served))
+        {
+            Assert.Equal([0x4f, 0x49, 0xc8, 0x0d, 1, 0], Read(client, Cmd.ConfigRegion, 0, 6));
+            Assert.Equal([0, 0x21], Read(client, CardRegion, 0, 2));
+            Assert.Equal([0, 0x84], Read(client, CardRegion, 4, 2));
+            Write(client, CardRegion, 0, [0x5a]);
+            Assert.Equal([0x5a], Read(client, CardRegion, 0, 1));
+        }
+
+        Assert.Equal(SessionEndKind.ClientClosed, served.NextEnd().Kind);
+        served.AssertBalanced();
+    }
+
+    [Fact]
+    public void CardHostDriver_CommandRegister_StaysOverResetAndIsSetAnewForTheNextClient()
+    {
+        using var served = new ServedFunction(function: new Idio16Function());
+        using (WireClient client = Greet(served))
+        {
+            Write(client, Cmd.ConfigRegion, 4, [0, 4]);
+            Ask(client, Cmd.Reset, []);
+            Assert.Equal([0, 4], Read(client, Cmd.ConfigRegion, 4, 2));
+        }
+
+        Assert.Equal(SessionEndKind.ClientClosed, served.NextEnd().Kind);
+        using WireClient next = Greet(served);
+        Assert.Equal([1, 0], Read(next, Cmd.ConfigRegion, 4, 2));
+    }
+
+    private static WireClient Greet(ServedFunction served)
+    {
+        WireClient client = served.ConnectRaw();
+        Ask(client, Cmd.Version, new Payload().U16(0, 1));
+        return client;
     }
 
     private static MemoryMapping MapDoorbells(WireClient client)
