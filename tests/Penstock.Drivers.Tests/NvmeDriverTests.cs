@@ -221,7 +221,16 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
             Backing = new GatedBacking(Size);
             _function = new NvmeFunction(Backing, options);
             _slot = plug(_function);
-            Driver = new NvmeDriver(_slot.Device, driver);
+            try
+            {
+                Driver = new NvmeDriver(_slot.Device, driver);
+            }
+            catch (VfioException)
+            {
+                _slot.Dispose();
+                _function.Dispose();
+                throw;
+            }
         }
 
         public GatedBacking Backing { get; }
