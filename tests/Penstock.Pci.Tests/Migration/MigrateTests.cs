@@ -171,7 +171,7 @@ public sealed class MigrateTests
     }
 
     [Fact]
-    public async Task Migrate_CopyUnderWay_GoesOnWhereItWas()
+    public void Migrate_CopyUnderWay_GoesOnWhereItWas()
     {
         using var source = new MigrationRig(pages: 64);
         using var destination = new MigrationRig(pages: 64);
@@ -185,10 +185,7 @@ public sealed class MigrateTests
         source.Write(0, 16, 0x20000);
         source.Write(0, 24, 0x10000);
         const ulong Left = 0x10000 - (300 * CounterFunction.Step);
-        for (int i = 0; i < 3000 && source.Read(0, 24) != Left; i++)
-        {
-            await Task.Delay(10);
-        }
+        Assert.True(SpinWait.SpinUntil(() => source.Read(0, 24) == Left, TimeSpan.FromMinutes(2)), "the copy does not come to its stop");
 
         byte[] stream = Save(source);
         byte[] frozen = source.Guest.ToArray();
@@ -197,10 +194,7 @@ public sealed class MigrateTests
         Load(destination, stream);
         Assert.Equal(Left, destination.Counter.Values[3]);
         destination.File.SetMigrationState(MigrationState.Running);
-        for (int i = 0; i < 3000 && destination.Read(0, 24) != 0; i++)
-        {
-            await Task.Delay(10);
-        }
+        Assert.True(SpinWait.SpinUntil(() => destination.Read(0, 24) == 0, TimeSpan.FromMinutes(2)), "the copy does not end");
 
         Assert.True(destination.Guest.Slice(0x20000, 0x10000).SequenceEqual(pattern));
         Assert.Equal(1ul, events[0].Count());
