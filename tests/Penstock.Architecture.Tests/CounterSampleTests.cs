@@ -60,7 +60,7 @@ public sealed class CounterSampleTests : IDisposable
     private uint AddAndWait(uint number, MemoryFile memory, EventDescriptor vector)
     {
         _user.Write(VfioRegions.Bar0, Add, BitConverter.GetBytes(number));
-        Poll.Wait(vector.Descriptor.Value, PollEvents.In, TimeSpan.FromSeconds(30));
+        Poll.Wait(vector.Descriptor.Value, PollEvents.In, TimeSpan.FromMinutes(2));
         Assert.True(vector.TryDrain(out ulong count));
         Assert.Equal(1ul, count);
         Span<byte> sum = stackalloc byte[4];

@@ -39,7 +39,7 @@ public sealed class EduConsoleTests : IDisposable
             told.Set();
         };
         _slot.Transfer(0x1000, 0x40000, 16, 0);
-        Assert.True(told.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(told.Wait(TimeSpan.FromMinutes(2)));
         Assert.Equal("DMA of 16 bytes from memory at 0x1000 to 0x40000 failed: nothing is mapped there", seen);
     }
 

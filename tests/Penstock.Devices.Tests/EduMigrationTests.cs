@@ -62,7 +62,7 @@ public sealed class EduMigrationTests
         source.Write32(0x20, 0x80);
         source.Write32(0x08, 5);
         source.StartTransfer(Iova, Buffer, 4, Interrupt);
-        Assert.True(SpinWait.SpinUntil(() => time.Timers == 2, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => time.Timers == 2, TimeSpan.FromMinutes(2)));
         target.Map(Iova);
         target.Memory.Write(0, [1, 2, 3, 4]);
         InterruptCapture interrupt = target.Bench.CaptureMsi();
@@ -86,7 +86,7 @@ public sealed class EduMigrationTests
         var time = new ManualTime();
         using var slot = new EduSlot(new EduOptions { Delay = TimeSpan.FromSeconds(10), Time = time });
         slot.Write32(0x08, 5);
-        Assert.True(SpinWait.SpinUntil(() => time.Timers == 1, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => time.Timers == 1, TimeSpan.FromMinutes(2)));
         using (slot.File.SetMigrationState(MigrationState.StopCopy))
         {
             time.Advance(TimeSpan.FromSeconds(10));
@@ -144,12 +144,12 @@ public sealed class EduMigrationTests
         source.Bench.Map(Iova, 4096, kind: TestMemoryKind.Message).Channel!.Meanwhile = () =>
         {
             asked.Set();
-            answer.Wait(TimeSpan.FromSeconds(30));
+            answer.Wait(TimeSpan.FromMinutes(2));
         };
         target.Map(Iova);
         target.Memory.Write(0, [1, 2, 3, 4]);
         source.StartTransfer(Iova, Buffer, 4, Interrupt);
-        Assert.True(asked.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(asked.Wait(TimeSpan.FromMinutes(2)));
 
         Move(source, target);
         answer.Set();

@@ -64,7 +64,7 @@ public sealed class Idio16ConsoleTests : IDisposable
         using var seen = new BlockingCollection<string>();
         _console.Notice += seen.Add;
         _slot.Out(0, 0b10);
-        Assert.True(seen.TryTake(out var text, TimeSpan.FromSeconds(30)));
+        Assert.True(seen.TryTake(out var text, TimeSpan.FromMinutes(2)));
         Assert.Equal("out 1 1", text);
     }
 }

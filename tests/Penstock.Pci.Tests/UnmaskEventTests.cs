@@ -7,7 +7,7 @@ namespace Penstock.Pci.Tests;
 /// <summary>Unmasking by eventfd of several devices, whose eventfds one thread watches.</summary>
 public sealed class UnmaskEventTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly EventDescriptor[] _triggers = Events.Make(2);
     private readonly EventDescriptor[] _unmasks = Events.Make(2);

@@ -113,7 +113,7 @@ internal sealed unsafe class FakePlugin : IDisposable
     public void GiveUpAndAwaitLeave()
     {
         Interlocked.Exchange(ref Word(TapLayout.GivenUpOffset), 1);
-        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref Word(TapLayout.InGuestOffset)) == 0, TimeSpan.FromSeconds(30)), "somebody stays in the guest's memory");
+        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref Word(TapLayout.InGuestOffset)) == 0, TimeSpan.FromMinutes(2)), "somebody stays in the guest's memory");
     }
 
     /// <summary>As if it had never given up.</summary>
@@ -136,7 +136,7 @@ internal sealed unsafe class FakePlugin : IDisposable
         data.CopyTo(new Span<byte>(_mapping.Pointer + slot + TapLayout.SlotData, TapLayout.LongestData));
         Volatile.Write(ref Word(slot), Asked);
         Ring();
-        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref Word(slot)) == Answered || !HasOwner, TimeSpan.FromSeconds(30)), "the tap did not answer");
+        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref Word(slot)) == Answered || !HasOwner, TimeSpan.FromMinutes(2)), "the tap did not answer");
         if (Volatile.Read(ref Word(slot)) != Answered)
         {
             return (uint.MaxValue, 0, 0);

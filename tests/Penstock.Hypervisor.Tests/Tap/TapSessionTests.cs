@@ -136,7 +136,7 @@ public sealed class TapSessionTests : IDisposable
         Assert.Equal(TapFunctionMode.Ring, Plugin.Mode);
 
         Plugin.WriteLine(Handle, First, Page);
-        Assert.True(SpinWait.SpinUntil(() => Plugin.Drained == 1, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => Plugin.Drained == 1, TimeSpan.FromMinutes(2)));
         Assert.Contains("drain 0 1", _target.Calls);
     }
 
@@ -192,7 +192,7 @@ public sealed class TapSessionTests : IDisposable
     {
         StartLent(RpcitPath.Shadow);
         Plugin.GiveUp();
-        Assert.True(SpinWait.SpinUntil(() => Tap.Path == RpcitPath.Fallback, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => Tap.Path == RpcitPath.Fallback, TimeSpan.FromMinutes(2)));
 
         // It still refuses until the guest refreshes everything: QEMU knows no page.
         Assert.Equal(TapFunctionMode.Ask, Plugin.Mode);
@@ -254,7 +254,7 @@ public sealed class TapSessionTests : IDisposable
 
         Assert.Equal(uint.MaxValue, Plugin.Rpcit(Handle, First, Page).Action);
         Assert.False(Plugin.HasOwner);
-        Assert.True(SpinWait.SpinUntil(() => _target.Calls.Last() == "take back", TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => _target.Calls.Last() == "take back", TimeSpan.FromMinutes(2)));
         Assert.Equal(TapFunctionMode.Ask, Plugin.Mode);
     }
 

@@ -2,7 +2,7 @@ namespace Penstock.Interop.Tests.Readiness;
 
 public sealed class EventWatcherTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly ResourceLedger _ledger = new();
     private readonly EventWatcher _watcher;

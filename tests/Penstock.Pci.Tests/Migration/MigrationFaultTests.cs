@@ -24,11 +24,11 @@ public sealed class MigrationFaultTests
         {
             rig.Counter.OnReset = null;
             inReset.Set();
-            Assert.True(goOn.Wait(TimeSpan.FromSeconds(30)));
+            Assert.True(goOn.Wait(TimeSpan.FromMinutes(2)));
         };
         var reset = new Thread(rig.File.Reset);
         reset.Start();
-        Assert.True(inReset.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(inReset.Wait(TimeSpan.FromMinutes(2)));
 
         // The reset has the strand; the change of state waits for it.
         Errno set = Errno.None;
@@ -42,10 +42,10 @@ public sealed class MigrationFaultTests
                 waits = (setting.ThreadState & ThreadState.WaitSleepJoin) != 0 ? waits + 1 : 0;
                 return waits == 20;
             },
-            TimeSpan.FromSeconds(30)));
+            TimeSpan.FromMinutes(2)));
         goOn.Set();
-        Assert.True(reset.Join(TimeSpan.FromSeconds(30)));
-        Assert.True(setting.Join(TimeSpan.FromSeconds(30)));
+        Assert.True(reset.Join(TimeSpan.FromMinutes(2)));
+        Assert.True(setting.Join(TimeSpan.FromMinutes(2)));
         Assert.Equal(Errno.EINVAL, set);
         Assert.Equal(MigrationState.Running, Get(rig));
         Assert.Equal(Errno.ENODEV, to.Write([1], out _));
@@ -161,7 +161,7 @@ public sealed class MigrationFaultTests
         Assert.False(waits.IsCompleted);
         Assert.Equal(Errno.None, to.Write(stream, out _));
         Assert.Equal(Errno.None, Move(rig, MigrationState.Running, out _));
-        Assert.Equal(Errno.ECANCELED, await waits.AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(Errno.ECANCELED, await waits.AsTask().WaitAsync(TimeSpan.FromMinutes(2)));
         Assert.Equal(0, rig.Guest[0x4000]);
         AssertRuns(rig);
     }
@@ -235,7 +235,7 @@ public sealed class MigrationFaultTests
         Assert.Equal(Errno.None, rig.Counter.Port.Dma.Write(0, new byte[4]));
         using var ran = new ManualResetEventSlim();
         rig.Counter.Port.Dma.Post(() => ran.Set());
-        Assert.True(ran.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(ran.Wait(TimeSpan.FromMinutes(2)));
     }
 
     private static void Bind(MigrationRig rig, EventDescriptor[] events) => rig.File.SetIrqs(new VfioIrqRequest

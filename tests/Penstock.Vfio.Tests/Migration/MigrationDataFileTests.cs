@@ -70,11 +70,11 @@ public sealed class MigrationDataFileTests
         int read = 0;
         Task<Errno> reading = Task.Run(() => data.Read(bytes, out read));
         script.Source.Dirty = 4;
-        Assert.Equal(Errno.None, await reading.WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(Errno.None, await reading.WaitAsync(TimeSpan.FromMinutes(2)));
         Assert.Equal(4, read);
         reading = Task.Run(() => data.Read(bytes, out _));
         Assert.Equal(Errno.None, rig.Reset());
-        Assert.Equal(Errno.ENODEV, await reading.WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(Errno.ENODEV, await reading.WaitAsync(TimeSpan.FromMinutes(2)));
     }
 
     [Fact]

@@ -142,20 +142,20 @@ public sealed class MigrationFeatureTests
                 if (a == DeviceActivity.Stopped)
                 {
                     stopping.Set();
-                    Assert.True(goOn.Wait(TimeSpan.FromSeconds(30)));
+                    Assert.True(goOn.Wait(TimeSpan.FromMinutes(2)));
                 }
             },
         };
         using MovableRig rig = MovableRig.With(script);
         int descriptor = 0;
         Task<Errno> setting = Task.Run(() => rig.File.SetState(MigrationState.StopCopy, out descriptor));
-        Assert.True(stopping.Wait(TimeSpan.FromSeconds(30)));
+        Assert.True(stopping.Wait(TimeSpan.FromMinutes(2)));
 
         // The reset does not wait for what waits here.
         Assert.Equal(Errno.None, rig.Reset());
         Assert.False(setting.IsCompleted);
         goOn.Set();
-        Assert.Equal(Errno.None, await setting.WaitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(Errno.None, await setting.WaitAsync(TimeSpan.FromMinutes(2)));
         Assert.Equal(MigrationState.Running, rig.File.GetState());
         Assert.Equal(DeviceActivity.Running, script.Activities[^1]);
         Assert.Equal(Errno.ENODEV, rig.Data(descriptor).Read(new byte[1], out _));
