@@ -16,7 +16,7 @@ static const char usage[] =
     "  --offset N         offset in that region (default 0)\n"
     "  --label TEXT       text for the label field (default the socket path)\n"
     "  --cpu N            run on core N only\n"
-    "  --wait SECONDS     keep trying to connect (default 5)\n"
+    "  --wait SECONDS     keep trying to connect (default 60)\n"
     "  --timeout SECONDS  longest time for a batch (default 60)\n"
     "  --list             print the names of the measures";
 
@@ -51,7 +51,7 @@ void options_parse(struct options *options, int argc, char **argv)
         { "list", no_argument, NULL, LIST },               { "help", no_argument, NULL, HELP },
         { 0 },
     };
-    *options = (struct options){ .wait_seconds = 5, .timeout_seconds = 60 };
+    *options = (struct options){ .wait_seconds = 60, .timeout_seconds = 60 };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (option) {
         case MEASURES: parse_selections(options, optarg); break;

@@ -200,6 +200,19 @@ public sealed class BenchTests
     [InlineData("/bin/echo", "no measurement")]
     public Task Bench_ClientThatIsAnotherProgram_IsRefused(string client, string text) => AssertFailsAsync(client, text);
 
+    /// <summary>Its client would wait for as long as it waits for anybody.</summary>
+    [Fact]
+    public async Task Bench_ServerThatEnds_EndsTheMeasuringWithItsWords()
+    {
+        using var folder = new TemporaryFolder();
+        string client = Program(folder, "client", "[[ $* != *floor.sock ]] || exec sleep 600; echo '{\"measure\":\"any\",\"ns_mean\":1}'");
+        string floor = Program(folder, "floor", "echo 'no such luck' >&2; exit 3");
+        ToolResult result = await ToolProcess.RunAsync("bench", "messages", "--client", client, "--floor", floor);
+
+        Assert.Equal(1, result.Status);
+        Assert.Contains("floor ended with status 3: no such luck", result.Errors[^1], StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(ToolProcess.Interrupt)]
     [InlineData(ToolProcess.Terminate)]

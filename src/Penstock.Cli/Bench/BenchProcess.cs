@@ -8,7 +8,7 @@ namespace Penstock.Cli.Bench;
 /// <summary>A child process of a benchmark, ended with it.</summary>
 internal sealed class BenchProcess : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = OwnPeers.Time;
 
     private readonly Process _process;
     private readonly string _name;
@@ -63,7 +63,7 @@ internal sealed class BenchProcess : IDisposable
     public void Resume() => Send(ProcessControl.Continue);
 
     /// <summary>Connects to the program as soon as it listens. Its socket may be there before it does.</summary>
-    /// <exception cref="IOException">It does not within 20 seconds, or it ended by itself.</exception>
+    /// <exception cref="IOException">It does not within a minute, or it ended by itself.</exception>
     public T Connect<T>(string socket, Func<T> connect)
     {
         long started = Stopwatch.GetTimestamp();
@@ -83,12 +83,17 @@ internal sealed class BenchProcess : IDisposable
         throw new IOException($"{_name} does not listen on {socket}");
     }
 
-    /// <summary>Waits for the program's end.</summary>
+    /// <summary>Waits for the program's end, or for the end of the server that it uses: without that it would only wait.</summary>
     /// <returns>What it printed on standard output.</returns>
-    /// <exception cref="IOException">It failed; the message has its own words.</exception>
-    public async Task<string> WaitAsync(CancellationToken cancellation)
+    /// <exception cref="IOException">One of the two failed; the message has its own words.</exception>
+    public async Task<string> WaitAsync(BenchProcess server, CancellationToken cancellation)
     {
-        await _process.WaitForExitAsync(cancellation);
+        await await Task.WhenAny(_process.WaitForExitAsync(cancellation), server._process.WaitForExitAsync(cancellation));
+        if (!_process.HasExited)
+        {
+            throw await server.FailureAsync();
+        }
+
         return _process.ExitCode == 0 ? await _output : throw await FailureAsync();
     }
 

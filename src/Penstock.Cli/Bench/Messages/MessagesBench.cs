@@ -97,7 +97,7 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
             string text;
             try
             {
-                text = await client.WaitAsync(cancellation);
+                text = await client.WaitAsync(server.Process, cancellation);
             }
             catch (IOException e)
             {
@@ -117,7 +117,7 @@ internal sealed class MessagesBench(MessagesBenchOptions options, Output output)
         () =>
         {
             ProcessPlacement.PinCurrentThread(options.Processor);
-            using VfioUserClient client = server.Process.Connect(server.Socket, () => VfioUserClient.Connect(server.Socket));
+            using VfioUserClient client = server.Process.Connect(server.Socket, () => VfioUserClient.Connect(server.Socket, OwnPeers.Client));
             return new MessagesClient(client).Measure(options.Measures, options.Operations)
                 .Select(m => new BenchSample(server.Label, round, m.Measure, m.Mean)).ToList();
         },

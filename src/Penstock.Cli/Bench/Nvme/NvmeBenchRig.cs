@@ -30,7 +30,7 @@ internal sealed class NvmeBenchRig : IDisposable
         _server = BenchProcess.StartOn(processor, program, arguments(socket));
         try
         {
-            _remote = RemoteVfioDevice.Register(_host, DeviceName, socket);
+            _remote = RemoteVfioDevice.Register(_host, DeviceName, socket, OwnPeers.Client);
             _device = _server.Connect(socket, () => AssignedDevice.Open(_host, DeviceName));
             Driver = new NvmeDriver(_device, new NvmeDriverOptions { Interrupts = false });
             Queue = Driver.CreateQueue(2 * MostDepth);

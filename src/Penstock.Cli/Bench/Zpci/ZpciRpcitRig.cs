@@ -79,7 +79,7 @@ internal sealed class ZpciRpcitRig : IDisposable
         string socket = _folder.File("bench.sock");
         BenchProcess server = Own(new BenchProcess(
             Environment.ProcessPath!, ["serve", "bench", "--socket", socket, "--cpu", processor.ToString(System.Globalization.CultureInfo.InvariantCulture)]));
-        VfioUserClient client = Own(server.Connect(socket, () => VfioUserClient.Connect(socket)));
+        VfioUserClient client = Own(server.Connect(socket, () => VfioUserClient.Connect(socket, OwnPeers.Client)));
         return new ZpciRpcitSubject("fallback, socket", Own(Fallback(new ZpciSocketNotifier(client, Guest.File))), null, SocketRepeats);
     }
 
