@@ -26,9 +26,6 @@ internal abstract class GuestDemo(DemoReport report, bool console)
 
     private static readonly TimeSpan GuestTime = TimeSpan.FromMinutes(30);
 
-    /// <summary>How long QEMU and the server wait for each other.</summary>
-    private static readonly TimeSpan PeerTime = TimeSpan.FromMinutes(1);
-
     private PciFunctionServer? _server;
 
     protected DemoReport Report => report;
@@ -107,7 +104,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
         report.Done("lab", $"QEMU {lab.QemuVersion}, {lab.KernelDescription}");
 
         using var folder = new TemporaryFolder();
-        var options = new VfioUserServerOptions { PeerTimeout = PeerTime, Log = report.Output.Note };
+        var options = new VfioUserServerOptions { PeerTimeout = OwnPeers.Time, Log = report.Output.Note };
         string socket = folder.File($"{Name}.sock");
         using DemoTap? tap = rpcit is RpcitPath path
             ? await DemoTap.ServeAsync(path, Device, socket, options, new GuestConfiguration().MemoryMegabytes, report.Output, cancellation)
@@ -186,7 +183,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
             yield return QemuDevice.Zpci(1, DemoTap.FunctionId, First);
         }
 
-        var patience = new Dictionary<string, object> { ["x-msg-timeout"] = (long)PeerTime.TotalMilliseconds };
+        var patience = new Dictionary<string, object> { ["x-msg-timeout"] = (long)OwnPeers.Time.TotalMilliseconds };
         yield return QemuDevice.VfioUser(server.Path, First, patience);
         if (second is not null)
         {
@@ -195,7 +192,7 @@ internal abstract class GuestDemo(DemoReport report, bool console)
     }
 
     private static bool WaitForEnd(PciFunctionServer server) =>
-        SpinWait.SpinUntil(() => server.SessionsEnded == 1, PeerTime);
+        SpinWait.SpinUntil(() => server.SessionsEnded == 1, OwnPeers.Time);
 
     private static string Seconds(long start) =>
         string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(start).TotalSeconds:F1} s");

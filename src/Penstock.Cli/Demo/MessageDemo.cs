@@ -10,7 +10,7 @@ internal abstract class MessageDemo(DemoReport report) : WireDemo(report)
 
     protected sealed override void Use(string path, CancellationToken cancellation)
     {
-        using var user = VfioUserClient.Connect(path);
+        using var user = VfioUserClient.Connect(path, OwnPeers.Client);
         Report.Done("connect", $"protocol {user.Version}, up to {user.ServerLimits.MaximumTransfer >> 10} KiB and {user.ServerLimits.MaximumDescriptors} descriptors a message");
         Drive(user, cancellation);
     }

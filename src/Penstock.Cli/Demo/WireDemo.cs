@@ -81,6 +81,7 @@ internal abstract class WireDemo(DemoReport report)
         using var ended = new ManualResetEventSlim();
         var options = new VfioUserServerOptions
         {
+            PeerTimeout = OwnPeers.Time,
             ClientEnded = end =>
             {
                 ending = end;

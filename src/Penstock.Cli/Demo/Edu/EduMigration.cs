@@ -27,8 +27,8 @@ internal sealed class EduMigration(DemoReport report)
         using var folder = new TemporaryFolder();
         using var memory = MemoryFile.Create("penstock-demo", MemorySize);
         var target = new EduFunction();
-        using var server = PciFunctionServer.Serve(target, folder.File("edu-target.sock"));
-        using var other = VfioUserClient.Connect(server.Path);
+        using var server = PciFunctionServer.Serve(target, folder.File("edu-target.sock"), OwnPeers.Server);
+        using var other = VfioUserClient.Connect(server.Path, OwnPeers.Client);
         user.MapDma(Iova, MemorySize, DmaAccess.ReadWrite, memory);
         other.MapDma(Iova, MemorySize, DmaAccess.ReadWrite, memory);
         var source = new EduDriver(user);

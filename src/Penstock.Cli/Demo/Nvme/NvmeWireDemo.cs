@@ -37,7 +37,7 @@ internal sealed class NvmeWireDemo(DemoReport report) : WireDemo(report)
     protected override void Use(string path, CancellationToken cancellation)
     {
         using var host = new VfioHost(new VfioHostOptions { Log = Report.Output.Note });
-        using RemoteVfioDevice remote = RemoteVfioDevice.Register(host, Slot, path);
+        using RemoteVfioDevice remote = RemoteVfioDevice.Register(host, Slot, path, OwnPeers.Client);
         using AssignedDevice device = AssignedDevice.Open(host, Slot);
         DemoReport.Verify((device.VendorId, device.DeviceId) == (Device.Description.VendorId, Device.Description.DeviceId), $"the ids read {device.VendorId:x4}:{device.DeviceId:x4}");
         Report.Done("connect", $"{device.VendorId:x4}:{device.DeviceId:x4}, class {device.ClassCode:x6}, as a device of this process's own VFIO host");
