@@ -135,7 +135,7 @@ public sealed class BypassTests : IDisposable
         using var rig = new PciRig();
         rig.Bind(VfioIrqs.Intx, VfioIrqSetFlags.ActionTrigger, _event);
         rig.Bind(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask, _second);
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => rig.Bind(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask, _second)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => rig.Bind(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask, _second)));
         rig.Bind(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask, (EventDescriptor?)null);
         rig.Bind(VfioIrqs.Intx, VfioIrqSetFlags.ActionUnmask, _second);
         rig.Function.Port.SetIntx(true);

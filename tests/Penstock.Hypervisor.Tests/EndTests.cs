@@ -49,9 +49,9 @@ public sealed class EndTests : IDisposable
         ProcessMemory memory = ProcessMemory.Allocate(0x1000, _rig.Host.Ledger);
         _rig.Vm.Dispose();
         Assert.True(_rig.Vm.IsDestroyed);
-        Assert.Equal(Errno.EBADF, HypervisorRig.ErrnoOf(() => _rig.Vm.IoEventfds.Assign(_event, new IoMatch(IoSpace.Memory, Address, 4))));
-        Assert.Equal(Errno.EBADF, HypervisorRig.ErrnoOf(() => _rig.Vm.IoEventfds.AddDevice(IoSpace.Memory, static (_, _, _) => false)));
-        Assert.Equal(Errno.EBADF, HypervisorRig.ErrnoOf(() => _rig.Vm.Memory.Add(new GuestMemorySlot(0, 0, 0x1000, memory))));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _rig.Vm.IoEventfds.Assign(_event, new IoMatch(IoSpace.Memory, Address, 4))));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _rig.Vm.IoEventfds.AddDevice(IoSpace.Memory, static (_, _, _) => false)));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _rig.Vm.Memory.Add(new GuestMemorySlot(0, 0, 0x1000, memory))));
         Assert.Equal(Errno.EBADF, _rig.VmIoctl(KvmRequest.IoEventfd, new KvmIoEventfd { Address = Address, Length = 4, Descriptor = _event.Descriptor.Value }));
         memory.Release();
     }
@@ -82,7 +82,7 @@ public sealed class EndTests : IDisposable
     {
         using SimulatedVm other = new SimulatedKvm(_rig.Host).CreateVm();
         _rig.Vm.Irqfds.Assign(_event, Gsi);
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => other.Irqfds.Assign(_event, Gsi)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => other.Irqfds.Assign(_event, Gsi)));
         _rig.Vm.Irqfds.Deassign(_event, Gsi);
         other.Irqfds.Assign(_event, Gsi);
     }

@@ -36,7 +36,7 @@ public sealed class GuestMemoryTests : IDisposable
     {
         Add(0, 0, 0x1000, readOnly: true);
         Assert.Equal(Errno.EFAULT, Memory.Write(0, [1]));
-        Assert.Equal(Errno.EFAULT, HypervisorRig.ErrnoOf(() => Memory.Pin(0, 16, write: true)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => Memory.Pin(0, 16, write: true)));
         Memory.Pin(0, 16, write: false).Dispose();
     }
 
@@ -53,7 +53,7 @@ public sealed class GuestMemoryTests : IDisposable
     {
         Add(0, 0x2000, 0x1000);
         ProcessMemory memory = ProcessMemory.Allocate(0x4000, _rig.Host.Ledger);
-        Assert.Equal(expected, HypervisorRig.ErrnoOf(() => Memory.Add(new GuestMemorySlot(number, address, length, memory))));
+        Assert.Equal(expected, ErrnoOf(() => Memory.Add(new GuestMemorySlot(number, address, length, memory))));
         memory.Release();
     }
 
@@ -63,9 +63,9 @@ public sealed class GuestMemoryTests : IDisposable
         Add(0, 0x1000, 0x2000);
         PinnedGuestMemory pinned = Memory.Pin(0x1800, 0x1000, write: true);
         Assert.NotEqual(0, pinned.HostAddress);
-        Assert.Equal(Errno.EFAULT, HypervisorRig.ErrnoOf(() => Memory.Pin(0x2800, 0x1000, write: false)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => Memory.Pin(0x2800, 0x1000, write: false)));
         Memory.Remove(0);
-        Assert.Equal(Errno.ENOENT, HypervisorRig.ErrnoOf(() => Memory.Remove(0)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => Memory.Remove(0)));
         Assert.Equal(Errno.None, pinned.Memory.Write(pinned.Offset, [7]));
         Assert.Equal(1, _rig.Host.Ledger.Outstanding(ResourceKind.NativeBlock));
         pinned.Dispose();

@@ -48,19 +48,6 @@ internal sealed class HypervisorRig : IDisposable
         }
     }
 
-    public static Errno ErrnoOf(Action call)
-    {
-        try
-        {
-            call();
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
-
     /// <summary>Gives the machine memory from address 0 on.</summary>
     public void AddMemory(ulong length)
     {

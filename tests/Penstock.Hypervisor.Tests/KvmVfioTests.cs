@@ -223,10 +223,10 @@ public sealed class KvmVfioTests : IDisposable
         KvmVfio vfio = _rig.CreateVfio();
         vfio.AddFile(group);
         group.Dispose();
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => _rig.Host.OpenGroup(number, Caller.Current)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Host.OpenGroup(number, Caller.Current)));
         vfio.RemoveFile(group);
         _rig.Host.OpenGroup(number, Caller.Current).Dispose();
-        Assert.Equal(Errno.EBADF, HypervisorRig.ErrnoOf(() => vfio.AddFile(group)));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => vfio.AddFile(group)));
     }
 
     [Fact]

@@ -39,7 +39,7 @@ public sealed class PageTrackingTests : IDisposable
     public void Open_ThroughTheMachinesVfioDevice_WatchesGuestStoresOnly()
     {
         using VfioGroup group = _rig.Ready(_mdev.Device!.Group!);
-        Assert.Equal(Errno.ESRCH, HypervisorRig.ErrnoOf(() => group.OpenDevice(_mdev.Name)));
+        Assert.Equal(Errno.ESRCH, ErrnoOf(() => group.OpenDevice(_mdev.Name)));
         using KvmVfio vfio = _rig.Vm.CreateVfioDevice();
         vfio.AddFile(group);
         using (VfioDeviceFile file = group.OpenDevice(_mdev.Name))

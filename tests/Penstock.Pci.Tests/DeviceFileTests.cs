@@ -48,7 +48,7 @@ public sealed class DeviceFileTests : IDisposable
     [InlineData(VfioIrqs.Msix, 0, 1, (VfioIrqSetFlags)64 | VfioIrqSetFlags.DataNone | VfioIrqSetFlags.ActionTrigger)]
     [InlineData(VfioIrqs.Msix, 0, 1, VfioIrqSetFlags.DataBool | VfioIrqSetFlags.ActionTrigger)]
     public void SetIrqs_Malformed_IsEinval(int index, int start, int count, VfioIrqSetFlags flags) =>
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _file.SetIrqs(new VfioIrqRequest
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.SetIrqs(new VfioIrqRequest
         {
             Index = (uint)index,
             Start = (uint)start,
@@ -116,7 +116,7 @@ public sealed class DeviceFileTests : IDisposable
     [Fact]
     [Trait("Row", "I4")]
     public void SetIrqs_FiveOfFourVectors_IsEinval() =>
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => Bind(VfioIrqs.Msix, [.. _events, _events[0]])));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Bind(VfioIrqs.Msix, [.. _events, _events[0]])));
 
     [Fact]
     public void Access_FromManyThreads_RunsTheFunctionOneAtATime()

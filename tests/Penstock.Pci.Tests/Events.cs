@@ -1,5 +1,4 @@
 using Penstock.Interop;
-using Penstock.Vfio;
 
 namespace Penstock.Pci.Tests;
 
@@ -11,6 +10,4 @@ internal static class Events
     public static ulong Count(this EventDescriptor descriptor) => descriptor.TryDrain(out ulong count) ? count : 0;
 
     public static ulong[] Counts(this EventDescriptor[] descriptors) => [.. descriptors.Select(static d => d.Count())];
-
-    public static Errno ErrnoOf(Action call) => Assert.Throws<VfioException>(call).Errno;
 }

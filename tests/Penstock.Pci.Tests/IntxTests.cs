@@ -75,7 +75,7 @@ public sealed class IntxTests : IDisposable
     public void Mask_ByEventfd_IsEnotty()
     {
         _device.Bind(VfioIrqs.Intx, 0, _event);
-        Assert.Equal(Errno.ENOTTY, Events.ErrnoOf(() => _device.Raw(new VfioIrqRequest
+        Assert.Equal(Errno.ENOTTY, ErrnoOf(() => _device.Raw(new VfioIrqRequest
         {
             Flags = VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionMask,
             Index = VfioIrqs.Intx,
@@ -141,10 +141,10 @@ public sealed class IntxTests : IDisposable
     [Trait("Row", "I7")]
     public void Idle_TakesNothingButAnEventfd()
     {
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => Irq(VfioIrqSetFlags.ActionTrigger, 0)));
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => Irq(VfioIrqSetFlags.ActionTrigger)));
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => Irq(VfioIrqSetFlags.ActionMask)));
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => Irq(VfioIrqSetFlags.ActionUnmask)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Irq(VfioIrqSetFlags.ActionTrigger, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Irq(VfioIrqSetFlags.ActionTrigger)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Irq(VfioIrqSetFlags.ActionMask)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Irq(VfioIrqSetFlags.ActionUnmask)));
     }
 
     [Fact]
@@ -154,7 +154,7 @@ public sealed class IntxTests : IDisposable
         Irq(VfioIrqSetFlags.ActionTrigger, 0);
         Port.SetIntx(true);
         Assert.Equal(0u, _event.Count());
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => Irq(VfioIrqSetFlags.ActionMask)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Irq(VfioIrqSetFlags.ActionMask)));
     }
 
     [Fact]
@@ -165,7 +165,7 @@ public sealed class IntxTests : IDisposable
         using var device = new TestDevice(TestDevice.FullFunction(pin: 0));
         Assert.Equal(0u, device.GetIrqInfo(VfioIrqs.Intx).Count);
         Assert.Equal(0u, device.ReadConfig(PciConfigOffsets.InterruptPin, 1));
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => device.Bind(VfioIrqs.Intx, 0, _event)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => device.Bind(VfioIrqs.Intx, 0, _event)));
     }
 
     private PciFunctionPort Port => _device.Hardware.Port;

@@ -98,7 +98,7 @@ public sealed class MediatedPciDeviceTests : IDisposable
     {
         IommuGroup group = _host.AddIommuUnit("unit").CreateGroup();
         using var card = new VfioPciCoreDevice("0000:00:01.0", TestDevice.FullFunction(), group);
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _host.RegisterEmulated(card)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _host.RegisterEmulated(card)));
         Assert.DoesNotContain(_host.Groups, g => g.IsEmulated);
         _host.Register(card, group);
         using (VfioDeviceFile file = Open(card))
@@ -126,7 +126,7 @@ public sealed class MediatedPciDeviceTests : IDisposable
 
         mdev.Remove();
         IommuGroup real = _host.AddIommuUnit("unit").CreateGroup();
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _host.Register(device, real)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _host.Register(device, real)));
         parent.Unregister();
     }
 
@@ -137,13 +137,13 @@ public sealed class MediatedPciDeviceTests : IDisposable
         IommuGroup group = _host.AddIommuUnit("unit").CreateGroup();
         using var card = new VfioPciCoreDevice("0000:00:01.0", TestDevice.FullFunction(), group);
         _host.Register(card, group);
-        Assert.Equal(Errno.EBUSY, Events.ErrnoOf(() => _host.RegisterMdevParent(card, _driver, _type)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _host.RegisterMdevParent(card, _driver, _type)));
         _host.Unregister(card);
 
         MdevParent parent = _host.RegisterMdevParent(card, _driver, _type);
         Assert.Equal((card.Name, card), (parent.Name, parent.Device));
-        Assert.Equal(Errno.EBUSY, Events.ErrnoOf(() => _host.Register(card, group)));
-        Assert.Equal(Errno.EBUSY, Events.ErrnoOf(() => _host.RegisterMdevParent(card, _driver, new MdevType("other"))));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _host.Register(card, group)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _host.RegisterMdevParent(card, _driver, new MdevType("other"))));
         MdevDevice mdev = _type.Create(Guid.NewGuid());
         using (VfioDeviceFile file = Open(mdev.Device!))
         {

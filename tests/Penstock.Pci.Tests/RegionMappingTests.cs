@@ -191,7 +191,7 @@ public sealed class RegionMappingTests : IDisposable
     [InlineData(VfioRegions.Config, 0, 0x1000)]
     [InlineData(99, 0, 0x1000)]
     public void Map_WhatCannotBeMapped_EINVAL(uint region, ulong offset, ulong length) =>
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _file.Map(region, offset, length)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.Map(region, offset, length)));
 
     [Fact]
     public void Access_OfMappableMemory_IsTheSameByCallAndByMapping()

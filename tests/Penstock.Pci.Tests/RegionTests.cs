@@ -25,8 +25,8 @@ public sealed class RegionTests
         Assert.Equal([Bar0Size, 0, 0x20, 0, 0x1000, 0, 0, 4096], sizes);
         Assert.Equal(VfioRegionFlags.None, device.GetRegionInfo(1).Flags);
         Assert.Equal(VfioRegionFlags.Read | VfioRegionFlags.Write, device.GetRegionInfo(0).Flags);
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => device.GetRegionInfo(VfioRegions.Vga)));
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => device.GetRegionInfo(99)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => device.GetRegionInfo(VfioRegions.Vga)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => device.GetRegionInfo(99)));
     }
 
     [Fact]

@@ -30,7 +30,7 @@ public sealed class ResetTests
         using var device = new TestDevice(TestDevice.FullFunction()) { Resettable = false };
         device.Hardware.Resets.Clear();
         Assert.Equal(VfioDeviceFlags.Pci, device.GetInfo().Flags);
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(device.Reset));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(device.Reset));
         Assert.Empty(device.Hardware.Resets);
     }
 
@@ -53,7 +53,7 @@ public sealed class ResetTests
         var lines = new List<string>();
         using TestDevice device = TestDevice.Full(lines.Add);
         device.Hardware.Fails = true;
-        Assert.Equal(Errno.EIO, Events.ErrnoOf(device.Reset));
+        Assert.Equal(Errno.EIO, ErrnoOf(device.Reset));
         Assert.Contains("reset", Assert.Single(lines), StringComparison.Ordinal);
         device.Close();
         device.Hardware.Fails = false;

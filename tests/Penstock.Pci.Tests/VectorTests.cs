@@ -75,13 +75,13 @@ public sealed class VectorTests : IDisposable
     [InlineData(VfioIrqs.Req, VfioIrqSetFlags.ActionMask)]
     [InlineData(VfioIrqs.Intx, VfioIrqSetFlags.ActionMask | VfioIrqSetFlags.ActionTrigger)]
     public void Action_ThatTheIndexDoesNotHave_IsEnotty(int index, VfioIrqSetFlags action) =>
-        Assert.Equal(Errno.ENOTTY, Events.ErrnoOf(() => _device.Irq(index, action)));
+        Assert.Equal(Errno.ENOTTY, ErrnoOf(() => _device.Irq(index, action)));
 
     [Fact]
     [Trait("Row", "I4")]
     public void Bind_MoreThanTheFunctionHas_IsEinvalAndStaysIdle()
     {
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Bind(VfioIrqs.Msix, 0, _events[..5])));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Bind(VfioIrqs.Msix, 0, _events[..5])));
         Assert.False(Port.UsesVectors);
     }
 
@@ -90,8 +90,8 @@ public sealed class VectorTests : IDisposable
     public void Bind_WhileAnotherKindIsActive_IsEinval()
     {
         _device.Bind(VfioIrqs.Msi, 0, _events[0]);
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Bind(VfioIrqs.Msix, 0, _events[1])));
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Bind(VfioIrqs.Intx, 0, _events[1])));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Bind(VfioIrqs.Msix, 0, _events[1])));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Bind(VfioIrqs.Intx, 0, _events[1])));
         Port.SignalVector(0);
         Assert.Equal([1u, 0u], _events[..2].Counts());
     }
@@ -102,8 +102,8 @@ public sealed class VectorTests : IDisposable
     [InlineData(VfioIrqs.Msix)]
     public void Idle_TakesNothingButEventfds(int index)
     {
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 0, 0)));
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 0, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger)));
     }
 
     [Fact]
@@ -113,7 +113,7 @@ public sealed class VectorTests : IDisposable
         _device.Bind(VfioIrqs.Msix, 0, _events[..4]);
         EventDescriptor closed = EventDescriptor.Create();
         closed.Dispose();
-        Assert.Equal(Errno.EBADF, Events.ErrnoOf(() => _device.Bind(VfioIrqs.Msix, 1, _events[4], closed)));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _device.Bind(VfioIrqs.Msix, 1, _events[4], closed)));
         SignalAll(4);
         Assert.Equal([1u, 0u, 0u, 1u, 0u], _events[..5].Counts());
     }
@@ -126,11 +126,11 @@ public sealed class VectorTests : IDisposable
     {
         EventDescriptor closed = EventDescriptor.Create();
         closed.Dispose();
-        Assert.Equal(Errno.EBADF, Events.ErrnoOf(() => _device.Bind(index, 0, _events[0], closed)));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _device.Bind(index, 0, _events[0], closed)));
         Assert.False(Port.UsesVectors);
         Port.SignalVector(0);
         Assert.Equal(0u, _events[0].Count());
-        Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 0, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 0, 0)));
     }
 
     [Theory]
@@ -151,7 +151,7 @@ public sealed class VectorTests : IDisposable
         }
         else
         {
-            Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => device.Bind(VfioIrqs.Msix, 3, _events[3])));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => device.Bind(VfioIrqs.Msix, 3, _events[3])));
         }
 
         device.Hardware.Port.SignalVector(0);
@@ -285,14 +285,14 @@ public sealed class VectorTests : IDisposable
     {
         foreach (int index in new[] { VfioIrqs.Err, VfioIrqs.Req })
         {
-            Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger)));
             _device.Bind(index, 0, _events[index]);
             _device.Irq(index, VfioIrqSetFlags.ActionTrigger);
             _device.IrqBools(index, 0, 1);
             _device.IrqBools(index, 0, 0);
             Assert.Equal(2u, _events[index].Count());
             _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 0, 0);
-            Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger)));
         }
     }
 
@@ -303,10 +303,10 @@ public sealed class VectorTests : IDisposable
         foreach (int index in new[] { VfioIrqs.Err, VfioIrqs.Req })
         {
             _device.Bind(index, 0, _events[0]);
-            Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 1)));
-            Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 0, 2)));
-            Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.IrqBools(index, 0)));
-            Assert.Equal(Errno.EINVAL, Events.ErrnoOf(() => _device.Bind(index, 0)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 1)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Irq(index, VfioIrqSetFlags.ActionTrigger, 0, 2)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.IrqBools(index, 0)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.Bind(index, 0)));
         }
     }
 

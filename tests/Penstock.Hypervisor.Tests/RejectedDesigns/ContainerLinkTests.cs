@@ -78,7 +78,7 @@ public sealed class ContainerLinkTests : IDisposable
         group.Dispose();
 
         // The file is held, and with it what its group empowers; when it is removed both end in that call.
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => _rig.Host.OpenGroup(number, User)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Host.OpenGroup(number, User)));
         vfio.RemoveFile(group);
         Assert.Empty(vfio.Added);
         using VfioGroup again = _rig.Host.OpenGroup(number, User);

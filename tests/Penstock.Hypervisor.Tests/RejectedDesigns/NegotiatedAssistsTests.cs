@@ -106,7 +106,7 @@ public sealed class NegotiatedAssistsTests : IDisposable
         byte[] bytes = new byte[VfioDeviceFeature.Length + data.Length];
         MemoryMarshal.Write(bytes, new VfioDeviceFeature { ArgumentSize = (uint)bytes.Length, Flags = (VfioFeatureFlags)feature | operation });
         data.CopyTo(bytes.AsSpan(VfioDeviceFeature.Length));
-        Errno errno = HypervisorRig.ErrnoOf(() => Assert.Equal(0, file.Ioctl((uint)VfioDeviceRequest.Feature, bytes)));
+        Errno errno = ErrnoOf(() => Assert.Equal(0, file.Ioctl((uint)VfioDeviceRequest.Feature, bytes)));
         bytes.AsSpan(VfioDeviceFeature.Length).CopyTo(data);
         return errno;
     }

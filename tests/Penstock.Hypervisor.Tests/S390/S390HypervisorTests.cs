@@ -88,7 +88,7 @@ public sealed class S390HypervisorTests : IDisposable
         Errno errno = Errno.None;
         while (errno == Errno.None)
         {
-            errno = HypervisorRig.ErrnoOf(() => machines.Add(kvm.CreateVm()));
+            errno = Outcomes.ErrnoOf(() => machines.Add(kvm.CreateVm()));
         }
 
         Assert.Equal(Errno.ENOMEM, errno);
@@ -99,5 +99,5 @@ public sealed class S390HypervisorTests : IDisposable
         Assert.Equal(0, hypervisor.Warnings);
     }
 
-    private Errno ErrnoOf(S390HypervisorOptions options) => HypervisorRig.ErrnoOf(() => new S390Hypervisor(_firmware, options).Dispose());
+    private Errno ErrnoOf(S390HypervisorOptions options) => Outcomes.ErrnoOf(() => new S390Hypervisor(_firmware, options).Dispose());
 }

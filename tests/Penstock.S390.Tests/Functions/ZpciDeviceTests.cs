@@ -48,7 +48,7 @@ public sealed class ZpciDeviceTests
     {
         using var rig = new ZpciRig();
         rig.Group.SetHypervisor(rig.Machine);
-        Assert.Equal(Errno.ENOENT, Events.ErrnoOf(() => rig.Open()));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => rig.Open()));
         rig.Group.SetHypervisor(null);
         rig.Open().Dispose();
     }
@@ -62,7 +62,7 @@ public sealed class ZpciDeviceTests
         using var rig = new ZpciRig(isZpci: false);
         using HookRegistration<IZpciVmHook> registration = rig.Host.Slot<IZpciVmHook>().Install(new FakeZpciHook());
         rig.Group.SetHypervisor(machine ? rig.Machine : null);
-        Assert.Equal(Errno.ENODEV, Events.ErrnoOf(() => rig.Open()));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => rig.Open()));
     }
 
     [Fact]
@@ -75,7 +75,7 @@ public sealed class ZpciDeviceTests
         HookRegistration<IZpciVmHook> registration = rig.Host.Slot<IZpciVmHook>().Install(hook);
         rig.Group.SetHypervisor(rig.Machine);
         VfioDeviceFile file = rig.Open();
-        Assert.Equal(Errno.EBUSY, Events.ErrnoOf(registration.Remove));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(registration.Remove));
         Assert.Single(hook.Registered);
 
         // Unloaded while in use: nobody new gets it, the device still finds it at its close.
@@ -84,7 +84,7 @@ public sealed class ZpciDeviceTests
         file.Dispose();
         Assert.Empty(hook.Registered);
         Assert.True(registration.Drained.IsCompletedSuccessfully);
-        Assert.Equal(Errno.ENOENT, Events.ErrnoOf(() => rig.Open()));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => rig.Open()));
     }
 
     [Fact]
@@ -133,7 +133,7 @@ public sealed class ZpciDeviceTests
         var hook = new FakeZpciHook { Error = error };
         using HookRegistration<IZpciVmHook> registration = rig.Host.Slot<IZpciVmHook>().Install(hook);
         rig.Group.SetHypervisor(rig.Machine);
-        Assert.Equal(error, Events.ErrnoOf(() => rig.Open()));
+        Assert.Equal(error, ErrnoOf(() => rig.Open()));
         Assert.Null(rig.Device.Hypervisor);
         Assert.False(rig.Device.IsOpen);
         Assert.Equal(1, rig.Machine.References);

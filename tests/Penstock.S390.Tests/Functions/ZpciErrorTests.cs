@@ -82,7 +82,7 @@ public sealed class ZpciErrorTests
         using var rig = new ZpciRig();
         using HookRegistration<IZpciVmHook> installed = rig.Host.Slot<IZpciVmHook>().Install(new FakeZpciHook { Error = Errno.EIO });
         rig.Group.SetHypervisor(rig.Machine);
-        Assert.Equal(Errno.EIO, Events.ErrnoOf(() => rig.Open()));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => rig.Open()));
         Assert.False(rig.Device.ReportError(Event(1)));
     }
 

@@ -49,7 +49,7 @@ public sealed class ApertureTests
             ulong iova = Some(random);
             ulong size = (ulong)random.Next(0, 4) * Page;
             size += random.Next(8) == 0 ? 1ul : 0;
-            Errno errno = DomainRig.ErrnoOf(() => domain.Map(iova, size, DmaAccess.Read, memory, 0));
+            Errno errno = ErrnoOf(() => domain.Map(iova, size, DmaAccess.Read, memory, 0));
             Assert.Equal(aperture.Judge(iova, size), errno);
             domain.Unmap(IovaRange.All);
         }

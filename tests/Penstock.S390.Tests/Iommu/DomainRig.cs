@@ -34,19 +34,6 @@ internal sealed class DomainRig : IDisposable
 
     public ProcessMemory Memory { get; }
 
-    public static Errno ErrnoOf(Action call)
-    {
-        try
-        {
-            call();
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
-
     public static bool IsInvalid(ulong entry) => (entry & ZpciIoTable.PageInvalid) != 0;
 
     public void Map(ulong iova, ulong pages, ulong firstPage = 0, DmaAccess access = DmaAccess.ReadWrite) =>

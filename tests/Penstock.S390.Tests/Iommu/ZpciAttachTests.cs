@@ -46,7 +46,7 @@ public sealed class ZpciAttachTests
         using var rig = new DomainRig();
         using ZpciDomain other = rig.Iommu.CreateDomain();
         rig.Function.RegisterAnswer = new ZpciAnswer(condition, status);
-        Assert.Equal(succeeds ? Errno.None : Errno.EIO, DomainRig.ErrnoOf(() => rig.Group.Attach(other)));
+        Assert.Equal(succeeds ? Errno.None : Errno.EIO, ErrnoOf(() => rig.Group.Attach(other)));
         Assert.Same(succeeds ? other : null, rig.Group.Domain);
         Assert.Equal(succeeds ? 1 : 0, other.Functions.Count);
         rig.Group.Detach();
@@ -57,7 +57,7 @@ public sealed class ZpciAttachTests
     {
         using var rig = new DomainRig();
         using var far = new ZpciDomain(new ZpciDomainSetup { FunctionsOf = _ => [new FakeHostFunction(first: 1ul << 43, last: 1ul << 44)] });
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => rig.Group.Attach(far)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => rig.Group.Attach(far)));
         Assert.Same(rig.Domain, rig.Group.Domain);
         Assert.Equal(rig.Domain.Iota, rig.Function.Iota);
     }
@@ -134,7 +134,7 @@ public sealed class ZpciAttachTests
             Assert.Equal(5, memory.Span(Page, 1)[0]);
             Assert.Equal(Errno.EFAULT, identity.Write(Start - 1, [5]));
             Assert.Equal(Errno.EFAULT, identity.Write(Start + (4 * Page), [5]));
-            Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => identity.Map(Start, Page, DmaAccess.Read, memory, 0)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => identity.Map(Start, Page, DmaAccess.Read, memory, 0)));
             group.Detach();
             Assert.Null(function.Iota);
             Assert.Equal(Errno.EFAULT, identity.Write(Start, [5]));
@@ -148,7 +148,7 @@ public sealed class ZpciAttachTests
     public void Identity_NoRelaxedTranslation_EOPNOTSUPP()
     {
         using var rig = new DomainRig();
-        Assert.Equal(Errno.EOPNOTSUPP, DomainRig.ErrnoOf(() => rig.Iommu.CreateIdentityDomain(rig.Memory)));
+        Assert.Equal(Errno.EOPNOTSUPP, ErrnoOf(() => rig.Iommu.CreateIdentityDomain(rig.Memory)));
     }
 
     [Fact]

@@ -26,7 +26,7 @@ public sealed class ZpciContainerTests
         Assert.Equal(3, memory.Span(2 * Page, 1)[0]);
         var domain = Assert.IsType<ZpciDomain>(rig.IommuGroup.Domain);
         Assert.False(DomainRig.IsInvalid(domain.Entry(Start)));
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => rig.Container.MapDma(0, Page, DmaAccess.Read, memory, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => rig.Container.MapDma(0, Page, DmaAccess.Read, memory, 0)));
         Assert.Equal(4 * Page, rig.Container.UnmapDma(Start, 4 * Page));
         Assert.Equal(Errno.EFAULT, rig.Port.Write(Start, [1]));
         Assert.Equal((Start, 4 * Page), Assert.Single(rig.Function.Refreshes));
@@ -40,7 +40,7 @@ public sealed class ZpciContainerTests
         rig.Open(VfioIommuType.Type1V2);
         rig.Function.OnRefresh = static (_, _) => FakeHostFunction.Error(Specs.Zpci.ZpciStatus.InsufficientResources);
         ProcessMemory memory = ProcessMemory.Allocate(Page, rig.Host.Ledger);
-        Assert.Equal(Errno.ENOMEM, DomainRig.ErrnoOf(() => rig.Container.MapDma(Start, Page, DmaAccess.ReadWrite, memory, 0)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => rig.Container.MapDma(Start, Page, DmaAccess.ReadWrite, memory, 0)));
         Assert.Equal(0ul, rig.Container.UnmapDma(Start, Page));
         memory.Release();
     }
@@ -50,7 +50,7 @@ public sealed class ZpciContainerTests
     {
         using var rig = new Rig();
         rig.Function.RegisterAnswer = FakeHostFunction.Error(Specs.Zpci.ZpciStatus.InsufficientResources);
-        Assert.Equal(Errno.EIO, DomainRig.ErrnoOf(() => rig.Open(VfioIommuType.Type1V2)));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => rig.Open(VfioIommuType.Type1V2)));
         Assert.Null(rig.IommuGroup.Domain);
         rig.Function.RegisterAnswer = ZpciAnswer.Done;
         rig.Container.SetIommu(VfioIommuType.Type1V2);

@@ -80,7 +80,7 @@ public sealed class ZpciDmaSpaceTests : IDisposable
             for (int i = 0; i < 300; i++)
             {
                 barrier.SignalAndWait();
-                Errno errno = DomainRig.ErrnoOf(() => space.Unmap(iova, 8 * Page));
+                Errno errno = ErrnoOf(() => space.Unmap(iova, 8 * Page));
                 Interlocked.Add(ref taken, errno == Errno.None ? 1 : 0);
                 if (errno is not (Errno.None or Errno.EINVAL))
                 {
@@ -133,7 +133,7 @@ public sealed class ZpciDmaSpaceTests : IDisposable
             space.Map(_memory, 0, Page, DmaAccess.Read);
         }
 
-        Assert.Equal(Errno.ENOSPC, DomainRig.ErrnoOf(() => space.Map(_memory, 0, Page, DmaAccess.Read)));
+        Assert.Equal(Errno.ENOSPC, ErrnoOf(() => space.Map(_memory, 0, Page, DmaAccess.Read)));
     }
 
     [Fact]
@@ -150,21 +150,21 @@ public sealed class ZpciDmaSpaceTests : IDisposable
     public void Open_UserOwnsTheGroup_EBUSYAndTheOtherWayRound()
     {
         _group.ClaimDma(this);
-        Assert.Equal(Errno.EBUSY, DomainRig.ErrnoOf(() => _iommu.OpenDmaSpace(_group)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _iommu.OpenDmaSpace(_group)));
         _group.ReleaseDma(this);
         using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group);
-        Assert.Equal(Errno.EPERM, DomainRig.ErrnoOf(() => _group.ClaimDma(this)));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => _group.ClaimDma(this)));
     }
 
     [Fact]
     public void Open_QueueOfNoPowerOfTwo_EINVAL() =>
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = true, QueueSize = 3 })));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = true, QueueSize = 3 })));
 
     [Fact]
     public void Open_FirmwareRefuses_EIOAndNothingIsLeft()
     {
         _function.RegisterAnswer = FakeHostFunction.Error(Specs.Zpci.ZpciStatus.InsufficientResources);
-        Assert.Equal(Errno.EIO, DomainRig.ErrnoOf(() => _iommu.OpenDmaSpace(_group)));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => _iommu.OpenDmaSpace(_group)));
         Assert.False(_group.IsClaimed);
     }
 
@@ -175,9 +175,9 @@ public sealed class ZpciDmaSpaceTests : IDisposable
     {
         using ZpciDmaSpace space = _iommu.OpenDmaSpace(_group, new ZpciDmaOptions { Lazy = lazy });
         ulong iova = space.Map(_memory, 0, 2 * Page, DmaAccess.Read);
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => space.Unmap(iova, Page)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => space.Unmap(iova, Page)));
         space.Unmap(iova, 2 * Page);
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => space.Unmap(iova, 2 * Page)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => space.Unmap(iova, 2 * Page)));
     }
 
     [Theory]
@@ -189,7 +189,7 @@ public sealed class ZpciDmaSpaceTests : IDisposable
         ulong first = space.Map(_memory, 0, Page, DmaAccess.ReadWrite);
         ulong second = space.Map(_memory, Page, Page, DmaAccess.ReadWrite);
         Assert.Equal(first + Page, second);
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => space.Unmap(first, 2 * Page)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => space.Unmap(first, 2 * Page)));
         Assert.Equal(Errno.None, space.Domain.Write(first, new byte[2 * Page]));
         Assert.Equal(2, space.Domain.Count);
     }

@@ -141,7 +141,7 @@ public sealed class ZpciDomainConcurrencyTests
                 barrier.SignalAndWait();
                 if (thread == 0)
                 {
-                    Assert.True(DomainRig.ErrnoOf(() => rig.Domain.Replace(Start, rig.Memory, 16 * Page)) is Errno.None or Errno.EINVAL);
+                    Assert.True(ErrnoOf(() => rig.Domain.Replace(Start, rig.Memory, 16 * Page)) is Errno.None or Errno.EINVAL);
                 }
                 else
                 {

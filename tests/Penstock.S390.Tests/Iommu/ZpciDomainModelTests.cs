@@ -39,7 +39,7 @@ public sealed class ZpciDomainModelTests
                 ulong to = iova + ((ulong)random.Next(1, 64) * Page) - 1;
                 (Errno errno, ulong removed) = model.Unmap(iova, to);
                 ulong done = 0;
-                Assert.Equal(errno, DomainRig.ErrnoOf(() => done = rig.Domain.Unmap(new IovaRange(iova, to))));
+                Assert.Equal(errno, ErrnoOf(() => done = rig.Domain.Unmap(new IovaRange(iova, to))));
                 Assert.Equal(removed, done);
             }
             else if (model.Any(random) is var (start, size))

@@ -95,7 +95,7 @@ public sealed class ZpciDomainTests
     public void Map_WhatTheArchitectureCannot_IsRefused(ulong iova, ulong size, ulong offset, DmaAccess access, Errno expected)
     {
         using var rig = new DomainRig();
-        Assert.Equal(expected, DomainRig.ErrnoOf(() => rig.Domain.Map(iova, size, access, rig.Memory, offset)));
+        Assert.Equal(expected, ErrnoOf(() => rig.Domain.Map(iova, size, access, rig.Memory, offset)));
         Assert.Equal(0, rig.Domain.Count);
     }
 
@@ -131,7 +131,7 @@ public sealed class ZpciDomainTests
     {
         using var rig = new DomainRig();
         rig.Map(Start, 4);
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => rig.Unmap(Start + (first * Page), pages)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => rig.Unmap(Start + (first * Page), pages)));
         Assert.Equal(1, rig.Domain.Count);
         Assert.Equal(4 * Page, rig.Unmap(Start, 4));
     }
@@ -184,7 +184,7 @@ public sealed class ZpciDomainTests
     {
         using var rig = new DomainRig(options: new ZpciIommuOptions { ApertureFactor = 0, TableMemory = 1 << 20 });
         var huge = ProcessMemory.Over(1 << 20, 1ul << 40);
-        Assert.Equal(Errno.ENOMEM, DomainRig.ErrnoOf(() => rig.Domain.Map(Start, 1ul << 40, DmaAccess.Read, huge, 0)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => rig.Domain.Map(Start, 1ul << 40, DmaAccess.Read, huge, 0)));
         Assert.True(rig.Domain.TableBytes < 1 << 20);
         huge.Release();
     }
@@ -202,7 +202,7 @@ public sealed class ZpciDomainTests
         Assert.Equal(9, read[0]);
         Assert.Equal(Errno.EPERM, rig.Domain.Write(Start, read));
         Assert.Equal(Errno.None, rig.Domain.Write(Start + (2 * Page), read));
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => rig.Domain.Replace(Start + Page, rig.Memory, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => rig.Domain.Replace(Start + Page, rig.Memory, 0)));
         Assert.Equal(2, rig.Domain.Count);
         Assert.Equal(3 * Page, rig.Unmap(Start, 3));
     }
@@ -231,6 +231,6 @@ public sealed class ZpciDomainTests
         rig.Map(Start, 1);
         using DmaScope scope = rig.Domain.Enter();
         Assert.Equal(Errno.EDEADLK, rig.TryMap(Start + Page, 1));
-        Assert.Equal(Errno.EDEADLK, DomainRig.ErrnoOf(() => rig.Unmap(Start, 1)));
+        Assert.Equal(Errno.EDEADLK, ErrnoOf(() => rig.Unmap(Start, 1)));
     }
 }

@@ -18,13 +18,13 @@ public sealed class ZpciLendingTests
         ZpciLoan loan = rig.Domain.Lend(machine);
         Assert.Same(machine, rig.Domain.LentTo);
         Assert.Equal(Errno.EBUSY, rig.TryMap(Start, 1));
-        Assert.Equal(Errno.EBUSY, DomainRig.ErrnoOf(() => rig.Unmap(Start, 1)));
-        Assert.Equal(Errno.EBUSY, DomainRig.ErrnoOf(() => rig.Domain.Replace(Start, rig.Memory, 0)));
-        Assert.Equal(Errno.EBUSY, DomainRig.ErrnoOf(() => rig.Domain.Lend(this)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => rig.Unmap(Start, 1)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => rig.Domain.Replace(Start, rig.Memory, 0)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => rig.Domain.Lend(this)));
         loan.Dispose();
         Assert.Null(rig.Domain.LentTo);
         Assert.Equal(Errno.None, rig.TryMap(Start, 1));
-        Assert.Equal(Errno.EBUSY, DomainRig.ErrnoOf(() => rig.Domain.Lend(this)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => rig.Domain.Lend(this)));
         Assert.Equal(Page, rig.Unmap(Start, 1));
         rig.Domain.Lend(this).Dispose();
     }
@@ -45,7 +45,7 @@ public sealed class ZpciLendingTests
         Assert.Equal(Errno.EOPNOTSUPP, loan.SetEntry(Start, real, true, out _));
         Assert.Equal(Errno.EOPNOTSUPP, loan.Refresh(new IovaRange(Start, Start + Page - 1)));
         Assert.Equal(0ul, loan.ClearEntry(Start));
-        Assert.Equal(Errno.EOPNOTSUPP, DomainRig.ErrnoOf(() => loan.AddMemory(rig.Memory, 0, Page)));
+        Assert.Equal(Errno.EOPNOTSUPP, ErrnoOf(() => loan.AddMemory(rig.Memory, 0, Page)));
         loan.Dispose();
     }
 
@@ -96,7 +96,7 @@ public sealed class ZpciLendingTests
         domain.Dispose();
         Assert.True(loan.IsReturned);
         Assert.Equal(Errno.EOPNOTSUPP, loan.SetEntry(0, real, true, out _));
-        Assert.Equal(Errno.EINVAL, DomainRig.ErrnoOf(() => domain.Map(0, Page, DmaAccess.Read, memory, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => domain.Map(0, Page, DmaAccess.Read, memory, 0)));
         domain.Dispose();
         memory.Release();
         Assert.Equal("nothing", host.Ledger.ToString());
@@ -135,7 +135,7 @@ public sealed class ZpciLendingTests
         long end = Environment.TickCount64 + 120_000;
         while ((lent < 200 || Volatile.Read(ref mapped) < 200) && Environment.TickCount64 < end)
         {
-            if (DomainRig.ErrnoOf(() =>
+            if (ErrnoOf(() =>
             {
                 using ZpciLoan loan = rig.Domain.Lend(this);
                 lent++;

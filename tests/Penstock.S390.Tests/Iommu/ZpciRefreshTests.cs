@@ -147,7 +147,7 @@ public sealed class ZpciRefreshTests
         };
         using var domain = new ZpciDomain(new ZpciDomainSetup { Type = ZpciDesignationType.RegionFirst, FunctionsOf = _ => [function] });
         rig.Group.Attach(domain);
-        Assert.Equal(Errno.ENOMEM, DomainRig.ErrnoOf(() => domain.Map(Start, Page, DmaAccess.Read, rig.Memory, 0)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => domain.Map(Start, Page, DmaAccess.Read, rig.Memory, 0)));
         helps = true;
         domain.Map(Start, Page, DmaAccess.Read, rig.Memory, 0);
         rig.Group.Detach();

@@ -29,13 +29,13 @@ public sealed class ContainerIoctlTests
     {
         using var rig = new Rig();
         using VfioContainer container = rig.OpenContainer();
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 3)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 3)));
         using VfioGroup group = rig.OpenGroup();
         group.SetContainer(container);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 6)));
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 77)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 6)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 77)));
         Assert.Equal(0, Number(container, VfioContainerRequest.SetIommu, 3));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 3)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Number(container, VfioContainerRequest.SetIommu, 3)));
     }
 
     [Fact]
@@ -47,8 +47,8 @@ public sealed class ContainerIoctlTests
         using VfioGroup group = rig.OpenGroup();
         group.SetContainer(container);
         byte[] call = Bytes(new VfioDmaMap { ArgumentSize = VfioDmaMap.Length, Flags = VfioDmaMapFlags.Read, UserAddress = 0x10000, MapSize = 4096 });
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.Ioctl((uint)VfioContainerRequest.MapDma, call)));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.Ioctl(Unknown, call)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.Ioctl((uint)VfioContainerRequest.MapDma, call)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.Ioctl(Unknown, call)));
     }
 
     [Fact]
@@ -56,7 +56,7 @@ public sealed class ContainerIoctlTests
     public void Ioctl_UnknownNumberWithBackend_ENOTTY()
     {
         using var rig = new Type1Rig();
-        Assert.Equal(Errno.ENOTTY, Rig.ErrnoOf(() => rig.Container.Ioctl(Unknown, new byte[64])));
+        Assert.Equal(Errno.ENOTTY, ErrnoOf(() => rig.Container.Ioctl(Unknown, new byte[64])));
     }
 
     [Fact]
@@ -100,8 +100,8 @@ public sealed class ContainerIoctlTests
     public void Ioctl_NoNumberOrNoStructure_EFAULT()
     {
         using var rig = new Type1Rig();
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => rig.Container.Ioctl((uint)VfioContainerRequest.CheckExtension, [])));
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => rig.Container.Ioctl((uint)VfioContainerRequest.MapDma, [])));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => rig.Container.Ioctl((uint)VfioContainerRequest.CheckExtension, [])));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => rig.Container.Ioctl((uint)VfioContainerRequest.MapDma, [])));
     }
 
     private static int Number(VfioContainer container, VfioContainerRequest request, int number) => container.Ioctl((uint)request, Bytes(number));

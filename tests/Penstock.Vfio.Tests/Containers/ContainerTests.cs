@@ -48,7 +48,7 @@ public sealed class ContainerTests
     {
         using var rig = new Rig();
         using VfioContainer container = rig.OpenContainer();
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
     }
 
     [Fact]
@@ -60,7 +60,7 @@ public sealed class ContainerTests
         using (container)
         using (group)
         {
-            Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
         }
     }
 
@@ -74,7 +74,7 @@ public sealed class ContainerTests
         using VfioContainer container = rig.OpenContainer();
         using VfioGroup group = rig.OpenGroup();
         group.SetContainer(container);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => container.SetIommu((VfioIommuType)type)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => container.SetIommu((VfioIommuType)type)));
         Assert.False(container.HasBackend);
     }
 
@@ -87,7 +87,7 @@ public sealed class ContainerTests
         using VfioGroup group = rig.OpenGroup();
         group.SetContainer(container);
         ProcessMemory memory = rig.Memory(Page);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.MapDma(0, Page, DmaAccess.Read, memory, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.MapDma(0, Page, DmaAccess.Read, memory, 0)));
         memory.Release();
     }
 
@@ -102,7 +102,7 @@ public sealed class ContainerTests
         using (group)
         {
             ProcessMemory memory = rig.Memory(Page);
-            Assert.Equal(Errno.ENOTTY, Rig.ErrnoOf(() => container.MapDma(0, Page, DmaAccess.Read, memory, 0)));
+            Assert.Equal(Errno.ENOTTY, ErrnoOf(() => container.MapDma(0, Page, DmaAccess.Read, memory, 0)));
             memory.Release();
         }
     }
@@ -130,7 +130,7 @@ public sealed class ContainerTests
         var driver = new FakeBackendDriver("tce", VfioIommuType.SpaprTceV2) { DetachError = Errno.ENOMEM };
         rig.Host.AddBackendDriver(driver);
         (VfioContainer container, VfioGroup group) = rig.Ready(VfioIommuType.SpaprTceV2);
-        Assert.Equal(Errno.ENOMEM, Rig.ErrnoOf(group.UnsetContainer));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(group.UnsetContainer));
         Assert.False(rig.Group.IsClaimed);
         Assert.False(container.HasBackend);
         Assert.Equal(["open", "attach", "detach", "release"], driver.Events);
@@ -146,7 +146,7 @@ public sealed class ContainerTests
         (VfioContainer container, VfioGroup group) = rig.Ready();
         using (rig.Port.Enter())
         {
-            Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(group.UnsetContainer));
+            Assert.Equal(Errno.EDEADLK, ErrnoOf(group.UnsetContainer));
         }
 
         Assert.True(rig.Group.IsClaimed);
@@ -168,7 +168,7 @@ public sealed class ContainerTests
         using VfioGroup second = rig.Host.OpenGroup(other.Number, Rig.User);
         first.SetContainer(container);
         second.SetContainer(container);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
         Assert.False(container.HasBackend);
         Assert.Null(rig.Group.Domain);
         second.UnsetContainer();
@@ -243,7 +243,7 @@ public sealed class ContainerTests
         Assert.Equal(Errno.None, port.Read(0, data));
         Assert.Equal(Errno.EFAULT, rig.Port.Read(0, data));
         second.UnsetContainer();
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.MapDma(Page, Page, DmaAccess.Read, memory, 0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.MapDma(Page, Page, DmaAccess.Read, memory, 0)));
         first.SetContainer(container);
         container.SetIommu(VfioIommuType.Type1V2);
         Assert.Equal(Errno.EFAULT, rig.Port.Read(0, data));
@@ -259,10 +259,10 @@ public sealed class ContainerTests
         using var rig = new Rig();
         (VfioContainer container, VfioGroup group) = rig.Ready();
         container.Dispose();
-        Assert.Equal(Errno.EBADF, Rig.ErrnoOf(() => container.UnmapDma(0, Page)));
-        Assert.Equal(Errno.EBADF, Rig.ErrnoOf(() => container.CheckExtension(VfioIommuType.Type1)));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => container.UnmapDma(0, Page)));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => container.CheckExtension(VfioIommuType.Type1)));
         group.UnsetContainer();
-        Assert.Equal(Errno.EBADF, Rig.ErrnoOf(() => group.SetContainer(container)));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => group.SetContainer(container)));
         group.Dispose();
     }
 }

@@ -14,14 +14,14 @@ public sealed class EmulatedGroupTests
         IommuUnit unit = host.AddIommuUnit("not coherent", new IommuUnitOptions { CacheCoherent = false });
         var first = new FakeDevice("first");
         var second = new FakeDevice("second");
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => host.Register(first, unit.CreateGroup())));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => host.Register(first, unit.CreateGroup())));
 
         IommuGroup group = host.RegisterEmulated(first);
         Assert.True(group.IsEmulated);
         Assert.Same(group, first.Group);
         Assert.NotSame(group, host.RegisterEmulated(second));
         Assert.DoesNotContain(group.Unit, host.Units);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => host.RegisterEmulated(first)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => host.RegisterEmulated(first)));
     }
 
     [Fact]
@@ -35,7 +35,7 @@ public sealed class EmulatedGroupTests
         host.Unregister(device);
         Assert.Empty(host.Groups);
         Assert.Empty(group.Unit.Groups);
-        Assert.Equal(Errno.ENOENT, Rig.ErrnoOf(() => host.OpenGroup(group.Number, Rig.User)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => host.OpenGroup(group.Number, Rig.User)));
         Assert.NotEqual(group.Number, host.RegisterEmulated(device).Number);
     }
 
@@ -44,7 +44,7 @@ public sealed class EmulatedGroupTests
     {
         using var host = new VfioHost();
         IommuUnit unit = host.RegisterEmulated(new FakeDevice("emulated")).Unit;
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => unit.CreateGroup()));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => unit.CreateGroup()));
     }
 
     [Fact]

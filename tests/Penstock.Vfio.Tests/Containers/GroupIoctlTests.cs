@@ -133,7 +133,7 @@ public sealed class GroupIoctlTests : IDisposable
     {
         foreach (uint request in (uint[])[0, 0x3b66, 0x3b6b, 0x3b75, 0x7f, uint.MaxValue])
         {
-            Assert.Equal(Errno.ENOTTY, Rig.ErrnoOf(() => _group.Ioctl(request, new byte[64])));
+            Assert.Equal(Errno.ENOTTY, ErrnoOf(() => _group.Ioctl(request, new byte[64])));
         }
     }
 
@@ -182,16 +182,5 @@ public sealed class GroupIoctlTests : IDisposable
     private VfioDeviceFile Open(string name) => Assert.IsType<VfioDeviceFile>(
         _files.Find(_group.Ioctl((uint)VfioGroupRequest.GetDeviceFd, Encoding.UTF8.GetBytes(name + "\0"))));
 
-    private Errno Call(VfioGroupRequest request, byte[] argument)
-    {
-        try
-        {
-            Assert.Equal(0, _group.Ioctl((uint)request, argument));
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
+    private Errno Call(VfioGroupRequest request, byte[] argument) => ErrnoOf(() => Assert.Equal(0, _group.Ioctl((uint)request, argument)));
 }

@@ -11,7 +11,7 @@ public sealed class GroupTests
     {
         using var rig = new Rig();
         VfioGroup group = rig.OpenGroup();
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => rig.OpenGroup()));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => rig.OpenGroup()));
         group.Dispose();
         rig.OpenGroup().Dispose();
     }
@@ -20,9 +20,9 @@ public sealed class GroupTests
     public void OpenGroup_UnknownOrEmpty_ENOENTOrENODEV()
     {
         using var rig = new Rig();
-        Assert.Equal(Errno.ENOENT, Rig.ErrnoOf(() => rig.Host.OpenGroup(99, Rig.User)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => rig.Host.OpenGroup(99, Rig.User)));
         IommuGroup empty = rig.Unit.CreateGroup();
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => rig.Host.OpenGroup(empty.Number, Rig.User)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => rig.Host.OpenGroup(empty.Number, Rig.User)));
     }
 
     [Fact]
@@ -45,7 +45,7 @@ public sealed class GroupTests
         using VfioGroup group = rig.OpenGroup();
         using VfioContainer container = rig.OpenContainer();
         group.SetContainer(container);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => group.SetContainer(container)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => group.SetContainer(container)));
     }
 
     [Fact]
@@ -56,7 +56,7 @@ public sealed class GroupTests
         rig.Group.BindForeignDriver();
         using VfioGroup group = rig.OpenGroup();
         using VfioContainer container = rig.OpenContainer();
-        Assert.Equal(Errno.EPERM, Rig.ErrnoOf(() => group.SetContainer(container)));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => group.SetContainer(container)));
         Assert.Equal(VfioGroupFlags.None, group.GetStatus());
         rig.Group.UnbindForeignDriver();
         group.SetContainer(container);
@@ -70,7 +70,7 @@ public sealed class GroupTests
         using VfioGroup group = rig.OpenGroup();
         using VfioContainer container = rig.OpenContainer();
         group.SetContainer(container);
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(rig.Group.BindForeignDriver));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(rig.Group.BindForeignDriver));
         group.UnsetContainer();
         rig.Group.BindForeignDriver();
     }
@@ -95,8 +95,8 @@ public sealed class GroupTests
     {
         using var rig = new Rig();
         using VfioGroup group = rig.OpenGroup();
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(group.UnsetContainer));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(group.UnsetContainer));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => group.OpenDevice("fake0")));
     }
 
     [Fact]
@@ -106,7 +106,7 @@ public sealed class GroupTests
         using var rig = new Rig();
         (VfioContainer container, VfioGroup group) = rig.Ready();
         VfioDeviceFile device = group.OpenDevice("fake0");
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(group.UnsetContainer));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(group.UnsetContainer));
         device.Dispose();
         group.UnsetContainer();
         group.Dispose();
@@ -121,7 +121,7 @@ public sealed class GroupTests
         using VfioGroup group = rig.OpenGroup();
         using VfioContainer container = rig.OpenContainer();
         group.SetContainer(container);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => group.OpenDevice("fake0")));
         Assert.Equal(0, rig.Device.Opens);
     }
 
@@ -137,7 +137,7 @@ public sealed class GroupTests
         using (container)
         using (group)
         {
-            Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => group.OpenDevice(name)));
+            Assert.Equal(Errno.ENODEV, ErrnoOf(() => group.OpenDevice(name)));
         }
     }
 
@@ -173,7 +173,7 @@ public sealed class GroupTests
         Task unregister = Task.Run(() => rig.Host.Unregister(rig.Device));
 
         asked.Wait();
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => group.OpenDevice("fake0")));
         SpinWait.SpinUntil(() => time.Timers != 0);
         time.Advance(TimeSpan.FromSeconds(10));
         asked.Wait();
@@ -196,9 +196,9 @@ public sealed class GroupTests
         using var rig = new Rig();
         (VfioContainer container, VfioGroup group) = rig.Ready();
         rig.Host.Unregister(rig.Device);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => group.GetStatus()));
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => group.SetContainer(container)));
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => group.GetStatus()));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => group.SetContainer(container)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => group.OpenDevice("fake0")));
         Assert.False(rig.Group.IsClaimed);
         Assert.False(container.HasBackend);
 
@@ -216,7 +216,7 @@ public sealed class GroupTests
     {
         using var rig = new Rig();
         IommuGroup group = rig.Host.AddIommuUnit("odd", new IommuUnitOptions { CacheCoherent = false }).CreateGroup();
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => rig.Host.Register(new FakeDevice("x"), group)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => rig.Host.Register(new FakeDevice("x"), group)));
     }
 
     [Fact]
@@ -228,7 +228,7 @@ public sealed class GroupTests
         var machine = new FakeMachine();
         group.SetHypervisor(machine);
         rig.Device.OpenError = Errno.ENOSPC;
-        Assert.Equal(Errno.ENOSPC, Rig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal(Errno.ENOSPC, ErrnoOf(() => group.OpenDevice("fake0")));
         Assert.Equal((1, null), (machine.References, rig.Device.Hypervisor));
         Assert.False(rig.Device.IsOpen);
         group.UnsetContainer();
@@ -244,7 +244,7 @@ public sealed class GroupTests
         object first = new();
         rig.Group.ClaimDma(first);
         rig.Group.ClaimDma(first);
-        Assert.Equal(Errno.EPERM, Rig.ErrnoOf(() => rig.Group.ClaimDma(new object())));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => rig.Group.ClaimDma(new object())));
         rig.Group.ReleaseDma(first);
         Assert.True(rig.Group.IsClaimed);
         rig.Group.ReleaseDma(first);
@@ -255,7 +255,7 @@ public sealed class GroupTests
     public void RemoveGroup_WithDevice_EBUSYThenGone()
     {
         using var rig = new Rig();
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => rig.Unit.RemoveGroup(rig.Group)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => rig.Unit.RemoveGroup(rig.Group)));
         rig.Host.Unregister(rig.Device);
         rig.Unit.RemoveGroup(rig.Group);
         Assert.Empty(rig.Host.Groups);

@@ -136,7 +136,7 @@ public sealed class Type1AccountingTests
         var account = new LockedMemoryAccount(1000, null);
         accounts.Charge(account, ulong.MaxValue, ulong.MaxValue);
         accounts.Charge(account, ulong.MaxValue, ulong.MaxValue);
-        Assert.Equal(Errno.ENOMEM, Rig.ErrnoOf(() => accounts.Charge(account, 1, ulong.MaxValue - 1)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => accounts.Charge(account, 1, ulong.MaxValue - 1)));
         accounts.Uncharge(account, ulong.MaxValue);
         accounts.Uncharge(account, ulong.MaxValue - 1);
         Assert.Equal(1ul, accounts.Charged(account));
@@ -175,11 +175,11 @@ public sealed class Type1AccountingTests
         using VfioGroup second = rig.Host.OpenGroup(real.Number, rig.Caller);
         Assert.Equal(Errno.None, rig.Map(0, Page));
         Assert.Equal(Errno.None, rig.Map(Mega, 2 * Mega));
-        Assert.Equal(Errno.ENOMEM, Rig.ErrnoOf(() => second.SetContainer(rig.Container)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => second.SetContainer(rig.Container)));
         Assert.Equal(0ul, rig.Locked);
         Assert.Equal((Errno.None, 2 * Mega), rig.Unmap(Mega, 2 * Mega));
         Assert.Equal(Errno.None, rig.Map(Mega, Page, vaddr: Page));
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => second.SetContainer(rig.Container)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => second.SetContainer(rig.Container)));
         Assert.Equal(0ul, rig.Locked);
         Assert.Equal((Errno.None, Page), rig.Unmap(Mega, Page));
         second.SetContainer(rig.Container);

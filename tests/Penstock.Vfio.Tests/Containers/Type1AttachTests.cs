@@ -22,7 +22,7 @@ public sealed class Type1AttachTests
         using VfioGroup second = Second(rig, LargePages);
         Assert.Equal(Errno.None, rig.Map(iova, size, vaddr: vaddr));
         ulong locked = rig.Locked;
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => second.SetContainer(rig.Container)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => second.SetContainer(rig.Container)));
         Assert.Equal(VfioGroupFlags.Viable, second.GetStatus());
         Assert.Equal(locked, rig.Locked);
         Assert.Equal(Errno.None, rig.Map(64 * Type1Rig.Mega, Page));
@@ -38,7 +38,7 @@ public sealed class Type1AttachTests
     {
         using var rig = new Type1Rig(new IommuUnitOptions { PageSizes = Page });
         using VfioGroup second = Second(rig, new IommuUnitOptions { PageSizes = Large });
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => second.SetContainer(rig.Container)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => second.SetContainer(rig.Container)));
         Assert.Equal(Page, rig.Container.PageSizes);
         Assert.Equal(Errno.EINVAL, rig.Map(1, 3, vaddr: Type1Rig.Base + 5));
         Assert.Equal(Errno.None, rig.Map(Page, Page));
@@ -54,7 +54,7 @@ public sealed class Type1AttachTests
         using VfioGroup second = rig.Host.OpenGroup(other.Number, Rig.User);
         first.SetContainer(container);
         second.SetContainer(container);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.SetIommu(VfioIommuType.Type1V2)));
         Assert.False(container.HasBackend);
         second.UnsetContainer();
         container.SetIommu(VfioIommuType.Type1V2);
@@ -93,7 +93,7 @@ public sealed class Type1AttachTests
         rig.Host.OpenGroup(other.Number, Rig.User).Dispose();
 
         // The bitmap that the large one needs now is above the limit of a request; others are reported, and everything can be unmapped.
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.GetDirtyPages(0, Huge, Page, new ulong[1])));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.GetDirtyPages(0, Huge, Page, new ulong[1])));
         ulong[] words = new ulong[Large / Page / 64];
         container.GetDirtyPages(Huge, Large, Page, words);
         Assert.All(words, static word => Assert.Equal(ulong.MaxValue, word));

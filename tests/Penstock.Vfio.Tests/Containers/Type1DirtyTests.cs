@@ -215,7 +215,7 @@ public sealed class Type1DirtyTests
         ulong[] words = new ulong[1];
         rig.Container.GetDirtyPages(0, 4 * Page, Page, words);
         Assert.Equal([0xful], words);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => rig.Container.GetDirtyPages(0, 4 * Page, 2 * Page, new ulong[1])));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => rig.Container.GetDirtyPages(0, 4 * Page, 2 * Page, new ulong[1])));
         rig.Container.InvalidateVaddr(0, 0, all: true);
         rig.Container.UpdateVaddr(0, 4 * Page, memory, 0);
         Assert.Equal(4 * Page, rig.Container.UnmapDma(0, 4 * Page, Page, words));

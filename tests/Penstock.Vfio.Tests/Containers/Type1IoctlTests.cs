@@ -186,7 +186,7 @@ public sealed class Type1IoctlTests : IDisposable
         var call = new VfioDmaUnmap { ArgumentSize = argsz, Flags = (VfioDmaUnmapFlags)flags, UnmapSize = size };
         byte[] before = MemoryMarshal.AsBytes(new ReadOnlySpan<VfioDmaUnmap>(in call)).ToArray();
         byte[] argument = [.. before];
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _rig.Container.Ioctl((uint)VfioContainerRequest.UnmapDma, argument)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _rig.Container.Ioctl((uint)VfioContainerRequest.UnmapDma, argument)));
         Assert.Equal(before, argument);
         Assert.True(_rig.IsMapped(0));
     }
@@ -195,8 +195,8 @@ public sealed class Type1IoctlTests : IDisposable
     [Trait("Row", "T32")]
     public void GetInfo_EachSize_TellsWhatFits()
     {
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _rig.Info(8)));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _rig.Info(15)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _rig.Info(8)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _rig.Info(15)));
 
         // The header is 24 bytes, MIGRATION 32, DMA_AVAIL 16 with its padding, IOVA_RANGE 16 and 16 for each range.
         const uint Needed = 24 + 32 + 16 + 16 + (2 * 16);

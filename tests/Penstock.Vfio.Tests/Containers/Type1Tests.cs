@@ -128,7 +128,7 @@ public sealed class Type1Tests : IDisposable
     public unsafe void Map_WriteOfReadOnlyMemory_EFAULT()
     {
         ProcessMemory readOnly = ProcessMemory.Over(_memory.DirectAddress, Page, DmaAccess.Read);
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => _container.MapDma(0, Page, DmaAccess.ReadWrite, readOnly, 0)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => _container.MapDma(0, Page, DmaAccess.ReadWrite, readOnly, 0)));
         _container.MapDma(0, Page, DmaAccess.Read, readOnly, 0);
         Assert.Equal(Errno.EPERM, _rig.Port.Write(0, [1]));
         readOnly.Release();
@@ -201,7 +201,7 @@ public sealed class Type1Tests : IDisposable
     public void Unmap_AllWithRange_EINVAL(ulong iova, ulong size)
     {
         Map(0, Page);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _container.UnmapDma(iova, size, all: true)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _container.UnmapDma(iova, size, all: true)));
         Assert.True(IsMapped(0));
     }
 
@@ -229,7 +229,7 @@ public sealed class Type1Tests : IDisposable
         var backend = new Type1Backend(_rig.Host, splitsNothing: true);
         IommuGroup group = _rig.Unit.CreateGroup();
         backend.AttachGroup(group);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => backend.AttachGroup(group)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => backend.AttachGroup(group)));
         backend.DetachGroup(group);
     }
 
@@ -239,7 +239,7 @@ public sealed class Type1Tests : IDisposable
     {
         (IommuGroup unsafeGroup, _) = _rig.Second(new IommuUnitOptions { IsolatedMsi = false });
         using VfioGroup second = _rig.Host.OpenGroup(unsafeGroup.Number, Rig.User);
-        Assert.Equal(Errno.EPERM, Rig.ErrnoOf(() => second.SetContainer(_container)));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => second.SetContainer(_container)));
         Assert.False(unsafeGroup.IsClaimed);
 
         using var rig = new Rig(new IommuUnitOptions { IsolatedMsi = false }, new VfioHostOptions { AllowUnsafeInterrupts = true });
@@ -255,7 +255,7 @@ public sealed class Type1Tests : IDisposable
         (IommuGroup other, _) = _rig.Second(reserved: [new IovaRange(0x10_0000, 0x10_ffff)]);
         using VfioGroup second = _rig.Host.OpenGroup(other.Number, Rig.User);
         Map(0x10_8000, Page);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => second.SetContainer(_container)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => second.SetContainer(_container)));
         _container.UnmapDma(0, 0, all: true);
         second.SetContainer(_container);
         Assert.Equal(Errno.EINVAL, MapError(0x10_8000, Page));
@@ -270,7 +270,7 @@ public sealed class Type1Tests : IDisposable
         (IommuGroup other, _) = _rig.Second(new IommuUnitOptions { Aperture = new IovaRange(0, 0xffff_ffff) });
         using VfioGroup second = _rig.Host.OpenGroup(other.Number, Rig.User);
         Map(1ul << 40, Page);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => second.SetContainer(_container)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => second.SetContainer(_container)));
         _container.UnmapDma(0, 0, all: true);
         second.SetContainer(_container);
         Assert.Equal(Errno.EINVAL, MapError(1ul << 40, Page));
@@ -313,7 +313,7 @@ public sealed class Type1Tests : IDisposable
         using (_rig.Port.Enter())
         {
             Assert.Equal(Errno.EDEADLK, UnmapError(0, Page));
-            Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(_group.UnsetContainer));
+            Assert.Equal(Errno.EDEADLK, ErrnoOf(_group.UnsetContainer));
         }
 
         Assert.True(IsMapped(0));
@@ -323,9 +323,9 @@ public sealed class Type1Tests : IDisposable
     private void Map(ulong iova, ulong size) => _container.MapDma(iova, size, DmaAccess.ReadWrite, _memory, 0);
 
     private Errno MapError(ulong iova, ulong size, DmaAccess access = DmaAccess.ReadWrite, ulong offset = 0) =>
-        Rig.ErrnoOf(() => _container.MapDma(iova, size, access, _memory, offset));
+        ErrnoOf(() => _container.MapDma(iova, size, access, _memory, offset));
 
-    private Errno UnmapError(ulong iova, ulong size) => Rig.ErrnoOf(() => _container.UnmapDma(iova, size));
+    private Errno UnmapError(ulong iova, ulong size) => ErrnoOf(() => _container.UnmapDma(iova, size));
 
     private bool IsMapped(ulong iova) => _rig.Port.Read(iova, new byte[1]) == Errno.None;
 }

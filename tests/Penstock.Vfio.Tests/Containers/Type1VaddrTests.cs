@@ -148,7 +148,7 @@ public sealed class Type1VaddrTests
         Assert.Equal(Errno.None, rig.Map(0, Page));
         Assert.Equal(Errno.None, rig.Map(Page, Page));
         rig.Unmap(0, Page, VfioDmaUnmapFlags.Vaddr);
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => second.SetContainer(rig.Container)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => second.SetContainer(rig.Container)));
         Assert.Equal(Errno.EBUSY, rig.Device.Pin(Page, 1));
         Assert.Equal(Errno.EBUSY, rig.Device.DmaRead(Page, new byte[1]));
         Assert.Equal(Errno.EBUSY, rig.Device.DmaWrite(Page, new byte[1]));
@@ -165,7 +165,7 @@ public sealed class Type1VaddrTests
         ProcessMemory readOnly = ProcessMemory.Over(memory.DirectAddress, Page, DmaAccess.Read);
         rig.Container.MapDma(0, Page, DmaAccess.ReadWrite, memory, 0);
         rig.Container.InvalidateVaddr(0, Page);
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => rig.Container.UpdateVaddr(0, Page, readOnly, 0)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => rig.Container.UpdateVaddr(0, Page, readOnly, 0)));
         Assert.Equal(1ul, rig.Locked);
         Assert.Equal(Errno.EBUSY, rig.Device.Pin(0, 1));
         rig.Container.UpdateVaddr(0, Page, memory, 0);

@@ -14,7 +14,7 @@ public sealed class ClosingTests
         (VfioContainer container, VfioGroup group) = rig.Ready();
         using (rig.Port.Enter())
         {
-            Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(group.Dispose));
+            Assert.Equal(Errno.EDEADLK, ErrnoOf(group.Dispose));
         }
 
         Assert.False(group.IsClosed);
@@ -32,7 +32,7 @@ public sealed class ClosingTests
         using VfioGroup group = rig.Host.OpenGroup(rig.Group.Number, Rig.User, files: new FullFiles());
         group.SetContainer(container);
         container.SetIommu(VfioIommuType.Type1V2);
-        Assert.Equal(Errno.EMFILE, Rig.ErrnoOf(() => group.Ioctl((uint)VfioGroupRequest.GetDeviceFd, Encoding.UTF8.GetBytes("fake0\0"))));
+        Assert.Equal(Errno.EMFILE, ErrnoOf(() => group.Ioctl((uint)VfioGroupRequest.GetDeviceFd, Encoding.UTF8.GetBytes("fake0\0"))));
         Assert.False(rig.Device.IsOpen);
         group.UnsetContainer();
     }
@@ -64,7 +64,7 @@ public sealed class ClosingTests
         rig.Device.OnRequest = _ => asked.Set();
         Task leaving = Task.Run(() => rig.Host.Unregister(rig.Device));
         Assert.True(asked.Wait(TimeSpan.FromMinutes(2)));
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => rig.Host.OpenCdev("fake0", Rig.User)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => rig.Host.OpenCdev("fake0", Rig.User)));
         Assert.False(leaving.IsCompleted);
         file.Dispose();
         await leaving.WaitAsync(TimeSpan.FromMinutes(2));

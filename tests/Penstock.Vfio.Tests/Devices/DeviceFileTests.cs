@@ -42,11 +42,11 @@ public sealed class DeviceFileTests : IDisposable
         _file.Dispose();
         Assert.Equal(Errno.EINVAL, _file.Read(0, 0, new byte[1], out _));
         Assert.Equal(Errno.EINVAL, _file.Write(0, 0, new byte[1], out _));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _file.GetInfo()));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _file.GetRegionInfo(0)));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _file.GetIrqInfo(0)));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(_file.Reset));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _file.SetIrqs(default)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.GetInfo()));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.GetRegionInfo(0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.GetIrqInfo(0)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(_file.Reset));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.SetIrqs(default)));
     }
 
     [Fact]
@@ -74,7 +74,7 @@ public sealed class DeviceFileTests : IDisposable
     [InlineData(0u, 0u, 1u, VfioIrqSetFlags.DataNone | VfioIrqSetFlags.ActionMask | VfioIrqSetFlags.ActionTrigger, Errno.ENOTTY)]
     public void SetIrqs_BadRequest_ErrorAndDeviceNotAsked(uint index, uint start, uint count, VfioIrqSetFlags flags, Errno expected)
     {
-        Errno errno = Rig.ErrnoOf(() => _file.SetIrqs(new VfioIrqRequest { Index = index, Start = start, Count = count, Flags = flags }));
+        Errno errno = ErrnoOf(() => _file.SetIrqs(new VfioIrqRequest { Index = index, Start = start, Count = count, Flags = flags }));
         Assert.Equal(expected, errno);
         Assert.Empty(_rig.Device.IrqCalls);
     }
@@ -92,7 +92,7 @@ public sealed class DeviceFileTests : IDisposable
     }
 
     [Fact]
-    public void Reset_DeviceWithout_EINVAL() => Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(_file.Reset));
+    public void Reset_DeviceWithout_EINVAL() => Assert.Equal(Errno.EINVAL, ErrnoOf(_file.Reset));
 
     [Fact]
     public void BeginAccess_WorkPostedInTheCall_WaitsForEndAccess()
@@ -114,7 +114,7 @@ public sealed class DeviceFileTests : IDisposable
     [Fact]
     public void Register_Twice_EINVAL()
     {
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _rig.Host.Register(_rig.Device, _rig.Group)));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _rig.Host.Unregister(new FakeDevice("never"))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _rig.Host.Register(_rig.Device, _rig.Group)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _rig.Host.Unregister(new FakeDevice("never"))));
     }
 }

@@ -42,7 +42,7 @@ public sealed class DeviceIoctlTests : IDisposable
 
         Assert.Equal(Errno.EINVAL, file.Read(0, 0, new byte[4], out _));
         Assert.Equal(Errno.EINVAL, file.Write(0, 0, new byte[4], out _));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => file.Map(0, 0, 4096)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => file.Map(0, 0, 4096)));
         Assert.Empty(_device.AwakeDuringCalls);
     }
 

@@ -56,18 +56,7 @@ internal sealed class OpenFiles : IDisposable
         return file;
     }
 
-    public static Errno Ioctl(VfioFile file, uint request, byte[] argument)
-    {
-        try
-        {
-            Assert.Equal(0, file.Ioctl(request, argument));
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
+    public static Errno Ioctl(VfioFile file, uint request, byte[] argument) => ErrnoOf(() => Assert.Equal(0, file.Ioctl(request, argument)));
 
     public static Errno Ioctl(VfioFile file, VfioDeviceRequest request, byte[] argument) => Ioctl(file, (uint)request, argument);
 

@@ -32,8 +32,6 @@ internal sealed class Rig : IDisposable
 
     public DmaPort Port { get; }
 
-    public static Errno ErrnoOf(Action call) => Assert.Throws<VfioException>(call).Errno;
-
     public VfioGroup OpenGroup() => Host.OpenGroup(Group.Number, User);
 
     public VfioContainer OpenContainer() => Host.OpenContainer(User);

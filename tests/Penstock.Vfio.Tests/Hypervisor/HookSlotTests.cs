@@ -12,7 +12,7 @@ public sealed class HookSlotTests : IDisposable
     public void Install_Twice_EBUSY()
     {
         using HookRegistration<string> first = _host.Slot<string>().Install("a");
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => _host.Slot<string>().Install("b")));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _host.Slot<string>().Install("b")));
         Assert.True(_host.Slot<string>().IsInstalled);
         Assert.False(_host.Slot<object>().IsInstalled);
         using var other = new VfioHost();
@@ -25,7 +25,7 @@ public sealed class HookSlotTests : IDisposable
         HookRegistration<string> registration = _host.Slot<string>().Install("a");
         HookUse<string> use = _host.Slot<string>().TryUse()!;
         Assert.Equal(1, registration.Uses);
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(registration.Remove));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(registration.Remove));
         Assert.True(_host.Slot<string>().IsInstalled);
         use.Dispose();
         use.Dispose();

@@ -43,10 +43,10 @@ public sealed class IrqBypassTests
         var producer = new Producer(_trace);
         var consumer = new Consumer(_trace);
         Register(producer, consumer, consumerFirst: false);
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => _manager.Register(new Producer(_trace))));
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => _manager.Register(new Consumer(_trace))));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _manager.Register(producer)));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _manager.Register(consumer)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _manager.Register(new Producer(_trace))));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _manager.Register(new Consumer(_trace))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _manager.Register(producer)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _manager.Register(consumer)));
         Assert.Same(consumer, producer.Consumer);
     }
 
@@ -57,7 +57,7 @@ public sealed class IrqBypassTests
     {
         var producer = new Producer(_trace);
         var consumer = new Consumer(_trace) { Error = Errno.EIO };
-        Assert.Equal(Errno.EIO, Rig.ErrnoOf(() => Register(producer, consumer, consumerFirst)));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => Register(producer, consumer, consumerFirst)));
         Assert.Equal(
             ["producer stop", "consumer stop", "producer add", "consumer add", "producer remove", "consumer start", "producer start"],
             _trace);
@@ -86,14 +86,14 @@ public sealed class IrqBypassTests
         var producer = new Producer(_trace);
         var consumer = new Consumer(_trace) { Error = Errno.EIO };
         _manager.Register(producer);
-        Assert.Equal(Errno.EIO, Rig.ErrnoOf(() => _manager.Register(consumer)));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => _manager.Register(consumer)));
         _trace.Clear();
         _manager.Unregister(consumer);
         Assert.Empty(_trace);
         Assert.Equal((1, 0), (_manager.Producers, _manager.Consumers));
 
         var second = new Producer(_trace);
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => _manager.Register(second)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _manager.Register(second)));
         _manager.Unregister(second);
         Assert.Equal(1, _manager.Producers);
     }

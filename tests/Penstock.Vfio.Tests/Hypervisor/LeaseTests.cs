@@ -95,12 +95,12 @@ public sealed class LeaseTests : IDisposable
         if (byDriver)
         {
             _rig.Device.OpenError = Errno.ENOSPC;
-            Assert.Equal(Errno.ENOSPC, Rig.ErrnoOf(() => _group.OpenDevice("fake0")));
+            Assert.Equal(Errno.ENOSPC, ErrnoOf(() => _group.OpenDevice("fake0")));
         }
         else
         {
             _group.UnsetContainer();
-            Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _group.OpenDevice("fake0")));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _group.OpenDevice("fake0")));
         }
 
         Assert.Null(_rig.Device.Hypervisor);
@@ -140,7 +140,7 @@ public sealed class LeaseTests : IDisposable
             second.Release();
             throw new VfioException(Errno.EIO, "opening the fake", "the test wants it");
         };
-        Assert.Equal(Errno.EIO, Rig.ErrnoOf(() => _group.OpenDevice("fake0")));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => _group.OpenDevice("fake0")));
         Assert.Equal(2, deaths);
     }
 
@@ -149,13 +149,13 @@ public sealed class LeaseTests : IDisposable
     {
         IDisposable hold = _group.Hold();
         _group.Dispose();
-        Assert.Equal(Errno.EBADF, Rig.ErrnoOf(() => _group.GetStatus()));
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => _rig.OpenGroup()));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _group.GetStatus()));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.OpenGroup()));
         Assert.True(_container.HasBackend);
         hold.Dispose();
         hold.Dispose();
         Assert.False(_container.HasBackend);
-        Assert.Equal(Errno.EBADF, Rig.ErrnoOf(() => _group.Hold()));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _group.Hold()));
         _rig.OpenGroup().Dispose();
     }
 

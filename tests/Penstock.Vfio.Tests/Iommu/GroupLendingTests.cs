@@ -53,12 +53,12 @@ public sealed class GroupLendingTests : IDisposable
     {
         using TranslatingDomain book = Filled(1);
         using TranslatingDomain other = Filled(2);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => _group.Lend(other)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => _group.Lend(other)));
 
         _group.Attach(book);
         using GroupLending lending = _group.Lend(other);
 
-        Assert.Equal(Errno.EBUSY, Rig.ErrnoOf(() => _group.Lend(other)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _group.Lend(other)));
         Assert.True(lending.IsInForce);
     }
 

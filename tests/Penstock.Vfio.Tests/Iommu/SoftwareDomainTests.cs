@@ -117,9 +117,9 @@ public sealed class SoftwareDomainTests : IDisposable
     {
         _domain.Map(0x1000, 0x1000, DmaAccess.Read, _memory, 0);
         using DmaScope scope = _domain.Enter();
-        Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(() => _domain.Unmap(IovaRange.All)));
-        Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(() => _domain.Map(0, 0x1000, DmaAccess.Read, _memory, 0)));
-        Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(_domain.Drain));
+        Assert.Equal(Errno.EDEADLK, ErrnoOf(() => _domain.Unmap(IovaRange.All)));
+        Assert.Equal(Errno.EDEADLK, ErrnoOf(() => _domain.Map(0, 0x1000, DmaAccess.Read, _memory, 0)));
+        Assert.Equal(Errno.EDEADLK, ErrnoOf(_domain.Drain));
         Assert.Equal(1, _domain.Count);
     }
 
@@ -128,7 +128,7 @@ public sealed class SoftwareDomainTests : IDisposable
     {
         using DmaScope outer = _domain.Enter();
         _domain.Enter().Dispose();
-        Assert.Equal(Errno.EDEADLK, Rig.ErrnoOf(_domain.Drain));
+        Assert.Equal(Errno.EDEADLK, ErrnoOf(_domain.Drain));
     }
 
     [Fact]
@@ -164,7 +164,7 @@ public sealed class SoftwareDomainTests : IDisposable
         _domain.Map(0x1000, 0x1000, DmaAccess.Read, _memory, 0);
         _domain.Dispose();
         Assert.Equal(Errno.EFAULT, _domain.Read(0x1000, new byte[1]));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _domain.Unmap(IovaRange.All)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _domain.Unmap(IovaRange.All)));
     }
 
     [Fact]
@@ -190,7 +190,7 @@ public sealed class SoftwareDomainTests : IDisposable
         _domain.Map(0x1000, 0x3000, DmaAccess.Read, _memory, 0);
         foreach (ulong iova in new ulong[] { 0, 0x1000, 0x2000, 0x3000 })
         {
-            Assert.Equal(Errno.EEXIST, Rig.ErrnoOf(() => _domain.Map(iova, 0x2000, DmaAccess.Read, _memory, 0)));
+            Assert.Equal(Errno.EEXIST, ErrnoOf(() => _domain.Map(iova, 0x2000, DmaAccess.Read, _memory, 0)));
         }
 
         Assert.Equal(1, _domain.Count);
@@ -203,9 +203,9 @@ public sealed class SoftwareDomainTests : IDisposable
         ProcessMemory memory = ProcessMemory.Allocate(8192);
         ProcessMemory readOnly = ProcessMemory.Over(memory.DirectAddress, 8192, DmaAccess.Read);
         domain.Map(0, 4096, DmaAccess.ReadWrite, memory, 0);
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => domain.Replace(0, readOnly, 0)));
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => domain.Replace(0, memory, 8192)));
-        Assert.Equal(Errno.EFAULT, Rig.ErrnoOf(() => domain.Replace(0, memory, 4097)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => domain.Replace(0, readOnly, 0)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => domain.Replace(0, memory, 8192)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => domain.Replace(0, memory, 4097)));
         Assert.Equal(Errno.None, domain.Write(0, [1]));
         domain.Replace(0, memory, 4096);
         Assert.Equal(Errno.None, domain.Write(0, [2]));

@@ -87,7 +87,7 @@ public sealed class AccessTests : IDisposable
         Attach();
         Map(8);
         Pin(Base, 1);
-        Assert.Equal(Errno.EDEADLK, IommufdRig.ErrnoOf(() => _ioas.Unmap(Base, 8 * Page)));
+        Assert.Equal(Errno.EDEADLK, ErrnoOf(() => _ioas.Unmap(Base, 8 * Page)));
         Assert.Equal(100, _pinner.Asked.Count);
         Assert.Equal(Errno.None, _access.Read(Base, new byte[1]));
         Assert.Equal(Errno.None, _access.Unpin(Base, Page));
@@ -187,11 +187,11 @@ public sealed class AccessTests : IDisposable
     public void AttachAndReplace_States_EachHasItsErrno()
     {
         Ioas other = _rig.Context.AllocateIoas();
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _access.Replace(other.Id)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _access.Replace(other.Id)));
         Attach();
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _access.Attach(other.Id)));
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _rig.Context.Destroy(_ioas.Id)));
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _rig.Context.Destroy(_access.Id)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _access.Attach(other.Id)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Context.Destroy(_ioas.Id)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Context.Destroy(_access.Id)));
         Map(2);
         Pin(Base, 2);
         _pinner.Drop = (Base, 2 * Page);
@@ -205,7 +205,7 @@ public sealed class AccessTests : IDisposable
     public void Attach_MisalignedMapping_EADDRINUSE()
     {
         _ioas.Map(_memory, 5, 100, DmaAccess.Read);
-        Assert.Equal(Errno.EADDRINUSE, IommufdRig.ErrnoOf(Attach));
+        Assert.Equal(Errno.EADDRINUSE, ErrnoOf(Attach));
         using IommufdAccess copier = _rig.Context.CreateAccess(null);
         copier.Attach(_ioas.Id);
         Assert.Equal(1ul, _ioas.Alignment);

@@ -31,11 +31,11 @@ public sealed class CdevTests : IDisposable
     [Trait("Row", "D2")]
     public void Calls_BeforeBind_EINVAL()
     {
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.GetInfo()));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.GetInfo()));
         Assert.Equal(Errno.EINVAL, _file.Read(0, 0, new byte[4], out _));
         Assert.Equal(Errno.EINVAL, _file.Write(0, 0, new byte[4], out _));
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.Attach(1)));
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(_file.Detach));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.Attach(1)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(_file.Detach));
     }
 
     [Fact]
@@ -56,9 +56,9 @@ public sealed class CdevTests : IDisposable
     public void Bind_Twice_EINVAL()
     {
         _file.Bind(_rig.Context);
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.Bind(_rig.Context)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.Bind(_rig.Context)));
         using VfioCdevFile second = Open();
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => second.Bind(_rig.Context)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => second.Bind(_rig.Context)));
         second.Dispose();
         Assert.Equal(0, _rig.Rig.Device.Closes);
     }
@@ -68,7 +68,7 @@ public sealed class CdevTests : IDisposable
     public void Bind_GroupOpen_EBUSY()
     {
         VfioGroup group = _rig.Rig.OpenGroup();
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _file.Bind(_rig.Context)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _file.Bind(_rig.Context)));
         group.Dispose();
         _file.Bind(_rig.Context);
     }
@@ -81,10 +81,10 @@ public sealed class CdevTests : IDisposable
         Ioas ioas = _rig.Context.AllocateIoas();
         _file.Bind(_rig.Context);
         uint table = _file.Attach(ioas.Id);
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _rig.Rig.OpenGroup()));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Rig.OpenGroup()));
         _file.Dispose();
         Assert.Equal(1, _rig.Rig.Device.Closes);
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _rig.Context.GetHwPagetable(table)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _rig.Context.GetHwPagetable(table)));
         Assert.False(_rig.Rig.Group.IsClaimed);
         _rig.Rig.OpenGroup().Dispose();
     }
@@ -112,12 +112,12 @@ public sealed class CdevTests : IDisposable
         Ioas ioas = _rig.Context.AllocateIoas();
         _file.Bind(_rig.Context);
         _file.Detach();
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _file.Attach(uint.MaxValue)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _file.Attach(uint.MaxValue)));
         uint[] call = [12, 0, ioas.Id];
         Assert.Equal(Errno.None, IoctlError(VfioCdevRequest.AttachIommufdPt, call));
         Assert.True(Assert.IsType<PagingHwPagetable>(_rig.Context.GetHwPagetable(call[2])).IsAutomatic);
         Assert.Equal(Errno.None, IoctlError(VfioCdevRequest.DetachIommufdPt, [8, 0]));
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _rig.Context.GetHwPagetable(call[2])));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _rig.Context.GetHwPagetable(call[2])));
         Assert.Null(_rig.Rig.Group.Domain);
     }
 
@@ -135,14 +135,14 @@ public sealed class CdevTests : IDisposable
         uint first = _file.Attach(a.Id);
         uint second = _file.Attach(b.Id);
         Assert.NotEqual(first, second);
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _rig.Context.GetHwPagetable(first)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _rig.Context.GetHwPagetable(first)));
         byte[] seen = new byte[1];
         Assert.Equal(Errno.None, _rig.Rig.Port.Read(0x10000, seen));
         Assert.Equal(9, seen[0]);
         Assert.Equal([IovaRange.All], a.IovaRanges);
         Assert.Equal(2, b.IovaRanges.Count);
         _rig.Context.Destroy(a.Id);
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _rig.Context.Destroy(b.Id)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Context.Destroy(b.Id)));
     }
 
     [Fact]
@@ -160,7 +160,7 @@ public sealed class CdevTests : IDisposable
     [Trait("Row", "D16")]
     public void Bind_AnswerCannotBeWritten_EFAULTAndNothingIsLeft()
     {
-        Assert.Equal(Errno.EFAULT, IommufdRig.ErrnoOf(() => _file.Bind(
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => _file.Bind(
             _ => _rig.Context, _ => throw new VfioException(Errno.EFAULT, "answering", "the test wants it"))));
         Assert.False(_rig.Rig.Device.IsOpen);
         Assert.False(_rig.Rig.Group.IsClaimed);
@@ -176,7 +176,7 @@ public sealed class CdevTests : IDisposable
         _rig.Rig.Device.OnRequest = _ => ThreadPool.QueueUserWorkItem(_ => _file.Dispose());
         _rig.Rig.Host.Unregister(_rig.Rig.Device);
         Assert.Equal([0u], _rig.Rig.Device.Requests);
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Open()));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => Open()));
     }
 
     [Fact]
@@ -186,7 +186,7 @@ public sealed class CdevTests : IDisposable
         var machine = new FakeMachine();
         _file.SetHypervisor(machine);
         _rig.Rig.Device.OpenError = Errno.EIO;
-        Assert.Equal(Errno.EIO, IommufdRig.ErrnoOf(() => _file.Bind(_rig.Context)));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => _file.Bind(_rig.Context)));
         Assert.Equal((1, null), (machine.References, _rig.Rig.Device.Hypervisor));
         Assert.Equal(0, _rig.Context.ObjectCount);
         Assert.False(_rig.Rig.Group.IsClaimed);
@@ -200,13 +200,13 @@ public sealed class CdevTests : IDisposable
     public void Bind_UnsafeInterruptsOrForeignOwner_EPERM()
     {
         _rig.Rig.Group.BindForeignDriver();
-        Assert.Equal(Errno.EPERM, IommufdRig.ErrnoOf(() => _file.Bind(_rig.Context)));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => _file.Bind(_rig.Context)));
         _rig.Rig.Group.UnbindForeignDriver();
         using IommufdContext other = _rig.Rig.Host.OpenIommufd(Rig.User);
         using VfioCdevFile sibling = _rig.BindSibling();
-        Assert.Equal(Errno.EPERM, IommufdRig.ErrnoOf(() => _file.Bind(other)));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => _file.Bind(other)));
         using var msi = new IommufdRig(new IommuUnitOptions { IsolatedMsi = false });
-        Assert.Equal(Errno.EPERM, IommufdRig.ErrnoOf(() => msi.Bind()));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => msi.Bind()));
     }
 
     [Fact]
@@ -220,25 +220,15 @@ public sealed class CdevTests : IDisposable
         _file.Dispose();
         Assert.Null(_rig.Rig.Group.Domain);
         Assert.True(ioas.IsDestroyed);
-        Assert.Equal(Errno.EBADF, IommufdRig.ErrnoOf(() => _rig.Context.AllocateIoas()));
+        Assert.Equal(Errno.EBADF, ErrnoOf(() => _rig.Context.AllocateIoas()));
     }
 
     private VfioCdevFile Open() => _rig.Rig.Host.OpenCdev(_rig.Rig.Device.Name, Rig.User, files: _rig.Files);
 
     private Errno BindError(int descriptor) => IoctlError(VfioCdevRequest.BindIommufd, [24, 0, (uint)descriptor, 0, 0, 0]);
 
-    private Errno IoctlError(VfioCdevRequest request, uint[] call)
-    {
-        try
-        {
-            _file.Ioctl((uint)request, System.Runtime.InteropServices.MemoryMarshal.AsBytes(call.AsSpan()));
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
+    private Errno IoctlError(VfioCdevRequest request, uint[] call) =>
+        ErrnoOf(() => _file.Ioctl((uint)request, System.Runtime.InteropServices.MemoryMarshal.AsBytes(call.AsSpan())));
 
     private sealed class Held(ProcessMemory value) : IDisposable
     {

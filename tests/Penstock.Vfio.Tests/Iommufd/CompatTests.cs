@@ -26,16 +26,16 @@ public sealed class CompatTests : IDisposable
         Assert.Equal(1, Number(VfioContainerRequest.CheckExtension, 9));
         Assert.Equal(0, Number(VfioContainerRequest.CheckExtension, 10));
         Assert.Equal(0, Number(VfioContainerRequest.CheckExtension, 6));
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.CheckExtension, 4)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => Number(VfioContainerRequest.CheckExtension, 4)));
     }
 
     [Fact]
     [Trait("Row", "N2")]
     public void Calls_NoAddressSpace_ENODEV()
     {
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 1)));
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 3)));
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 2)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 1)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 3)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Number(VfioContainerRequest.SetIommu, 2)));
         Assert.Equal(Errno.ENODEV, Map(Base, Page));
         Assert.Equal(Errno.ENODEV, Unmap(Base, Page).Errno);
         Assert.Equal(Errno.ENODEV, Info(new byte[64]));
@@ -141,7 +141,7 @@ public sealed class CompatTests : IDisposable
         Ioas ioas = Ready();
         Assert.Equal(Errno.None, Map(Base, Page, VfioDmaMapFlags.None));
         using VfioCdevFile file = _rig.Bind();
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => file.Attach(ioas.Id)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => file.Attach(ioas.Id)));
         Assert.Empty(ioas.Tables);
     }
 
@@ -164,7 +164,7 @@ public sealed class CompatTests : IDisposable
 
     [Fact]
     [Trait("Row", "N11")]
-    public void DirtyPages_Always_ENOTTY() => Assert.Equal(Errno.ENOTTY, IommufdRig.ErrnoOf(() => _rig.Context.Ioctl(0x3b75, new byte[32])));
+    public void DirtyPages_Always_ENOTTY() => Assert.Equal(Errno.ENOTTY, ErrnoOf(() => _rig.Context.Ioctl(0x3b75, new byte[32])));
 
     [Fact]
     [Trait("Row", "N5")]
@@ -172,7 +172,7 @@ public sealed class CompatTests : IDisposable
     {
         VfioGroup group = _rig.Rig.OpenGroup();
         group.SetContainer(_rig.Context);
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => group.SetContainer(_rig.Context)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => group.SetContainer(_rig.Context)));
         Assert.Equal(VfioGroupFlags.Viable | VfioGroupFlags.ContainerSet, group.GetStatus());
         Assert.Equal(Errno.None, Map(Base, 2 * Page));
         VfioDeviceFile file = group.OpenDevice(_rig.Rig.Device.Name);
@@ -183,7 +183,7 @@ public sealed class CompatTests : IDisposable
         Assert.Equal((Errno.None, 0ul), Unmap(Base, 2 * Page));
         Assert.Equal(Errno.EFAULT, _rig.Rig.Port.Write(Base, [5]));
         using VfioCdevFile cdev = _rig.Rig.Host.OpenCdev(_rig.Rig.Device.Name, Rig.User);
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => cdev.Bind(_rig.Context)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => cdev.Bind(_rig.Context)));
         group.UnsetContainer();
         Map(Base, 2 * Page);
         group.Dispose();
@@ -205,7 +205,7 @@ public sealed class CompatTests : IDisposable
         group.SetHypervisor(machine);
         int objects = _rig.Context.ObjectCount;
         _rig.Rig.Device.OpenError = Errno.ENOSPC;
-        Assert.Equal(Errno.ENOSPC, IommufdRig.ErrnoOf(() => group.OpenDevice("fake0")));
+        Assert.Equal(Errno.ENOSPC, ErrnoOf(() => group.OpenDevice("fake0")));
         Assert.Equal((1, null), (machine.References, _rig.Rig.Device.Hypervisor));
         Assert.Equal(objects, _rig.Context.ObjectCount);
         Assert.False(_rig.Rig.Device.IsOpen);
@@ -235,7 +235,7 @@ public sealed class CompatTests : IDisposable
         Ready().MapAddress(IommufdRig.Buffer, 100, DmaAccess.Read, Base);
         using VfioGroup group = _rig.Rig.OpenGroup();
         group.SetContainer(_rig.Context);
-        Assert.Equal(Errno.EADDRINUSE, IommufdRig.ErrnoOf(() => group.OpenDevice(_rig.Rig.Device.Name)));
+        Assert.Equal(Errno.EADDRINUSE, ErrnoOf(() => group.OpenDevice(_rig.Rig.Device.Name)));
         Assert.Equal((1, 1), (_rig.Rig.Device.Opens, _rig.Rig.Device.Closes));
         Assert.False(_rig.Rig.Group.IsClaimed);
         Unmap(0, 0, VfioDmaUnmapFlags.All);
@@ -267,14 +267,6 @@ public sealed class CompatTests : IDisposable
     private Errno Info(byte[] answer, int? size = null)
     {
         MemoryMarshal.Write(answer, (uint)(size ?? answer.Length));
-        try
-        {
-            _rig.Context.Ioctl((uint)VfioContainerRequest.GetInfo, answer);
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
+        return ErrnoOf(() => _rig.Context.Ioctl((uint)VfioContainerRequest.GetInfo, answer));
     }
 }

@@ -155,11 +155,11 @@ public sealed class DirtyTrackingTests : IDisposable
         const ulong Huge = 1ul << 56;
         var endless = new MessageMemory(new FakeChannel(0, 1), 0, Huge);
         _ioas.Map(endless, 0, Huge, DmaAccess.ReadWrite, Huge);
-        Assert.Equal(Errno.ENOMEM, IommufdRig.ErrnoOf(() => _table.SetDirtyTracking(true)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => _table.SetDirtyTracking(true)));
         Assert.True(CanBorrow());
         _ioas.Unmap(Huge, Huge);
         _table.SetDirtyTracking(true);
-        Assert.Equal(Errno.ENOMEM, IommufdRig.ErrnoOf(() => _ioas.Map(endless, 0, Huge, DmaAccess.ReadWrite, Huge)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => _ioas.Map(endless, 0, Huge, DmaAccess.ReadWrite, Huge)));
         endless.Release();
     }
 

@@ -63,7 +63,7 @@ public sealed class DmaBufTests : IDisposable
         Assert.Equal(Errno.ENODEV, Map(0, Page, iova: Iova + (8 * Page)));
 
         // The mapping itself stays: its place is taken, and a table that comes now does not have the memory either.
-        Assert.Equal(Errno.EEXIST, IommufdRig.ErrnoOf(() => _ioas.MapAddress(IommufdRig.Buffer, Page, DmaAccess.Read, Iova)));
+        Assert.Equal(Errno.EEXIST, ErrnoOf(() => _ioas.MapAddress(IommufdRig.Buffer, Page, DmaAccess.Read, Iova)));
         _file.Detach();
         _file.Attach(_ioas.Id);
         Assert.Equal(Errno.EFAULT, _rig.Rig.Port.Write(Iova, [2]));
@@ -110,10 +110,10 @@ public sealed class DmaBufTests : IDisposable
         Assert.Equal(Errno.EINVAL, ExportError(new VfioRegionArea(1, Page)));
         Assert.Equal(Errno.EINVAL, ExportError(new VfioRegionArea(0, MappableDevice.Size + Page)));
         Assert.Equal(Errno.EOVERFLOW, ExportError(new VfioRegionArea(Page, unchecked(0 - Page))));
-        Assert.Equal(Errno.ENODEV, IommufdRig.ErrnoOf(() => _file.ExportDmaBuf(0, new VfioRegionArea(0, Page))));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => _file.ExportDmaBuf(0, new VfioRegionArea(0, Page))));
     }
 
-    private Errno ExportError(params VfioRegionArea[] ranges) => IommufdRig.ErrnoOf(() => _exported.ExportDmaBuf(0, ranges));
+    private Errno ExportError(params VfioRegionArea[] ranges) => ErrnoOf(() => _exported.ExportDmaBuf(0, ranges));
 
     private Errno Map(ulong start, ulong length, VfioDmaBuf? buffer = null, ulong iova = Iova) => _rig.IoctlError(
         IommufdRequest.IoasMapFile,

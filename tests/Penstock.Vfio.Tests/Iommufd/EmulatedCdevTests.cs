@@ -58,7 +58,7 @@ public sealed class EmulatedCdevTests : IDisposable
 
         Attach(a.Id);
         _file.Dispose();
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _rig.Context.Destroy(bind[3])));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _rig.Context.Destroy(bind[3])));
         _rig.Context.Destroy(a.Id);
         _rig.Context.Destroy(b.Id);
     }
@@ -71,11 +71,11 @@ public sealed class EmulatedCdevTests : IDisposable
         uint table = real.Binding!.Table!.Id;
         _file.Bind(_rig.Context);
         _file.Attach(ioas.Id);
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _file.Attach(table)));
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _file.Attach(uint.MaxValue)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _file.Attach(table)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _file.Attach(uint.MaxValue)));
         Assert.Same(ioas, _file.Access!.Ioas);
         Assert.Empty(_device.Unmaps);
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _rig.Context.AllocateHwPagetable(new HwPagetableRequest { DeviceId = _file.Access!.Id, ParentId = ioas.Id })));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _rig.Context.AllocateHwPagetable(new HwPagetableRequest { DeviceId = _file.Access!.Id, ParentId = ioas.Id })));
         real.Dispose();
     }
 

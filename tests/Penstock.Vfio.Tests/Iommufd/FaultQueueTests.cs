@@ -67,8 +67,8 @@ public sealed class FaultQueueTests : IDisposable
     [Trait("Row", "H24")]
     public void ReadAndWrite_BadSizesAndAnswers_EachHasItsErrno()
     {
-        Assert.Equal(Errno.ESPIPE, IommufdRig.ErrnoOf(() => _queue.Read(new byte[39])));
-        Assert.Equal(Errno.ESPIPE, IommufdRig.ErrnoOf(() => _queue.Write(new byte[7])));
+        Assert.Equal(Errno.ESPIPE, ErrnoOf(() => _queue.Read(new byte[39])));
+        Assert.Equal(Errno.ESPIPE, ErrnoOf(() => _queue.Write(new byte[7])));
         Assert.Equal(Errno.EINVAL, AnswerError(77, 0));
         Report(0x5000);
         uint cookie = Read(1)[0].Cookie;
@@ -86,7 +86,7 @@ public sealed class FaultQueueTests : IDisposable
         Assert.Single(Read(1));
         Assert.Equal(2, Read(2).Length);
         Report(0x8000, 0x9000);
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => Read(1)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => Read(1)));
         IommuHwptPageFault[] pair = Read(2);
         Assert.Equal([IommuFaultFlags.None, IommuFaultFlags.LastPage], pair.Select(f => f.Flags));
         Assert.Equal(pair[0].Cookie, pair[1].Cookie);
@@ -102,9 +102,9 @@ public sealed class FaultQueueTests : IDisposable
         _file.Attach(_parent.Id);
         Assert.Equal([IommuFaultResponseCode.Invalid, IommuFaultResponseCode.Invalid], _answers);
         Assert.False(_queue.HasWaiting);
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _rig.Context.Destroy(_queue.Id)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Context.Destroy(_queue.Id)));
         _rig.Context.Destroy(_table.Id);
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _rig.Context.Destroy(_queue.Id)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Context.Destroy(_queue.Id)));
         _queue.Dispose();
         _rig.Context.Destroy(_queue.Id);
     }
@@ -133,5 +133,5 @@ public sealed class FaultQueueTests : IDisposable
         Assert.Equal(8, _queue.Write(MemoryMarshal.AsBytes(new ReadOnlySpan<IommuHwptPageResponse>(in response))));
     }
 
-    private Errno AnswerError(uint cookie, uint code) => IommufdRig.ErrnoOf(() => Answer(cookie, (IommuFaultResponseCode)code));
+    private Errno AnswerError(uint cookie, uint code) => ErrnoOf(() => Answer(cookie, (IommuFaultResponseCode)code));
 }

@@ -165,14 +165,14 @@ public sealed class HwPagetableTests : IDisposable
         uint table = Alloc();
         uint other = Alloc();
         _file.Attach(table);
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => sibling.Attach(other)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => sibling.Attach(other)));
         Assert.Equal(table, sibling.Attach(table));
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => sibling.Binding!.Attach(table)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => sibling.Binding!.Attach(table)));
         _file.Detach();
         Assert.NotNull(_rig.Rig.Group.Domain);
         sibling.Detach();
         Assert.Null(_rig.Rig.Group.Domain);
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => sibling.Binding!.Replace(table)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => sibling.Binding!.Replace(table)));
     }
 
     [Fact]
@@ -185,10 +185,10 @@ public sealed class HwPagetableTests : IDisposable
         uint table = Alloc();
         Assert.Equal(table, _file.Attach(table));
         Assert.Equal(table, sibling.Binding!.Table!.Id);
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _rig.Context.GetHwPagetable(automatic)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _rig.Context.GetHwPagetable(automatic)));
         Assert.Equal(table, _file.Attach(table));
-        Assert.Equal(Errno.ENOENT, IommufdRig.ErrnoOf(() => _file.Attach(99)));
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.Attach(DeviceId)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _file.Attach(99)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.Attach(DeviceId)));
         Ioas other = _rig.Context.AllocateIoas();
         Assert.NotEqual(table, _file.Attach(other.Id));
         Assert.Equal(Errno.None, DestroyError(table));
@@ -216,9 +216,9 @@ public sealed class HwPagetableTests : IDisposable
         _rig.Rig.Host.Register(new FakeDevice("plain"), plain.CreateGroup());
         using VfioCdevFile file = _rig.Rig.Host.OpenCdev("plain", Rig.User);
         uint device = file.Bind(_rig.Context);
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => file.Attach(Alloc(IommuHwptAllocFlags.DirtyTracking))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => file.Attach(Alloc(IommuHwptAllocFlags.DirtyTracking))));
         Assert.Equal(Errno.EOPNOTSUPP, AllocError(device, _ioas.Id, IommuHwptAllocFlags.DirtyTracking));
-        Assert.Equal(Errno.EOPNOTSUPP, IommufdRig.ErrnoOf(() => ((PagingHwPagetable)_rig.Context.GetHwPagetable(Alloc())).SetDirtyTracking(true)));
+        Assert.Equal(Errno.EOPNOTSUPP, ErrnoOf(() => ((PagingHwPagetable)_rig.Context.GetHwPagetable(Alloc())).SetDirtyTracking(true)));
     }
 
     private Errno AttachError(IommuUnitOptions unit, Action<Ioas> prepare)
@@ -228,7 +228,7 @@ public sealed class HwPagetableTests : IDisposable
         IovaRange[] before = [.. ioas.IovaRanges];
         prepare(ioas);
         using VfioCdevFile file = rig.Bind();
-        Errno errno = IommufdRig.ErrnoOf(() => file.Attach(ioas.Id));
+        Errno errno = ErrnoOf(() => file.Attach(ioas.Id));
         Assert.Null(rig.Rig.Group.Domain);
         Assert.Equal(before, ioas.IovaRanges);
         Assert.Empty(ioas.Tables);

@@ -39,9 +39,9 @@ public sealed class IommufdIoctlTests : IDisposable
     public void Destroy_IdZeroAndOddCalls_EachHasItsErrno()
     {
         Assert.Equal(Errno.ENOENT, _rig.IoctlError(IommufdRequest.Destroy, new IommuDestroy { Size = 8 }));
-        Assert.Equal(Errno.EFAULT, IommufdRig.ErrnoOf(() => _rig.Context.Ioctl((uint)IommufdRequest.Destroy, [])));
-        Assert.Equal(Errno.EFAULT, IommufdRig.ErrnoOf(() => _rig.Context.Ioctl((uint)IommufdRequest.Destroy, new byte[] { 8, 0, 0, 0, 1 })));
-        Assert.Equal(Errno.ENOTTY, IommufdRig.ErrnoOf(() => _rig.Context.Ioctl(0x3b7f, new byte[8])));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => _rig.Context.Ioctl((uint)IommufdRequest.Destroy, [])));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => _rig.Context.Ioctl((uint)IommufdRequest.Destroy, new byte[] { 8, 0, 0, 0, 1 })));
+        Assert.Equal(Errno.ENOTTY, ErrnoOf(() => _rig.Context.Ioctl(0x3b7f, new byte[8])));
     }
 
     [Theory]
@@ -78,7 +78,7 @@ public sealed class IommufdIoctlTests : IDisposable
         Assert.Equal(Errno.EBUSY, SetOption(IommuOptionId.RlimitMode, 0, 1));
         Assert.Equal(Errno.EOPNOTSUPP, SetOption(IommuOptionId.RlimitMode, 5, 1));
         using IommufdContext plain = _rig.Rig.Host.OpenIommufd(Rig.User);
-        Assert.Equal(Errno.EPERM, IommufdRig.ErrnoOf(() => plain.AccountsByProcess = true));
+        Assert.Equal(Errno.EPERM, ErrnoOf(() => plain.AccountsByProcess = true));
     }
 
     [Fact]
@@ -155,7 +155,7 @@ public sealed class IommufdIoctlTests : IDisposable
         uint ioas = Alloc();
         Allow(ioas, 0, new IovaRange(0x10_0000, 0x2f_ffff));
         using VfioCdevFile file = _rig.Bind();
-        Assert.Equal(Errno.EADDRINUSE, IommufdRig.ErrnoOf(() => file.Attach(ioas)));
+        Assert.Equal(Errno.EADDRINUSE, ErrnoOf(() => file.Attach(ioas)));
         Allow(ioas, 0);
         file.Attach(ioas);
     }
@@ -166,7 +166,7 @@ public sealed class IommufdIoctlTests : IDisposable
     {
         using var rig = new IommufdRig(new IommuUnitOptions { Reserved = [new IovaRange(0x4000, ulong.MaxValue - 0x1_0000)] });
         (VfioCdevFile file, Ioas ioas) = rig.Attach();
-        Assert.Equal(Errno.ENOSPC, IommufdRig.ErrnoOf(() => ioas.MapAddress(IommufdRig.Buffer, 32 * Page, DmaAccess.Read)));
+        Assert.Equal(Errno.ENOSPC, ErrnoOf(() => ioas.MapAddress(IommufdRig.Buffer, 32 * Page, DmaAccess.Read)));
         Assert.NotEqual(0ul, ioas.MapAddress(IommufdRig.Buffer, Page, DmaAccess.Read));
         file.Dispose();
     }
@@ -271,7 +271,7 @@ public sealed class IommufdIoctlTests : IDisposable
         Assert.Equal(Errno.None, space.Write(address, [1, 2]));
         Assert.Equal(2, memory.Span(1, 1)[0]);
         Assert.Equal(Errno.EFAULT, space.Read(8, new byte[4]));
-        Assert.Equal(Errno.EFAULT, IommufdRig.ErrnoOf(() => space.Resolve(8, Page, DmaAccess.Read)));
+        Assert.Equal(Errno.EFAULT, ErrnoOf(() => space.Resolve(8, Page, DmaAccess.Read)));
         UserMemory part = space.Resolve(address, 4 * Page, DmaAccess.ReadWrite);
         Assert.Equal(memory.DirectAddress, part.DirectAddress);
         part.Release();
@@ -287,15 +287,7 @@ public sealed class IommufdIoctlTests : IDisposable
             argument[^1] = tail;
         }
 
-        try
-        {
-            (on ?? _rig).Context.Ioctl((uint)request, argument);
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
+        return ErrnoOf(() => (on ?? _rig).Context.Ioctl((uint)request, argument));
     }
 
     private uint Alloc()

@@ -217,19 +217,6 @@ public sealed class IommufdMemoryTests
         rig.Dispose();
     }
 
-    private static Errno ErrnoOf(Action call)
-    {
-        try
-        {
-            call();
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
-
     private sealed class Pinner : IIommufdAccessUser
     {
         public void Unmap(ulong iova, ulong length)

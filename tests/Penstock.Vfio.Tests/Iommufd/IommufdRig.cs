@@ -29,8 +29,6 @@ internal sealed class IommufdRig : IDisposable
     /// <summary>Files opened by the rig.</summary>
     public List<VfioCdevFile> Opened { get; } = [];
 
-    public static Errno ErrnoOf(Action call) => Rig.ErrnoOf(call);
-
     /// <summary>The rig's device, bound.</summary>
     public VfioCdevFile Bind()
     {

@@ -45,8 +45,8 @@ public sealed class PasidTests : IDisposable
         Assert.Null(_rig.Rig.Group.GetDomain(Pasid));
         _file.Attach(flagged.Id);
         Assert.Equal(Errno.None, Attach(flagged.Id));
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.Attach(plain.Id)));
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _file.Attach(_ioas.Id)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.Attach(plain.Id)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _file.Attach(_ioas.Id)));
     }
 
     [Fact]
@@ -55,11 +55,11 @@ public sealed class PasidTests : IDisposable
     {
         HwPagetable first = Table(_ioas, IommuHwptAllocFlags.Pasid);
         HwPagetable second = Table(_rig.Context.AllocateIoas(), IommuHwptAllocFlags.Pasid);
-        Assert.Equal(Errno.EINVAL, IommufdRig.ErrnoOf(() => _device.ReplacePasid(Pasid, first.Id)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _device.ReplacePasid(Pasid, first.Id)));
         _device.DetachPasid(Pasid);
         Assert.Equal(first.Id, _device.AttachPasid(Pasid, first.Id));
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _device.AttachPasid(Pasid, first.Id)));
-        Assert.Equal(Errno.EBUSY, IommufdRig.ErrnoOf(() => _rig.Context.Destroy(first.Id)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _device.AttachPasid(Pasid, first.Id)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => _rig.Context.Destroy(first.Id)));
         Assert.Equal(second.Id, _device.ReplacePasid(Pasid, second.Id));
         Assert.Equal(second.Id, _device.ReplacePasid(Pasid, second.Id));
         Assert.Same(second.Domain, _rig.Rig.Group.GetDomain(Pasid));
@@ -116,18 +116,7 @@ public sealed class PasidTests : IDisposable
     private HwPagetable Table(Ioas ioas, IommuHwptAllocFlags flags) =>
         _rig.Context.AllocateHwPagetable(new HwPagetableRequest { DeviceId = _device.Id, ParentId = ioas.Id, Flags = flags });
 
-    private Errno Attach(uint id)
-    {
-        try
-        {
-            _device.AttachPasid(Pasid, id);
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
+    private Errno Attach(uint id) => ErrnoOf(() => _device.AttachPasid(Pasid, id));
 
     private Errno Ioctl(VfioCdevRequest request, params uint[] words) => OpenFiles.Ioctl(_file, (uint)request, OpenFiles.Words(words));
 }

@@ -109,7 +109,7 @@ public sealed class MdevModelTests
         internal Errno Create(int parent, int uuid, bool fails)
         {
             _drivers[parent].ProbeError = fails ? Errno.ENOSPC : Errno.None;
-            return Try(() => _book.Add(uuid, new Entry { Mdev = _types[parent].Create(_uuids[uuid]), Parent = parent }));
+            return ErrnoOf(() => _book.Add(uuid, new Entry { Mdev = _types[parent].Create(_uuids[uuid]), Parent = parent }));
         }
 
         internal Errno ExpectRemove(int uuid) =>
@@ -122,7 +122,7 @@ public sealed class MdevModelTests
                 return Errno.None;
             }
 
-            return Try(() =>
+            return ErrnoOf(() =>
             {
                 entry.Mdev.Remove();
                 Gone(uuid, entry);
@@ -132,7 +132,7 @@ public sealed class MdevModelTests
         internal Errno ExpectOpen(int uuid) =>
             !_book.TryGetValue(uuid, out Entry? entry) || entry.IsRemoved ? Errno.ENODEV : entry.File is not null ? Errno.EBUSY : Errno.None;
 
-        internal Errno Open(int uuid) => Try(() =>
+        internal Errno Open(int uuid) => ErrnoOf(() =>
         {
             Entry? entry = _book.GetValueOrDefault(uuid);
             VfioDevice device = entry?.Mdev.Device ?? throw new VfioException(Errno.ENODEV, "opening", "it has no device");
@@ -159,7 +159,7 @@ public sealed class MdevModelTests
 
         internal Errno ExpectHold(int uuid) => _book.ContainsKey(uuid) ? Errno.None : Errno.ENODEV;
 
-        internal Errno Hold(int uuid) => Try(() =>
+        internal Errno Hold(int uuid) => ErrnoOf(() =>
         {
             Entry entry = _book.GetValueOrDefault(uuid) ?? throw new VfioException(Errno.ENODEV, "holding", "there is none");
             entry.Mdev.Hold();
@@ -228,19 +228,6 @@ public sealed class MdevModelTests
             if (entry.Holds == 0)
             {
                 _book.Remove(uuid);
-            }
-        }
-
-        private static Errno Try(Action step)
-        {
-            try
-            {
-                step();
-                return Errno.None;
-            }
-            catch (VfioException e)
-            {
-                return e.Errno;
             }
         }
     }

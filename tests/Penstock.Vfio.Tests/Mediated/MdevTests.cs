@@ -47,16 +47,16 @@ public sealed class MdevTests : IDisposable
             Assert.True(device.IsOpen);
         }
 
-        Assert.Equal(Errno.EEXIST, Rig.ErrnoOf(() => _type.Create(First)));
+        Assert.Equal(Errno.EEXIST, ErrnoOf(() => _type.Create(First)));
         mdev.Remove();
         Assert.Equal(2, _type.AvailableInstances);
         Assert.Empty(_parent.Devices);
         Assert.Null(mdev.Device);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(mdev.Remove));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(mdev.Remove));
 
         // What has gone is forgotten: the UUID can be used again, and the old object does not mean the new one.
         _type.Create(First);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(mdev.Remove));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(mdev.Remove));
     }
 
     [Fact]
@@ -65,14 +65,14 @@ public sealed class MdevTests : IDisposable
         using var other = new VfioHost();
         var own = new MdevType("two");
         var driver = new FakeMdevDriver(2);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => other.RegisterMdevParent("b", driver, own, _type)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => other.RegisterMdevParent("b", driver, own, _type)));
         Assert.Same(_parent, _type.Parent);
         Assert.Throws<InvalidOperationException>(() => own.Parent);
         Assert.Empty(other.MdevParents);
         _parent.Unregister();
         MdevParent second = other.RegisterMdevParent("b", driver, own, _type);
         Assert.Same(second, _type.Parent);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _host.RegisterMdevParent("c", _driver, _type)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _host.RegisterMdevParent("c", _driver, _type)));
         second.Unregister();
     }
 
@@ -89,7 +89,7 @@ public sealed class MdevTests : IDisposable
     [InlineData("")]
     public void Create_NoUuid_EINVAL(string text)
     {
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _type.Create(text)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _type.Create(text)));
         Assert.Equal(2, _type.AvailableInstances);
     }
 
@@ -100,8 +100,8 @@ public sealed class MdevTests : IDisposable
         var other = new MdevType("two");
         _host.RegisterMdevParent("0000:00:03.0", new FakeMdevDriver(0), other);
         _type.Create(First);
-        Assert.Equal(Errno.EEXIST, Rig.ErrnoOf(() => other.Create(First)));
-        Assert.Equal(Errno.EUSERS, Rig.ErrnoOf(() => other.Create(Second)));
+        Assert.Equal(Errno.EEXIST, ErrnoOf(() => other.Create(First)));
+        Assert.Equal(Errno.EUSERS, ErrnoOf(() => other.Create(Second)));
     }
 
     [Fact]
@@ -111,8 +111,8 @@ public sealed class MdevTests : IDisposable
         _type.Create(First);
         _type.Create(Second);
         Assert.Equal(0, _type.AvailableInstances);
-        Assert.Equal(Errno.EUSERS, Rig.ErrnoOf(() => _type.Create(Guid.NewGuid())));
-        Assert.Equal(Errno.EEXIST, Rig.ErrnoOf(() => _type.Create(First)));
+        Assert.Equal(Errno.EUSERS, ErrnoOf(() => _type.Create(Guid.NewGuid())));
+        Assert.Equal(Errno.EEXIST, ErrnoOf(() => _type.Create(First)));
     }
 
     [Fact]
@@ -124,7 +124,7 @@ public sealed class MdevTests : IDisposable
         type.Create(First);
         Assert.Equal(7, type.AvailableInstances);
         driver.ProbeError = Errno.ENOSPC;
-        Assert.Equal(Errno.ENOSPC, Rig.ErrnoOf(() => type.Create(Second)));
+        Assert.Equal(Errno.ENOSPC, ErrnoOf(() => type.Create(Second)));
     }
 
     [Fact]
@@ -138,14 +138,14 @@ public sealed class MdevTests : IDisposable
         Task leaving = Task.Run(_parent.Unregister);
         await asked.Task;
 
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => _type.Create(Second)));
-        Assert.Equal(Errno.EEXIST, Rig.ErrnoOf(() => _type.Create(First)));
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(_parent.Unregister));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => _type.Create(Second)));
+        Assert.Equal(Errno.EEXIST, ErrnoOf(() => _type.Create(First)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(_parent.Unregister));
         Assert.Equal(1, _type.AvailableInstances);
         file.Dispose();
         await leaving;
         Assert.Equal(2, _type.AvailableInstances);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(() => _type.Create(First)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => _type.Create(First)));
         Assert.Equal(2, _type.AvailableInstances);
     }
 
@@ -162,8 +162,8 @@ public sealed class MdevTests : IDisposable
         Task removal = Task.Run(mdev.Remove);
         await asked.Task;
 
-        Assert.Equal(Errno.EAGAIN, Rig.ErrnoOf(mdev.Remove));
-        Assert.Equal(Errno.EAGAIN, Rig.ErrnoOf(() => mdev.Remove("1")));
+        Assert.Equal(Errno.EAGAIN, ErrnoOf(mdev.Remove));
+        Assert.Equal(Errno.EAGAIN, ErrnoOf(() => mdev.Remove("1")));
         Assert.False(removal.IsCompleted);
         Assert.False(mdev.IsActive);
         Assert.Equal(1, _type.AvailableInstances);
@@ -174,7 +174,7 @@ public sealed class MdevTests : IDisposable
         Assert.Equal(1, device.Closes);
         Assert.Equal(1, _driver.Removes);
         Assert.Equal(2, _type.AvailableInstances);
-        Assert.Equal(Errno.ENOENT, Rig.ErrnoOf(() => _host.OpenGroup(group, Rig.User)));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _host.OpenGroup(group, Rig.User)));
     }
 
     [Theory]
@@ -201,7 +201,7 @@ public sealed class MdevTests : IDisposable
     public void Remove_NoNumber_EINVAL(string number)
     {
         MdevDevice mdev = _type.Create(First);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => mdev.Remove(number)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => mdev.Remove(number)));
         Assert.True(mdev.IsActive);
     }
 
@@ -209,7 +209,7 @@ public sealed class MdevTests : IDisposable
     public void Remove_WhileCreating_EAGAIN()
     {
         Errno errno = Errno.None;
-        _driver.OnProbe = () => errno = Rig.ErrnoOf(_host.MdevDevices[0].Remove);
+        _driver.OnProbe = () => errno = ErrnoOf(_host.MdevDevices[0].Remove);
         _type.Create(First);
         Assert.Equal(Errno.EAGAIN, errno);
     }
@@ -223,11 +223,11 @@ public sealed class MdevTests : IDisposable
         Assert.Null(mdev.Device);
         Assert.Empty(_host.Devices);
         Assert.Equal(1, _type.AvailableInstances);
-        Assert.Equal(Errno.EEXIST, Rig.ErrnoOf(() => _type.Create(First)));
-        Assert.Equal(Errno.EAGAIN, Rig.ErrnoOf(mdev.Remove));
+        Assert.Equal(Errno.EEXIST, ErrnoOf(() => _type.Create(First)));
+        Assert.Equal(Errno.EAGAIN, ErrnoOf(mdev.Remove));
         mdev.Release();
         Assert.Equal(2, _type.AvailableInstances);
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(mdev.Hold));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(mdev.Hold));
         _type.Create(First);
     }
 
@@ -236,7 +236,7 @@ public sealed class MdevTests : IDisposable
     public void Create_ProbeFails_ItsErrorAndTheInstanceIsBack()
     {
         _driver.ProbeError = Errno.ENOSPC;
-        Assert.Equal(Errno.ENOSPC, Rig.ErrnoOf(() => _type.Create(First)));
+        Assert.Equal(Errno.ENOSPC, ErrnoOf(() => _type.Create(First)));
         Assert.Equal(2, _type.AvailableInstances);
         Assert.Empty(_parent.Devices);
         Assert.Empty(_host.Devices);
@@ -272,7 +272,7 @@ public sealed class MdevTests : IDisposable
         parent.Unregister();
         Assert.Equal(new HostUevent("change", "0000:00:04.0", "MDEV_STATE", "unregistered"), events[^1]);
         Assert.Equal((2, 0), (events.Count, left));
-        Assert.All(children, c => Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(c.Remove)));
+        Assert.All(children, c => Assert.Equal(Errno.ENODEV, ErrnoOf(c.Remove)));
         Assert.Equal((3, 3), (driver.Probes, driver.Removes));
         Assert.Equal(3, type.AvailableInstances);
         Assert.Equal([_parent], _host.MdevParents);
@@ -288,8 +288,8 @@ public sealed class MdevTests : IDisposable
         ((EmulatedDevice)first.Device!).OnRequest = _ => asked.TrySetResult();
         Task leaving = Task.Run(_parent.Unregister);
         await asked.Task;
-        Assert.Equal(Errno.EAGAIN, Rig.ErrnoOf(first.Remove));
-        Assert.Equal(Errno.ENODEV, Rig.ErrnoOf(second.Remove));
+        Assert.Equal(Errno.EAGAIN, ErrnoOf(first.Remove));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(second.Remove));
         file.Dispose();
         await leaving;
         Assert.Empty(_host.MdevDevices);
@@ -298,11 +298,11 @@ public sealed class MdevTests : IDisposable
     [Fact]
     public void RegisterMdevParent_BadDriverOrTypes_Refused()
     {
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1) { Api = "" }, new MdevType("x"))));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1))));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1), new MdevType("x"), new MdevType("x"))));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1), _type)));
-        Assert.Equal(Errno.EEXIST, Rig.ErrnoOf(() => _host.RegisterMdevParent(_parent.Name, new FakeMdevDriver(1), new MdevType("x"))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1) { Api = "" }, new MdevType("x"))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1), new MdevType("x"), new MdevType("x"))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => _host.RegisterMdevParent("a", new FakeMdevDriver(1), _type)));
+        Assert.Equal(Errno.EEXIST, ErrnoOf(() => _host.RegisterMdevParent(_parent.Name, new FakeMdevDriver(1), new MdevType("x"))));
         _parent.Unregister();
         _host.RegisterMdevParent("a", _driver, _type);
     }

@@ -180,7 +180,7 @@ public sealed class MappingCacheTests
             CopiedMemory.Create(cache, first.Descriptor, 4096, 4096),
             CopiedMemory.Create(cache, second.Descriptor, 0, 4096),
         ];
-        Assert.Equal(Errno.ENOSPC, Rig.ErrnoOf(() => CopiedMemory.Create(cache, third.Descriptor, 0, 4096)));
+        Assert.Equal(Errno.ENOSPC, ErrnoOf(() => CopiedMemory.Create(cache, third.Descriptor, 0, 4096)));
         Assert.Equal(2, _ledger.Outstanding(ResourceKind.Descriptor));
         kept[2].Release();
         CopiedMemory.Create(cache, third.Descriptor, 0, 4096).Release();

@@ -69,15 +69,15 @@ public sealed class UserMemoryTests : IDisposable
     [InlineData(0ul, 1ul << 62)]
     public void Create_NotInsideTheFile_EINVAL(ulong offset, ulong length)
     {
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => MappedMemory.Create(_cache, _file.Descriptor, offset, length)));
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => CopiedMemory.Create(_cache, _file.Descriptor, offset, length)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => MappedMemory.Create(_cache, _file.Descriptor, offset, length)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => CopiedMemory.Create(_cache, _file.Descriptor, offset, length)));
     }
 
     [Fact]
     public void Create_NotAMemoryFile_EINVAL()
     {
         using EventDescriptor ev = EventDescriptor.Create(_ledger);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => MappedMemory.Create(_cache, ev.Descriptor, 0, Page)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => MappedMemory.Create(_cache, ev.Descriptor, 0, Page)));
     }
 
     [Fact]

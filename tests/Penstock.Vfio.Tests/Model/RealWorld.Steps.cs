@@ -174,18 +174,7 @@ internal partial class RealWorld
         return Errno.None;
     }
 
-    private Errno TryUnregister(ModelDevice device)
-    {
-        try
-        {
-            _host.Unregister(device);
-            return Errno.None;
-        }
-        catch (VfioException e)
-        {
-            return e.Errno;
-        }
-    }
+    private Errno TryUnregister(ModelDevice device) => ErrnoOf(() => _host.Unregister(device));
 
     private Outcome SetMachine(VfioFile file, int machine)
     {

@@ -33,7 +33,7 @@ public sealed class ContainerReferenceTests : IDisposable
         Assert.Null(reference.BackendData);
         Assert.Equal(0, _rig.Host.Ledger.Outstanding(ResourceKind.NativeBlock));
         ProcessMemory again = _rig.Memory(4096);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => reference.Map(again)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => reference.Map(again)));
         again.Release();
     }
 
@@ -73,7 +73,7 @@ public sealed class ContainerReferenceTests : IDisposable
         second.UnsetContainer();
         Assert.False(container.HasBackend);
         Assert.Equal(["open", "attach", "attach", "detach", "detach", "release"], driver.Events);
-        Assert.Equal(Errno.EINVAL, Rig.ErrnoOf(() => container.SetIommu(VfioIommuType.SpaprTce)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => container.SetIommu(VfioIommuType.SpaprTce)));
 
         // As new: another type, and no trace of what was.
         first.SetContainer(container);

@@ -27,7 +27,7 @@ public sealed class AssociationMatrixTests : IDisposable
             _rig.Unload();
         }
 
-        Errno errno = HypervisorRig.ErrnoOf(() =>
+        Errno errno = ErrnoOf(() =>
         {
             using VfioDeviceFile file = machine ? _rig.Open(device) : _rig.OpenWithoutMachine(device);
             Assert.Equal(machine && hook, device.IsRegistered);
@@ -44,7 +44,7 @@ public sealed class AssociationMatrixTests : IDisposable
     public void Open_NotAZpciFunction_ENODEV(bool machine)
     {
         ZpciVfioPciDevice device = _rig.AddFunction(make: static (name, hardware, group, _) => new ZpciVfioPciDevice(name, hardware, group, null));
-        Assert.Equal(Errno.ENODEV, HypervisorRig.ErrnoOf(() => (machine ? _rig.Open(device) : _rig.OpenWithoutMachine(device)).Dispose()));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => (machine ? _rig.Open(device) : _rig.OpenWithoutMachine(device)).Dispose()));
     }
 
     [Fact]
@@ -93,10 +93,10 @@ public sealed class AssociationMatrixTests : IDisposable
         ZpciVfioPciDevice other = _rig.AddFunction(6);
         VfioDeviceFile file = _rig.Open(device);
         Assert.Equal(Errno.None, _rig.Operate(S390Rig.Call(device.Zpci!)));
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(_rig.Installed.Remove));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(_rig.Installed.Remove));
         _rig.Unload();
         Assert.False(_rig.Installed.Drained.IsCompleted);
-        Assert.Equal(Errno.ENOENT, HypervisorRig.ErrnoOf(() => _rig.Open(other).Dispose()));
+        Assert.Equal(Errno.ENOENT, ErrnoOf(() => _rig.Open(other).Dispose()));
         Assert.True(device.Zpci!.Signal(0));
         Assert.Equal(0x80, _rig.Byte(S390Rig.Vector));
         _rig.Gisa.Take();

@@ -35,7 +35,7 @@ public sealed class ZpciAssociationTests : IDisposable
             Assert.True(tie.IsInterpreted);
             Assert.Equal((true, _rig.Gisa.Designation), (_function.IsEnabled, _function.Designation));
             Assert.NotEqual(before, _function.Handle);
-            Assert.Equal(Errno.EINVAL, HypervisorRig.ErrnoOf(() => _rig.Association.Register(_device, _rig.Vm)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _rig.Association.Register(_device, _rig.Vm)));
             using VfioDeviceFile again = _rig.Open(_device);
             Assert.Single(_rig.Vm.Zpci.All);
         }
@@ -127,7 +127,7 @@ public sealed class ZpciAssociationTests : IDisposable
     {
         int refusals = 1;
         _rig.Firmware.SetFault = (_, o) => o == refused && refusals-- > 0 ? ZpciClpResponse.RecoveryPending : null;
-        Assert.Equal(Errno.EIO, HypervisorRig.ErrnoOf(() => _rig.Open(_device)));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => _rig.Open(_device)));
         AssertTheHosts();
 
         // As if nothing had been, with a machine and without.
@@ -145,7 +145,7 @@ public sealed class ZpciAssociationTests : IDisposable
         Assert.Equal(Errno.None, host);
         int refusals = 1;
         _rig.Firmware.ModifyFault = (_, o) => o == refused && refusals-- > 0 ? new ZpciAnswer(ZpciConditionCode.Error, ZpciStatus.InsufficientResources) : null;
-        Assert.Equal(Errno.EIO, HypervisorRig.ErrnoOf(() => _rig.Open(_device)));
+        Assert.Equal(Errno.EIO, ErrnoOf(() => _rig.Open(_device)));
         AssertTheHosts();
         Assert.Equal((true, 0x804ul), (_function.HasInterrupts, _function.Iota));
         _function.EndHostInterrupts();
@@ -233,7 +233,7 @@ public sealed class ZpciAssociationTests : IDisposable
         dead.Dispose();
         foreach (IHypervisor? machine in new IHypervisor?[] { null, new StrangeMachine(), dead })
         {
-            Assert.Equal(Errno.EINVAL, HypervisorRig.ErrnoOf(() => _rig.Association.Register(_device, machine!)));
+            Assert.Equal(Errno.EINVAL, ErrnoOf(() => _rig.Association.Register(_device, machine!)));
         }
 
         Assert.Equal(before, _function.Handle);

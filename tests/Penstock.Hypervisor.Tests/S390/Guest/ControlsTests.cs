@@ -134,7 +134,7 @@ public sealed class ControlsTests : IDisposable
         Assert.Equal("fallback", function.Mode!.Name);
         Assert.Equal("0", Do(function, ZpciModifyOperation.RegisterIoat, Ioat()));
         using var other = new RefusingMode();
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => function.SetMode(other)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => function.SetMode(other)));
         Assert.Equal("0", Do(function, ZpciModifyOperation.DeregisterIoat));
         function.SetMode(other);
         Assert.Equal("1/16", Do(function, ZpciModifyOperation.RegisterIoat, Ioat()));

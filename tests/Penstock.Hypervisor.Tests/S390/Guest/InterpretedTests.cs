@@ -96,7 +96,7 @@ public sealed class InterpretedTests : IDisposable
     {
         _rig.Plug(zpci: ZpciFunctions.Create(5, 0x123));
         using Penstock.Vfio.VfioDeviceFile file = _rig.Open(zpci: ZpciFunctions.Create(6, 0x123));
-        Assert.Equal(Interop.Errno.EINVAL, HypervisorRig.ErrnoOf(() => _rig.Bus.Plug(file)));
+        Assert.Equal(Interop.Errno.EINVAL, ErrnoOf(() => _rig.Bus.Plug(file)));
     }
 
     [Fact]

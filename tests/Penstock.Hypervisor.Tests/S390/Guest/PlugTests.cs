@@ -140,6 +140,7 @@ public sealed class PlugTests
         var hardware = new PlainFunction(msix: true);
         var zpci = new ZpciFunction(1, 1)
         {
+            Firmware = rig.Machine.Firmware,
             Base = new ZpciBaseInfo { StartDma = ZpciLimits.StartDma, EndDma = ZpciLimits.EndDma, FunctionType = ZpciClpQueryFunctionResponse.IsmFunction },
         };
         ZpciGuestFunction function = rig.Plug(hardware, zpci, relaxed: true);
@@ -182,7 +183,7 @@ public sealed class PlugTests
     }
 
     private static Errno ErrnoOf(ZpciGuestRig rig, VfioDeviceFile file, ZpciFunctionOptions options) =>
-        HypervisorRig.ErrnoOf(() => rig.Bus.Plug(file, options));
+        Outcomes.ErrnoOf(() => rig.Bus.Plug(file, options));
 
     /// <summary>Hardware that counts its resets, with a BAR and maybe vectors.</summary>
     private sealed class PlainFunction(bool msix = false) : IPciFunction

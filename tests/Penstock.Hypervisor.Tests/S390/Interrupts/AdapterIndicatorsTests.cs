@@ -137,5 +137,5 @@ public sealed class AdapterIndicatorsTests : IDisposable
 
     private AdapterIndicators New(in AdapterIndicatorPlace place) => new(_rig.Vm.Memory, place, () => Interlocked.Increment(ref _told));
 
-    private Errno ErrnoOf(AdapterIndicatorPlace place) => HypervisorRig.ErrnoOf(() => New(place).Dispose());
+    private Errno ErrnoOf(AdapterIndicatorPlace place) => Outcomes.ErrnoOf(() => New(place).Dispose());
 }

@@ -96,7 +96,7 @@ public sealed class AdapterInterruptTests : IDisposable
     {
         ulong page = LockedPages.LockedMemoryPage;
         var poor = new Caller(User, RawIo: true, LockMemory: true, 2 * page - 1);
-        Assert.Equal(Errno.ENOMEM, HypervisorRig.ErrnoOf(() => _rig.Vm.Zpci.Operate(S390Rig.Call(_rig.Function), poor)));
+        Assert.Equal(Errno.ENOMEM, ErrnoOf(() => _rig.Vm.Zpci.Operate(S390Rig.Call(_rig.Function), poor)));
         AssertNothingIsLeft();
 
         // Without a summary it is one page.

@@ -75,7 +75,7 @@ public sealed class AifBypassTests : IDisposable
         _file.SetIrqs(new VfioIrqRequest { Flags = VfioIrqSetFlags.DataNone | VfioIrqSetFlags.ActionTrigger, Index = VfioIrqs.Msix });
         using var adapter = new AifBypassAdapter(_rig.Host.IrqBypass, _event, interrupts, vector: 3);
         Assert.Null(adapter.Producer);
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => new AifBypassAdapter(_rig.Host.IrqBypass, _event, interrupts, vector: 0).Dispose()));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => new AifBypassAdapter(_rig.Host.IrqBypass, _event, interrupts, vector: 0).Dispose()));
         _file.SetIrqs(new VfioIrqRequest
         {
             Flags = VfioIrqSetFlags.DataEventfd | VfioIrqSetFlags.ActionTrigger,
@@ -104,7 +104,7 @@ public sealed class AifBypassTests : IDisposable
         Assert.NotSame(interrupts, Register());
         _hardware.Port.SignalVector(0);
         Assert.Equal((0, 0), (_rig.Byte(S390Rig.Vector), _rig.Gisa.Pending));
-        Assert.Equal(Errno.EINVAL, HypervisorRig.ErrnoOf(() => new AifBypassAdapter(_rig.Host.IrqBypass, _event, interrupts, vector: 64).Dispose()));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => new AifBypassAdapter(_rig.Host.IrqBypass, _event, interrupts, vector: 64).Dispose()));
     }
 
     private AdapterInterrupts Register(KvmS390ZpciAenFlags flags = KvmS390ZpciAenFlags.None)

@@ -47,9 +47,9 @@ public sealed class GisaTests : IDisposable
         gisa.Unregister(0);
         gisa.Unregister(7);
         Assert.Equal((0, 0), (gisa.Wanted, gisa.Word.Alerting));
-        Assert.Equal(Errno.EINVAL, HypervisorRig.ErrnoOf(() => gisa.Unregister(7)));
-        Assert.Equal(Errno.ERANGE, HypervisorRig.ErrnoOf(() => gisa.Register(8)));
-        Assert.Equal(Errno.ERANGE, HypervisorRig.ErrnoOf(() => gisa.Unregister(-1)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => gisa.Unregister(7)));
+        Assert.Equal(Errno.ERANGE, ErrnoOf(() => gisa.Register(8)));
+        Assert.Equal(Errno.ERANGE, ErrnoOf(() => gisa.Unregister(-1)));
     }
 
     [Fact]
@@ -226,9 +226,9 @@ public sealed class GisaTests : IDisposable
     {
         using var old = new S390Rig(new ZpciMachine { Assists = ZpciAssists.Interpretation });
         Assert.False(old.Gisa.HasModes);
-        Assert.Equal(Errno.EOPNOTSUPP, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(3, ZpciInterruptionControl.Single)));
-        Assert.Equal(Errno.ERANGE, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(8, ZpciInterruptionControl.All)));
-        Assert.Equal(Errno.EINVAL, HypervisorRig.ErrnoOf(() => old.Gisa.SetMode(3, ZpciInterruptionControl.Direct)));
+        Assert.Equal(Errno.EOPNOTSUPP, ErrnoOf(() => old.Gisa.SetMode(3, ZpciInterruptionControl.Single)));
+        Assert.Equal(Errno.ERANGE, ErrnoOf(() => old.Gisa.SetMode(8, ZpciInterruptionControl.All)));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => old.Gisa.SetMode(3, ZpciInterruptionControl.Direct)));
     }
 
     [Fact]
@@ -242,7 +242,7 @@ public sealed class GisaTests : IDisposable
         Assert.Equal(1, _rig.S390.Warnings);
         Assert.Equal(0, gisa.Wanted);
         Assert.Equal(0, gisa.Take());
-        Assert.Equal(Errno.ENODEV, HypervisorRig.ErrnoOf(() => gisa.Register(2)));
+        Assert.Equal(Errno.ENODEV, ErrnoOf(() => gisa.Register(2)));
     }
 
     private (ZpciFunction Function, VfioDeviceFile File) Forwarded(SimulatedVm? vm = null, ushort index = 5)

@@ -21,7 +21,7 @@ public sealed class NegotiatedRefreshTests : IDisposable
         modes.Preferred = walked;
         Assert.Equal(Errno.None, modes.Register(_rig.Tables.Registration()));
         Assert.Same(walked, modes.Current);
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => modes.Preferred = null));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => modes.Preferred = null));
         Assert.Equal(RpcitAnswer.Done, modes.Refresh(NestingRig.Iova, NestingRig.Page));
         Assert.Null(NestingRig.Seen(mapped, NestingRig.Iova));
 

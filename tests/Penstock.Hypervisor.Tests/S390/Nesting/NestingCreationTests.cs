@@ -77,10 +77,10 @@ public sealed class NestingCreationTests : IDisposable
         HwPagetable parent = context.AllocateHwPagetable(
             new HwPagetableRequest { DeviceId = file.Binding!.Id, ParentId = MapGuest(context).Id, Flags = IommuHwptAllocFlags.NestParent });
 
-        Assert.Equal(Errno.EOPNOTSUPP, HypervisorRig.ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, NestingMode.Shadow))));
-        Assert.Equal(Errno.EOPNOTSUPP, HypervisorRig.ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, (NestingMode)3))));
-        Assert.Equal(Errno.EOPNOTSUPP, HypervisorRig.ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, NestingMode.Walked, iota: 0))));
-        Assert.Equal(Errno.EINVAL, HypervisorRig.ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, NestingMode.Walked, first: Iova + 1))));
+        Assert.Equal(Errno.EOPNOTSUPP, ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, NestingMode.Shadow))));
+        Assert.Equal(Errno.EOPNOTSUPP, ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, (NestingMode)3))));
+        Assert.Equal(Errno.EOPNOTSUPP, ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, NestingMode.Walked, iota: 0))));
+        Assert.Equal(Errno.EINVAL, ErrnoOf(() => context.AllocateHwPagetable(Request(file, parent, NestingMode.Walked, first: Iova + 1))));
     }
 
     [Theory]
@@ -106,15 +106,15 @@ public sealed class NestingCreationTests : IDisposable
         {
             INestedTranslation translation = driver.Find(group)!;
             Assert.Same(translation.Domain, group.Domain);
-            Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => driver.AttachVm(group, _rig.Rig.Vm)));
+            Assert.Equal(Errno.EBUSY, ErrnoOf(() => driver.AttachVm(group, _rig.Rig.Vm)));
             _rig.Tables.Map(Iova, Data);
             Assert.Equal(Errno.None, translation.Register(_rig.Tables.Registration()));
             Assert.Equal(RpcitAnswer.Done, translation.Refresh(Iova, Page));
             Assert.NotNull(NestingRig.Seen(translation.Domain, Iova));
 
-            Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => container.UnmapDma(Iova, Page)));
+            Assert.Equal(Errno.EBUSY, ErrnoOf(() => container.UnmapDma(Iova, Page)));
             var memory = ProcessMemory.Allocate(Page, Host.Ledger);
-            Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => container.MapDma(Iova, Page, DmaAccess.Read, memory, 0)));
+            Assert.Equal(Errno.EBUSY, ErrnoOf(() => container.MapDma(Iova, Page, DmaAccess.Read, memory, 0)));
             memory.Release();
             kvm.RemoveFile(file);
         }

@@ -118,14 +118,14 @@ public sealed class NestingRaceTests : IDisposable
         {
             while (!Volatile.Read(ref stop))
             {
-                Errno errno = HypervisorRig.ErrnoOf(() => domain.Map(Iova, Page, DmaAccess.Read, memory, 0));
+                Errno errno = ErrnoOf(() => domain.Map(Iova, Page, DmaAccess.Read, memory, 0));
                 if (errno == Errno.None)
                 {
                     mapped++;
                     do
                     {
                         // Somebody may be finding out that the tables cannot be lent now.
-                        errno = HypervisorRig.ErrnoOf(() => domain.Unmap(new IovaRange(Iova, Iova + Page - 1)));
+                        errno = ErrnoOf(() => domain.Unmap(new IovaRange(Iova, Iova + Page - 1)));
                     }
                     while (errno == Errno.EBUSY);
                 }
@@ -151,7 +151,7 @@ public sealed class NestingRaceTests : IDisposable
         while ((lent < 20 || Volatile.Read(ref mapped) < 5 || Volatile.Read(ref busy) < 5) && Environment.TickCount64 - started < 120_000)
         {
             ShadowRefresh? shadow = null;
-            Errno errno = HypervisorRig.ErrnoOf(() => shadow = new ShadowRefresh(_rig.Memory, _rig.Payer(1000), domain));
+            Errno errno = ErrnoOf(() => shadow = new ShadowRefresh(_rig.Memory, _rig.Payer(1000), domain));
             if (errno == Errno.EBUSY)
             {
                 // The user has something mapped at this moment.

@@ -234,9 +234,9 @@ public sealed class ShadowRefreshTests : IDisposable
         using (var shadow = new ShadowRefresh(_rig.Memory, _rig.Payer(1000), domain))
         {
             Assert.Same(shadow, domain.LentTo);
-            Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => domain.Map(Iova, Page, DmaAccess.Read, memory, 0)));
-            Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => domain.Unmap(new IovaRange(Iova, Iova + Page - 1))));
-            Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => _ = new ShadowRefresh(_rig.Memory, _rig.Payer(1000), domain)));
+            Assert.Equal(Errno.EBUSY, ErrnoOf(() => domain.Map(Iova, Page, DmaAccess.Read, memory, 0)));
+            Assert.Equal(Errno.EBUSY, ErrnoOf(() => domain.Unmap(new IovaRange(Iova, Iova + Page - 1))));
+            Assert.Equal(Errno.EBUSY, ErrnoOf(() => _ = new ShadowRefresh(_rig.Memory, _rig.Payer(1000), domain)));
             Tables.Map(Iova, Data);
             Assert.Equal(Errno.None, shadow.Register(Tables.Registration()));
             Assert.Equal(RpcitAnswer.Done, shadow.Refresh(Iova, Page));

@@ -165,8 +165,8 @@ public sealed class WalkedRefreshTests : IDisposable
         WalkedRefresh walked = Registered();
         var memory = ProcessMemory.Allocate(Page, _rig.Rig.Host.Ledger);
 
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => walked.Domain.Map(Iova, Page, DmaAccess.Read, memory, 0)));
-        Assert.Equal(Errno.EBUSY, HypervisorRig.ErrnoOf(() => walked.Domain.Unmap(IovaRange.All)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => walked.Domain.Map(Iova, Page, DmaAccess.Read, memory, 0)));
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => walked.Domain.Unmap(IovaRange.All)));
         memory.Release();
     }
 
