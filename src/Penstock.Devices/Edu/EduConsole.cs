@@ -1,7 +1,7 @@
 namespace Penstock.Devices;
 
 /// <summary>The console of an <see cref="EduFunction"/>: <c>get</c> shows what it has done; transfers that failed and refused accesses are notices.</summary>
-public sealed class EduConsole : IDeviceConsole
+internal sealed class EduConsole : IDeviceConsole
 {
     private const string HelpText = """
         get    show what the device has done and what failed

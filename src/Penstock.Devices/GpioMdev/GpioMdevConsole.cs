@@ -5,7 +5,7 @@ namespace Penstock.Devices;
 /// <summary>
 /// The console of a <see cref="GpioBank"/>: as that of a single card, with the number of the card in front of the line.
 /// </summary>
-public sealed class GpioMdevConsole : IDeviceConsole
+internal sealed class GpioMdevConsole : IDeviceConsole
 {
     private const string HelpText = """
         set CARD LINE 0|1   drive input LINE (0-15) of a card from outside; its guest sees it as line 16+LINE

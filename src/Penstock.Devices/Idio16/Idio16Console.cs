@@ -6,7 +6,7 @@ namespace Penstock.Devices;
 /// The console of an <see cref="Idio16Function"/>: <c>set LINE 0|1</c> drives an input from outside, <c>get</c> shows all lines,
 /// and each change of an output is a notice. Lines have the card's own numbers, 0 to 15 for inputs as well as for outputs.
 /// </summary>
-public sealed class Idio16Console : IDeviceConsole
+internal sealed class Idio16Console : IDeviceConsole
 {
     private const string HelpText = """
         set LINE 0|1   drive input LINE (0-15) from outside; the guest sees it as line 16+LINE
