@@ -18,9 +18,8 @@ public sealed partial class ZpciFunction
 
     /// <summary>
     /// The firmware that serves it; null when nothing of that is modelled, so that it has no interrupts of zPCI and can be nobody's but the host's.
-    /// Set it before the function is used.
     /// </summary>
-    public ZpciFirmware? Firmware { get; set; }
+    public ZpciFirmware? Firmware { get; init; }
 
     /// <summary>Whether interrupts are registered.</summary>
     public bool HasInterrupts => Volatile.Read(ref _interrupts) is not null;

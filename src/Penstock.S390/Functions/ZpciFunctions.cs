@@ -9,9 +9,11 @@ public static class ZpciFunctions
     /// <param name="id">Function id.</param>
     /// <param name="index">Index in its handle.</param>
     /// <param name="util">A text about it of at most 64 characters; null for none.</param>
+    /// <param name="firmware">The firmware that serves it; null when that is not modelled.</param>
     /// <returns>The function, enabled.</returns>
-    public static ZpciFunction Create(uint id, ushort index, string? util = null) => new(id, index)
+    public static ZpciFunction Create(uint id, ushort index, string? util = null, ZpciFirmware? firmware = null) => new(id, index)
     {
+        Firmware = firmware,
         Base = new ZpciBaseInfo
         {
             StartDma = ZpciLimits.StartDma,

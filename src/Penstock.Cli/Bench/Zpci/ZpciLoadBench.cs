@@ -44,8 +44,7 @@ internal sealed class ZpciLoadBench(ZpciBenchOptions options, Output output)
         ProcessMemory memory = ProcessMemory.Allocate(MemoryBytes);
         machine.Memory.Add(new GuestMemorySlot(0, 0, MemoryBytes, memory));
         IommuGroup group = host.AddIommuUnit("bench").CreateGroup();
-        ZpciFunction zpci = ZpciFunctions.Create(1, 1);
-        zpci.Firmware = firmware;
+        ZpciFunction zpci = ZpciFunctions.Create(1, 1, firmware: firmware);
         using var hardware = new NvmeFunction(new MemoryNvmeBacking(MemoryBytes));
         var device = new ZpciVfioPciDevice(Name, hardware, group, zpci);
         host.Register(device, group);

@@ -217,8 +217,9 @@ public sealed class ClpTests : IDisposable
         Assert.Equal(64, ZpciClpQueryGroupResponse.Read(answer).Interrupts);
     }
 
-    private static Penstock.S390.ZpciFunction Function(byte group) => new(group, group)
+    private Penstock.S390.ZpciFunction Function(byte group) => new(group, group)
     {
+        Firmware = _rig.Machine.Firmware,
         Base = new ZpciBaseInfo { StartDma = ZpciLimits.StartDma, EndDma = ZpciLimits.EndDma, GroupId = group },
         Group = new ZpciGroupInfo { MsiAddress = ZpciLimits.MsiAddress, Interrupts = 64, MaximumStore = 128, MeasurementInterval = 4000 },
     };

@@ -17,7 +17,7 @@ public sealed class InterpretedTests : IDisposable
     [Trait("Row", "S0-7")]
     public void Plug_MachineThatInterprets_HostsHandleWithoutEnableBit()
     {
-        ZpciFunction zpci = ZpciFunctions.Create(5, 0x123);
+        ZpciFunction zpci = _rig.HostFunction(5, 0x123);
         ZpciGuestFunction function = _rig.Plug(_hardware, zpci);
         Assert.True(function.IsInterpreted);
         Assert.Equal(zpci.Handle & ~ZpciHandle.Enabled, function.Handle);
@@ -28,11 +28,11 @@ public sealed class InterpretedTests : IDisposable
     [Fact]
     public void Plug_RelaxedTranslation_GroupOffersItWhileAllOfItsFunctionsMay()
     {
-        ZpciGuestFunction first = _rig.PlugEnabled(_hardware, ZpciFunctions.Create(5, 0x123), relaxed: true);
+        ZpciGuestFunction first = _rig.PlugEnabled(_hardware, _rig.HostFunction(5, 0x123), relaxed: true);
         Assert.True(first.IsInterpreted);
         Assert.Equal(ZpciClpQueryGroupResponse.RelaxedTranslation | ZpciClpQueryGroupResponse.Refresh, _rig.Bus.FindGroup(0)!.Answer.Flags);
         Assert.Equal(ZpciConditionCode.Done, _rig.Modify(first, ZpciModifyOperation.RegisterIoat, ControlsTests.Ioat(iota: 0)).ConditionCode);
-        ZpciGuestFunction second = _rig.Plug(zpci: ZpciFunctions.Create(6, 0x124), relaxed: false);
+        ZpciGuestFunction second = _rig.Plug(zpci: _rig.HostFunction(6, 0x124), relaxed: false);
         Assert.Equal(first.Group.Id, second.Group.Id);
         Assert.Equal(ZpciClpQueryGroupResponse.Refresh, _rig.Bus.FindGroup(0)!.Answer.Flags);
     }
@@ -41,7 +41,7 @@ public sealed class InterpretedTests : IDisposable
     [Trait("Row", "S0-7")]
     public void Access_Interpreted_NoExits()
     {
-        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, ZpciFunctions.Create(5, 0x123));
+        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, _rig.HostFunction(5, 0x123));
         var processor = new ZpciProcessor(_rig.Bus);
         for (ulong i = 0; i < 100; i++)
         {
@@ -80,7 +80,7 @@ public sealed class InterpretedTests : IDisposable
     [Fact]
     public void Enable_HostMadeTheHandleAnew_GuestGetsTheNewOne()
     {
-        ZpciFunction zpci = ZpciFunctions.Create(5, 0x123);
+        ZpciFunction zpci = _rig.HostFunction(5, 0x123);
         ZpciGuestFunction function = _rig.Plug(_hardware, zpci);
         uint before = function.Handle;
         zpci.Disable();
@@ -94,8 +94,8 @@ public sealed class InterpretedTests : IDisposable
     [Fact]
     public void Plug_HostsIndexInUse_EINVAL()
     {
-        _rig.Plug(zpci: ZpciFunctions.Create(5, 0x123));
-        using Penstock.Vfio.VfioDeviceFile file = _rig.Open(zpci: ZpciFunctions.Create(6, 0x123));
+        _rig.Plug(zpci: _rig.HostFunction(5, 0x123));
+        using Penstock.Vfio.VfioDeviceFile file = _rig.Open(zpci: _rig.HostFunction(6, 0x123));
         Assert.Equal(Interop.Errno.EINVAL, ErrnoOf(() => _rig.Bus.Plug(file)));
     }
 
@@ -103,7 +103,7 @@ public sealed class InterpretedTests : IDisposable
     [Trait("Row", "S0-6")]
     public void Interrupts_RegisteredByTheGuest_AreTheHypervisors()
     {
-        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, ZpciFunctions.Create(5, 0x123));
+        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, _rig.HostFunction(5, 0x123));
         KvmZdev tie = Assert.Single(_rig.Machine.Vm.Zpci.All);
         Assert.Equal(ZpciConditionCode.Done, _rig.Modify(function, ZpciModifyOperation.RegisterInterrupts, Fib()).ConditionCode);
         Assert.NotNull(tie.Interrupts);
@@ -117,7 +117,7 @@ public sealed class InterpretedTests : IDisposable
     [Fact]
     public void Interrupts_OffsetIntoTheVector_RefusedSinceTheCallHasNoPlaceForIt()
     {
-        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, ZpciFunctions.Create(5, 0x123));
+        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, _rig.HostFunction(5, 0x123));
         Assert.Equal(ZpciStatus.ResourceNotAvailable, _rig.Modify(function, ZpciModifyOperation.RegisterInterrupts, ControlsTests.Interrupts()).Status);
         Assert.False(function.HasInterrupts);
     }
@@ -130,7 +130,7 @@ public sealed class InterpretedTests : IDisposable
     [InlineData("fail")]
     public void Interrupts_GuestDoesNotTakeThemBack_GoneWithTheFunctionsUse(string how)
     {
-        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, ZpciFunctions.Create(5, 0x123));
+        ZpciGuestFunction function = _rig.PlugEnabled(_hardware, _rig.HostFunction(5, 0x123));
         KvmZdev tie = Assert.Single(_rig.Machine.Vm.Zpci.All);
         Assert.Equal(ZpciConditionCode.Done, _rig.Modify(function, ZpciModifyOperation.RegisterInterrupts, Fib()).ConditionCode);
         switch (how)

@@ -49,8 +49,8 @@ public sealed class MeasurementTests : IDisposable
     [InlineData(6000, 6000)]
     public void Update_HostsIntervalIsAnother_TheLongerOneCounts(ushort host, int milliseconds)
     {
-        ZpciFunction known = ZpciFunctions.Create(40, 40);
-        var zpci = new ZpciFunction(40, 40) { Base = known.Base with { GroupId = 9 }, Group = known.Group with { MeasurementInterval = host } };
+        ZpciFunction known = _rig.HostFunction(40, 40);
+        var zpci = new ZpciFunction(40, 40) { Firmware = known.Firmware, Base = known.Base with { GroupId = 9 }, Group = known.Group with { MeasurementInterval = host } };
         ZpciGuestFunction function = _rig.PlugEnabled(zpci: zpci);
         _rig.Modify(function, ZpciModifyOperation.SetMeasurement, new ZpciFib { Measurement = Block });
         _rig.Clock.Advance(TimeSpan.FromMilliseconds(milliseconds - 1));

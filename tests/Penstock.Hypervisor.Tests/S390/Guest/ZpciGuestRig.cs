@@ -76,6 +76,9 @@ internal sealed class ZpciGuestRig : IDisposable
 
     public static ulong Request(ZpciGuestFunction function, byte space = 0, int length = 0) => Request(function.Handle, space, length);
 
+    /// <summary>A function of the machine's host.</summary>
+    public ZpciFunction HostFunction(uint id, ushort index) => ZpciFunctions.Create(id, index, firmware: Machine.Firmware);
+
     /// <summary>A device in a group and a container of its own, opened for the guest's VMM.</summary>
     public VfioDeviceFile Open(IPciFunction? hardware = null, ZpciFunction? zpci = null, bool isZpci = true, VfioIommuType type = VfioIommuType.Type1V2)
     {
@@ -84,8 +87,7 @@ internal sealed class ZpciGuestRig : IDisposable
         IommuGroup group = host.AddIommuUnit($"unit {number}").CreateGroup();
         string name = $"{number:x4}:00:00.0";
         hardware ??= new FakeFunction();
-        zpci ??= ZpciFunctions.Create((uint)number, (ushort)number, "TEST");
-        zpci.Firmware = Machine.Firmware;
+        zpci ??= ZpciFunctions.Create((uint)number, (ushort)number, "TEST", Machine.Firmware);
         VfioPciCoreDevice device = isZpci
             ? new ZpciVfioPciDevice(name, hardware, group, zpci)
             : new VfioPciCoreDevice(name, hardware, group);
