@@ -72,7 +72,9 @@ public sealed class ZpciIommu
 
     /// <summary>Removes a function and its group.</summary>
     /// <param name="group">The group.</param>
-    /// <exception cref="VfioException">EBUSY: its device is registered or somebody owns its DMA; ENOENT: not of this unit.</exception>
+    /// <exception cref="VfioException">
+    /// EBUSY: its device is registered, somebody owns its DMA, or its group is attached to a domain; ENOENT: not of this unit.
+    /// </exception>
     public void RemoveFunction(IommuGroup group)
     {
         Unit.RemoveGroup(group);

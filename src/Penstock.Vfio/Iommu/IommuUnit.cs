@@ -66,7 +66,7 @@ public sealed class IommuUnit
     /// <summary>Takes a group away again; its number is not given to another one.</summary>
     /// <param name="group">A group of this unit without registered devices.</param>
     /// <exception cref="VfioException">
-    /// EBUSY: devices of the group are registered or somebody owns its DMA; ENOENT: not of this unit.
+    /// EBUSY: devices of the group are registered, somebody owns its DMA, or it is attached to a domain; ENOENT: not of this unit.
     /// </exception>
     public void RemoveGroup(IommuGroup group)
     {
@@ -74,6 +74,11 @@ public sealed class IommuUnit
         if (group.Vfio is not null || group.IsClaimed)
         {
             throw new VfioException(Interop.Errno.EBUSY, $"removing {group}", "its devices are registered or its DMA has an owner; unregister them first");
+        }
+
+        if (group.Domain is not null)
+        {
+            throw new VfioException(Interop.Errno.EBUSY, $"removing {group}", "it is attached to a domain; detach it first");
         }
 
         if (!Forget(group))

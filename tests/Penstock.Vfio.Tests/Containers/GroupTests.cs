@@ -260,4 +260,18 @@ public sealed class GroupTests
         rig.Unit.RemoveGroup(rig.Group);
         Assert.Empty(rig.Host.Groups);
     }
+
+    [Fact]
+    public void RemoveGroup_Attached_EBUSYUntilDetached()
+    {
+        using var host = new VfioHost();
+        IommuUnit unit = host.AddIommuUnit("unit");
+        IommuGroup group = unit.CreateGroup();
+        using TranslatingDomain domain = unit.CreateDomain();
+        group.Attach(domain);
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => unit.RemoveGroup(group)));
+        group.Detach();
+        unit.RemoveGroup(group);
+        Assert.Empty(host.Groups);
+    }
 }
