@@ -25,7 +25,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
     private readonly MessageSender _sender;
     private readonly ContainedObserver? _observer;
     private readonly SignalWatch _watch = new();
-    private readonly byte* _reply;
+    private byte* _reply;
 
     private DmaMessageChannel _dmaChannel;
     private VfioGroup? _group;
@@ -53,8 +53,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _dmaChannel = CreateChannel(socket, _receiver, _sender);
 
         // Zeroes: a model that fills less than it was asked for must not show what another client left.
-        _reply = (byte*)NativeMemory.AllocZeroed(VfioUserLimits.MaximumMessage);
-        endpoint.Host.Ledger.Acquired(ResourceKind.NativeBlock);
+        _reply = NativeBlock.Allocate<byte>(VfioUserLimits.MaximumMessage, endpoint.Host.Ledger);
     }
 
     /// <summary>Whether the client has said which version it speaks.</summary>
@@ -117,8 +116,7 @@ internal sealed unsafe partial class VfioUserSession : IDisposable
         _receiver.Dispose();
         _sender.Dispose();
         _socket.Dispose();
-        NativeMemory.Free(_reply);
-        _endpoint.Host.Ledger.Released(ResourceKind.NativeBlock);
+        NativeBlock.Free(ref _reply, _endpoint.Host.Ledger);
     }
 
     private void ServeNext()

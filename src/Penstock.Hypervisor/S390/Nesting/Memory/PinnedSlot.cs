@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Vfio;
 
@@ -27,8 +26,7 @@ internal sealed unsafe class PinnedSlot
 
         // Zeroes that nobody has touched take no memory: only where something was pinned there is a page of counts.
         // SAFETY: freed by Free, once; indices are pages of the slot, which only GuestPages of this slot have.
-        _counts = (uint*)NativeMemory.AllocZeroed((nuint)Pages, sizeof(uint));
-        ledger.Acquired(ResourceKind.NativeBlock);
+        _counts = NativeBlock.Allocate<uint>((nuint)Pages, ledger);
         Memory.Hold();
     }
 
@@ -68,9 +66,7 @@ internal sealed unsafe class PinnedSlot
 
     internal void Free()
     {
-        NativeMemory.Free(_counts);
-        _counts = null;
-        _ledger.Released(ResourceKind.NativeBlock);
+        NativeBlock.Free(ref _counts, _ledger);
         Memory.Release();
     }
 }

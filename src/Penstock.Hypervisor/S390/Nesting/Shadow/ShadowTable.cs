@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.Specs.Zpci;
 using Penstock.Vfio;
@@ -122,21 +121,13 @@ internal sealed unsafe class ShadowTable : IDisposable
 
     private static int Segment(ulong iova) => (int)(iova >> (int)ZpciTableLevel.Segment) & (SegmentsInRegion - 1);
 
-    private void* Allocate(nuint size)
-    {
-        // SAFETY: freed by Dispose, once, after the last use; indices into what is made here are masked.
-        void* memory = NativeMemory.AllocZeroed(size);
-        _ledger.Acquired(ResourceKind.NativeBlock);
-        return memory;
-    }
+    // SAFETY: freed by Dispose, once, after the last use; indices into what is made here are masked.
+    private void* Allocate(nuint size) => NativeBlock.Allocate<byte>(size, _ledger);
 
     private void Free(void* memory)
     {
-        if (memory != null)
-        {
-            NativeMemory.Free(memory);
-            _ledger.Released(ResourceKind.NativeBlock);
-        }
+        var block = (byte*)memory;
+        NativeBlock.Free(ref block, _ledger);
     }
 
     /// <summary>2 GiB of addresses.</summary>

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Penstock.Interop;
 using Penstock.S390;
 using Penstock.Specs.Zpci;
@@ -19,6 +18,7 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
     private const int MostFailures = 1 << 16;
     private const int RootPages = (int)(ZpciIoTable.TableSize / ZpciIoTable.PageSize);
 
+    private readonly ResourceLedger _ledger;
     private readonly GuestPins _pins;
     private readonly IShadowTarget _target;
     private readonly ShadowTable _table;
@@ -50,6 +50,7 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
     /// <param name="ledger">Where memory is counted.</param>
     internal ShadowUpdate(GuestPins pins, IShadowTarget target, DmaBudget? budget, int tableLimit, ResourceLedger ledger)
     {
+        _ledger = ledger;
         _pins = pins;
         _target = target;
         _budget = budget;
@@ -57,7 +58,7 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
         _table = new ShadowTable(ledger, pins, tableLimit);
 
         // SAFETY: freed by Dispose, once; the count never exceeds the room.
-        _dropped = (ulong*)NativeMemory.Alloc(MostDropped, sizeof(ulong));
+        _dropped = NativeBlock.Allocate<ulong>(MostDropped, ledger);
     }
 
     /// <summary>Pages in the shadow.</summary>
@@ -77,8 +78,7 @@ internal sealed unsafe partial class ShadowUpdate : IDisposable
         {
             Clear();
             _table.Dispose();
-            NativeMemory.Free(_dropped);
-            _dropped = null;
+            NativeBlock.Free(ref _dropped, _ledger);
         }
     }
 

@@ -33,8 +33,7 @@ internal sealed unsafe class InvalidationRing : IDisposable
     {
         _ledger = ledger;
         // SAFETY: freed by Dispose, once; indices are taken modulo the capacity.
-        _ranges = (Range*)NativeMemory.AllocZeroed(Capacity, (nuint)sizeof(Range));
-        ledger.Acquired(ResourceKind.NativeBlock);
+        _ranges = NativeBlock.Allocate<Range>(Capacity, ledger);
     }
 
     /// <summary>Ranges from outside, which are drained with these; null when there are none.</summary>
@@ -58,15 +57,7 @@ internal sealed unsafe class InvalidationRing : IDisposable
     /// <summary>How often everything had to be forgotten.</summary>
     internal long Overflows => Volatile.Read(ref _overflows);
 
-    public void Dispose()
-    {
-        if (_ranges != null)
-        {
-            NativeMemory.Free(_ranges);
-            _ranges = null;
-            _ledger.Released(ResourceKind.NativeBlock);
-        }
-    }
+    public void Dispose() => NativeBlock.Free(ref _ranges, _ledger);
 
     /// <summary>Appends. A full fence: what the caller reads afterwards is read after everybody can see the range.</summary>
     internal void Append(ulong first, ulong last)

@@ -19,19 +19,10 @@ internal sealed unsafe class Iotlb : IDisposable
     {
         _ledger = ledger;
         // SAFETY: freed by Dispose, once; indices are masked.
-        _places = (Place*)NativeMemory.AllocZeroed(Places, (nuint)sizeof(Place));
-        ledger.Acquired(ResourceKind.NativeBlock);
+        _places = NativeBlock.Allocate<Place>(Places, ledger);
     }
 
-    public void Dispose()
-    {
-        if (_places != null)
-        {
-            NativeMemory.Free(_places);
-            _places = null;
-            _ledger.Released(ResourceKind.NativeBlock);
-        }
-    }
+    public void Dispose() => NativeBlock.Free(ref _places, _ledger);
 
     /// <summary>Finds a page's result.</summary>
     internal bool TryGet(ulong page, out ulong result)

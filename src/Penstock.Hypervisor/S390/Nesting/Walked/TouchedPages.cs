@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Penstock.Interop;
 
 namespace Penstock.Hypervisor;
@@ -21,19 +20,10 @@ internal sealed unsafe class TouchedPages : IDisposable
     internal TouchedPages(ResourceLedger ledger)
     {
         _ledger = ledger;
-        _marks = (byte*)NativeMemory.AllocZeroed(Marks);
-        ledger.Acquired(ResourceKind.NativeBlock);
+        _marks = NativeBlock.Allocate<byte>(Marks, ledger);
     }
 
-    public void Dispose()
-    {
-        if (_marks != null)
-        {
-            NativeMemory.Free(_marks);
-            _marks = null;
-            _ledger.Released(ResourceKind.NativeBlock);
-        }
-    }
+    public void Dispose() => NativeBlock.Free(ref _marks, _ledger);
 
     /// <summary>A device is about to look at a page.</summary>
     internal void Mark(ulong page)
