@@ -140,5 +140,5 @@ public sealed class EduTests(GuestLab lab)
         await StepAsync(guest, $"mapped {pages + RangePages} pages ?");
     }
 
-    private static Task<string> StepAsync(Guest guest, string said) => guest.WaitForLineAsync($"vfio-edu: {said}", StepTime);
+    private static Task<string> StepAsync(Guest guest, string said) => guest.ShowsAsync($"vfio-edu: {said}", StepTime);
 }

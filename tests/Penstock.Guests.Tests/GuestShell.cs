@@ -15,6 +15,10 @@ internal sealed partial class GuestShell : IAsyncDisposable
 {
     private const string Said = "guest-shell| ";
 
+    // Of a failure's text ./test shows so many.
+    private const int ShownLines = 10;
+    private const int EarlierLines = 20;
+
     // The kernel's own messages would come in the middle of the lines, and a disk that has gone would become a file of its name.
     private const string Script = """
         dmesg -n 1
@@ -23,8 +27,8 @@ internal sealed partial class GuestShell : IAsyncDisposable
         while read -r line; do
           eval "$line" < /dev/null > /tmp/said 2>&1
           status=$?
-          [ $status = 0 ] || dmesg | tail -n 12 >> /tmp/said
           awk '{ print "guest-shell| " $0 }' /tmp/said
+          [ $status = 0 ] || dmesg | tail -n 12
           echo "guest-shell: $status"
         done
         """;
@@ -102,7 +106,7 @@ internal sealed partial class GuestShell : IAsyncDisposable
             {
                 return verdict.Groups[1].Value == "0"
                     ? said
-                    : throw new XunitException($"in the guest '{line}' gave {verdict.Groups[1].Value}:\n{string.Join('\n', said)}\nThe console's end:\n{Tail()}");
+                    : throw Failure($"in the guest '{line}' gave {verdict.Groups[1].Value}, having said", string.Join(" / ", said.TakeLast(3)));
             }
         }
     }
@@ -122,7 +126,7 @@ internal sealed partial class GuestShell : IAsyncDisposable
         await RunAsync("! dmesg | grep -e Oops -e 'nobody cared'");
         await EndAsync("poweroff");
         GuestResult result = await _guest.WaitForExitAsync();
-        Assert.False(result.TimedOut, $"the guest did not power off; the console's end:\n{Tail()}");
+        Assert.False(result.TimedOut, Failure("the guest did not power off").Message);
         Assert.Equal(0, result.ExitStatus);
         Assert.DoesNotContain("Oops", result.Console, StringComparison.Ordinal);
         Assert.Null(result.QemuErrors);
@@ -156,15 +160,24 @@ internal sealed partial class GuestShell : IAsyncDisposable
         }
         catch (ChannelClosedException)
         {
-            throw new XunitException($"the guest ended while the test waited for '{what}'; the console's end:\n{Tail()}");
+            GuestResult result = await _guest.WaitForExitAsync();
+            throw Failure($"the guest ended while the test waited for '{what}'", $"QEMU said: {result.QemuErrors?.ReplaceLineEndings(" / ") ?? "nothing"}");
         }
         catch (OperationCanceledException)
         {
-            throw new XunitException($"the guest said nothing for {StepTime.TotalSeconds} s while the test waited for '{what}'; the console's end:\n{Tail()}");
+            throw Failure($"the guest said nothing for {StepTime.TotalSeconds} s while the test waited for '{what}'", await QemuLook.AtAsync(_guest));
         }
     }
 
-    private string Tail() => string.Join('\n', _guest.ConsoleText.Split('\n').TakeLast(25));
+    /// <summary>What happened, and the console's end: the newest lines first of all, because <c>./test</c> shows no more than the first lines of a text.</summary>
+    private XunitException Failure(params string[] what)
+    {
+        string head = string.Join('\n', what);
+        string[] console = _guest.ConsoleText.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        int newest = ShownLines - head.Split('\n').Length;
+        return new XunitException(
+            $"{head}\n{string.Join('\n', console.TakeLast(newest))}\nBefore that:\n{string.Join('\n', console.SkipLast(newest).TakeLast(EarlierLines))}");
+    }
 
     [GeneratedRegex("guest-shell: ([0-9]+|ready)$")]
     private static partial Regex Verdict();

@@ -172,15 +172,15 @@ public sealed class GuestTests
             Script = "echo what next; read answer; echo got $answer; [ $answer = stop ] && exit 5; echo stay > /run/penstock-ending",
             AllowReboot = true,
         });
-        await guest.WaitForLineAsync("what next", Limit);
+        await guest.ShowsAsync("what next", Limit);
         await guest.SendLineAsync("go on");
-        Assert.Equal("got go on", await guest.WaitForLineAsync("got", Limit));
-        await guest.WaitForLineAsync("penstock-lab: exit 0", Limit);
+        Assert.Equal("got go on", await guest.ShowsAsync("got", Limit));
+        await guest.ShowsAsync("penstock-lab: exit 0", Limit);
         Assert.Equal("running", (await guest.QmpAsync("query-status")).GetProperty("status").GetString());
         var refused = await Assert.ThrowsAsync<LabException>(() => guest.QmpAsync("""{"execute":"no-such-command"}"""));
         Assert.Contains("no-such-command", refused.Message, StringComparison.Ordinal);
         await guest.QmpAsync("system_reset");
-        await guest.WaitForLineAsync("what next", Limit);
+        await guest.ShowsAsync("what next", Limit);
         await guest.SendLineAsync("stop");
         var result = await guest.WaitForExitAsync();
         Assert.Equal(5, result.ExitStatus);

@@ -110,7 +110,8 @@ internal sealed partial class GuestConsole : IDisposable
     /// <summary>The last lines, for error texts.</summary>
     public string Tail()
     {
-        const int Lines = 12;
+        // Few: test runners show the beginning of a text, and the newest lines are at its end.
+        const int Lines = 7;
         return string.Join('\n', Text.Split('\n', StringSplitOptions.RemoveEmptyEntries).TakeLast(Lines));
     }
 

@@ -160,7 +160,7 @@ public sealed class DiskTests(GuestLab lab)
             for (int boot = 1; boot <= Boots; boot++)
             {
                 // One before each boot at least; the next may be there already, for the program resets the machine as soon as it has said its line.
-                await guest.WaitForLineAsync($"{BootSector.Said}{boot}", StepTime);
+                await guest.ShowsAsync($"{BootSector.Said}{boot}", StepTime);
                 Assert.InRange(bench.Traffic.Count(VfioUserCommand.DeviceReset), boot, int.MaxValue);
             }
 
@@ -188,7 +188,7 @@ public sealed class DiskTests(GuestLab lab)
             await first.RunAsync("(while :; do dd if=/dev/urandom of=$disk bs=64k seek=512 count=64 conv=notrunc 2> /dev/null; done) & true");
             await first.RunAsync(
                 "(n=0; while n=$((n + 1)); do echo record $n | dd of=$disk bs=4096 seek=$n conv=sync,fsync,notrunc 2> /dev/null && echo flushed $n. > /dev/console; done) & true");
-            await first.Guest.WaitForLineAsync($"flushed {Records}.", StepTime);
+            await first.Guest.ShowsAsync($"flushed {Records}.", StepTime);
             await first.Guest.KillAsync();
         }
 

@@ -35,7 +35,7 @@ public sealed class ReferenceDiskTests(GuestLab lab) : IDisposable
         await using Guest guest = await Guest.StartAsync(lab.Lab, Configure(BootSector.Create(Boots)) with { BootsFromDisk = true, AllowReboot = true, Timeout = GuestShell.GuestTime });
         for (int boot = 1; boot <= Boots; boot++)
         {
-            await guest.WaitForLineAsync($"{BootSector.Said}{boot}", StepTime);
+            await guest.ShowsAsync($"{BootSector.Said}{boot}", StepTime);
         }
 
         await guest.KillAsync();
