@@ -57,11 +57,11 @@ internal sealed partial class NvmeChannel
     private void Start(NvmeOperation operation, NvmeCommand command, ReadOnlyMemory<byte> outgoing)
     {
         bool submitted = false;
-        NvmeSlot slot = TakeSlot(operation);
+        NvmeCall call = TakeCall(operation);
         try
         {
-            outgoing.Span.CopyTo(slot.Buffer);
-            Submit(slot, ref command, Math.Max(outgoing.Length, operation.Incoming.Length));
+            outgoing.Span.CopyTo(call.Buffer);
+            Submit(call, ref command, Math.Max(outgoing.Length, operation.Incoming.Length));
             submitted = true;
             _driver.Submitted();
         }
@@ -79,7 +79,7 @@ internal sealed partial class NvmeChannel
             {
                 if (!submitted)
                 {
-                    Free(slot);
+                    Free(call);
                 }
 
                 _users--;
@@ -92,20 +92,20 @@ internal sealed partial class NvmeChannel
         }
     }
 
-    /// <summary>The device has done with a slot: its data goes to who waits, if anybody still does.</summary>
-    private void Finish(NvmeSlot slot)
+    /// <summary>The device has done with a call: its data goes to who waits, if anybody still does.</summary>
+    private void Finish(NvmeCall call)
     {
-        NvmeOperation operation = slot.Operation!;
+        NvmeOperation operation = call.Operation!;
         if (operation.TryClaim())
         {
             try
             {
-                if ((slot.Status & NvmeStatus.CodeMask) == NvmeStatus.Success)
+                if ((call.Status & NvmeStatus.CodeMask) == NvmeStatus.Success)
                 {
-                    slot.Buffer[..operation.Incoming.Length].CopyTo(operation.Incoming.Span);
+                    call.Buffer[..operation.Incoming.Length].CopyTo(operation.Incoming.Span);
                 }
 
-                operation.TrySetResult(slot.Status);
+                operation.TrySetResult(call.Status);
             }
             catch (Exception e)
             {
@@ -116,7 +116,7 @@ internal sealed partial class NvmeChannel
 
         lock (_gate)
         {
-            Free(slot);
+            Free(call);
         }
 
         _room.Release();

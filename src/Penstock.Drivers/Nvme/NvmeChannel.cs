@@ -16,7 +16,7 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
     private readonly Lock _gate = new();
     private readonly SemaphoreSlim _room;
     private readonly NvmeRing _ring;
-    private readonly NvmeSlot[] _slots;
+    private readonly NvmeCall[] _calls;
     private readonly NvmeDriver _driver;
     private VfioException? _stopped;
     private VfioException? _lastStopped;
@@ -29,14 +29,14 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
         _driver = driver;
         _ring = ring;
         BufferSize = bufferSize;
-        _slots = new NvmeSlot[ring.Slots];
-        for (int i = 0; i < _slots.Length; i++)
+        _calls = new NvmeCall[ring.Depth];
+        for (int i = 0; i < _calls.Length; i++)
         {
-            // SAFETY: the caller's memory has a buffer for each slot.
-            _slots[i] = new NvmeSlot(i, buffers + ((long)i * bufferSize), iova + ((ulong)i * (ulong)bufferSize), bufferSize);
+            // SAFETY: the caller's memory has a buffer for each call.
+            _calls[i] = new NvmeCall(i, buffers + ((long)i * bufferSize), iova + ((ulong)i * (ulong)bufferSize), bufferSize);
         }
 
-        _room = new SemaphoreSlim(ring.Slots);
+        _room = new SemaphoreSlim(ring.Depth);
     }
 
     internal NvmeRing Ring => _ring;
@@ -53,24 +53,24 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
     /// <exception cref="VfioException">ETIMEDOUT; the channel was stopped; the device refused the doorbell.</exception>
     internal NvmeStatus Run(ref NvmeCommand command, ReadOnlySpan<byte> outgoing, Span<byte> incoming, out uint result)
     {
-        NvmeSlot slot = Enter();
+        NvmeCall call = Enter();
         try
         {
-            outgoing.CopyTo(slot.Buffer);
+            outgoing.CopyTo(call.Buffer);
             int length = Math.Max(outgoing.Length, incoming.Length);
-            Submit(slot, ref command, length);
-            Wait(slot);
-            if ((slot.Status & NvmeStatus.CodeMask) == NvmeStatus.Success)
+            Submit(call, ref command, length);
+            Wait(call);
+            if ((call.Status & NvmeStatus.CodeMask) == NvmeStatus.Success)
             {
-                slot.Buffer[..incoming.Length].CopyTo(incoming);
+                call.Buffer[..incoming.Length].CopyTo(incoming);
             }
 
-            result = slot.Result;
-            return slot.Status;
+            result = call.Result;
+            return call.Status;
         }
         finally
         {
-            Leave(slot);
+            Leave(call);
         }
     }
 
@@ -97,7 +97,7 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
                 int taken = Collect(asynchronous, out int finished);
                 foreach (int index in asynchronous[..finished])
                 {
-                    Finish(_slots[index]);
+                    Finish(_calls[index]);
                 }
 
                 any |= taken != 0;
@@ -129,32 +129,32 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
 
         // Those who wait for room; on other threads, for what follows in them is not ours.
         _ = stop.CancelAsync();
-        foreach (NvmeSlot slot in _slots)
+        foreach (NvmeCall call in _calls)
         {
-            if (slot.Operation is { } operation && operation.TryClaim())
+            if (call.Operation is { } operation && operation.TryClaim())
             {
                 operation.TrySetException(new VfioException(why.Errno, operation.What, why.Why));
             }
         }
     }
 
-    /// <summary>After <see cref="Stop"/>: waits until nobody is inside any more, then takes all slots back, whatever the device still has of them.</summary>
+    /// <summary>After <see cref="Stop"/>: waits until nobody is inside any more, then takes all calls back, whatever the device still has of them.</summary>
     internal void Empty()
     {
         // Synchronous callers look at it between two looks at the queue; copies end by themselves.
         SpinWait.SpinUntil(() => Volatile.Read(ref _users) == 0);
         lock (_gate)
         {
-            foreach (NvmeSlot slot in _slots)
+            foreach (NvmeCall call in _calls)
             {
-                if (slot.IsTaken)
+                if (call.IsTaken)
                 {
-                    slot.IsTaken = false;
+                    call.IsTaken = false;
                     _room.Release();
                 }
 
-                slot.IsUnderWay = false;
-                slot.Operation = null;
+                call.IsUnderWay = false;
+                call.Operation = null;
             }
 
             Volatile.Write(ref _outstanding, 0);
@@ -185,7 +185,7 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
 
         lock (_gate)
         {
-            return Array.Exists(_slots, s => s.IsUnderWay && Stopwatch.GetElapsedTime(s.Started) > timeout);
+            return Array.Exists(_calls, c => c.IsUnderWay && Stopwatch.GetElapsedTime(c.Started) > timeout);
         }
     }
 
@@ -199,14 +199,14 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
         {
             while (taken < Batch && _ring.TryTakeCompletion(out int index, out NvmeStatus status, out uint result))
             {
-                NvmeSlot slot = _slots[index];
-                slot.Status = status;
-                slot.Result = result;
-                slot.IsUnderWay = false;
+                NvmeCall call = _calls[index];
+                call.Status = status;
+                call.Result = result;
+                call.IsUnderWay = false;
                 taken++;
-                if (slot.Operation is null)
+                if (call.Operation is null)
                 {
-                    slot.IsDone = true;
+                    call.IsDone = true;
                 }
                 else
                 {
@@ -231,7 +231,7 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
         return taken;
     }
 
-    private NvmeSlot Enter()
+    private NvmeCall Enter()
     {
         var spinner = new SpinWait();
         long start = 0;
@@ -244,11 +244,11 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
             ThrowIfLate(start);
         }
 
-        return TakeSlot(null);
+        return TakeCall(null);
     }
 
-    /// <summary>Takes one of the slots, for who has waited for room.</summary>
-    private NvmeSlot TakeSlot(NvmeOperation? operation)
+    /// <summary>Takes one of the calls, for who has waited for room.</summary>
+    private NvmeCall TakeCall(NvmeOperation? operation)
     {
         lock (_gate)
         {
@@ -259,15 +259,15 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
             }
 
             _users++;
-            _ring.TryTakeSlot(out int index);
-            NvmeSlot slot = _slots[index];
-            slot.Take();
-            slot.Operation = operation;
-            return slot;
+            _ring.TryTakeNumber(out int index);
+            NvmeCall call = _calls[index];
+            call.Take();
+            call.Operation = operation;
+            return call;
         }
     }
 
-    private void Submit(NvmeSlot slot, ref NvmeCommand command, int length)
+    private void Submit(NvmeCall call, ref NvmeCommand command, int length)
     {
         Errno errno;
         lock (_gate)
@@ -275,12 +275,12 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
             ThrowIfStopped();
             if (length != 0)
             {
-                _ring.SetData(ref command, slot.Index, slot.Iova, length);
+                _ring.SetData(ref command, call.Index, call.Iova, length);
             }
 
-            slot.IsUnderWay = true;
+            call.IsUnderWay = true;
             Volatile.Write(ref _outstanding, _outstanding + 1);
-            _ring.Put(ref command, slot.Index);
+            _ring.Put(ref command, call.Index);
             errno = _ring.Announce();
         }
 
@@ -290,14 +290,14 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
         }
     }
 
-    private void Wait(NvmeSlot slot)
+    private void Wait(NvmeCall call)
     {
         const int LooksBetweenChecks = 256;
         var spinner = new SpinWait();
-        for (int looks = 0; !slot.IsDone; looks++)
+        for (int looks = 0; !call.IsDone; looks++)
         {
             Process();
-            if (slot.IsDone)
+            if (call.IsDone)
             {
                 return;
             }
@@ -306,21 +306,21 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
             spinner.SpinOnce(sleep1Threshold: -1);
             if (looks % LooksBetweenChecks == LooksBetweenChecks - 1)
             {
-                _driver.LookWhileWaiting(slot.Started);
-                ThrowIfLate(slot.Started);
+                _driver.LookWhileWaiting(call.Started);
+                ThrowIfLate(call.Started);
             }
         }
     }
 
-    private void Leave(NvmeSlot slot)
+    private void Leave(NvmeCall call)
     {
         bool freed = false;
         lock (_gate)
         {
             // What the device still has is given back by a restart.
-            if (slot.IsDone || !slot.IsUnderWay)
+            if (call.IsDone || !call.IsUnderWay)
             {
-                Free(slot);
+                Free(call);
                 freed = true;
             }
 
@@ -333,11 +333,11 @@ internal sealed unsafe partial class NvmeChannel : IDisposable
         }
     }
 
-    private void Free(NvmeSlot slot)
+    private void Free(NvmeCall call)
     {
-        slot.IsTaken = false;
-        slot.Operation = null;
-        _ring.FreeSlot(slot.Index);
+        call.IsTaken = false;
+        call.Operation = null;
+        _ring.FreeNumber(call.Index);
     }
 
     private void ThrowIfLate(long start)

@@ -26,7 +26,7 @@ public sealed class NvmeQueue : IDisposable
         _driver = driver;
         _ring = ring;
         _memory = memory;
-        _tags = new ulong[ring.Slots];
+        _tags = new ulong[ring.Depth];
         _namespace = driver.Namespace.Id;
         _blockSize = driver.Namespace.BlockSize;
     }
@@ -35,10 +35,10 @@ public sealed class NvmeQueue : IDisposable
     public int Id => _ring.Id;
 
     /// <summary>How many commands can be under way.</summary>
-    public int Depth => _ring.Slots;
+    public int Depth => _ring.Depth;
 
     /// <summary>How many commands are under way, those not announced included.</summary>
-    public int Outstanding => _ring.Slots - _ring.FreeSlots;
+    public int Outstanding => _ring.Depth - _ring.FreeNumbers;
 
     /// <summary>
     /// Whether it works. It does not after the controller was reset, nor when the controller completed something that was not under way or took no
@@ -84,18 +84,18 @@ public sealed class NvmeQueue : IDisposable
     /// <returns>As the other form.</returns>
     public bool TrySubmit(ref NvmeCommand command, ulong iova, int length, ulong tag)
     {
-        if (!IsAlive || (uint)length > (uint)NvmeRing.LargestTransfer || !_ring.TryTakeSlot(out int slot))
+        if (!IsAlive || (uint)length > (uint)NvmeRing.LargestTransfer || !_ring.TryTakeNumber(out int number))
         {
             return false;
         }
 
         if (length != 0)
         {
-            _ring.SetData(ref command, slot, iova, length);
+            _ring.SetData(ref command, number, iova, length);
         }
 
-        _tags[slot] = tag;
-        _ring.Put(ref command, slot);
+        _tags[number] = tag;
+        _ring.Put(ref command, number);
         return true;
     }
 
@@ -123,10 +123,10 @@ public sealed class NvmeQueue : IDisposable
     public int Poll(Span<NvmeCompleted> completed)
     {
         int count = 0;
-        while (!_freed && count < completed.Length && _ring.TryTakeCompletion(out int slot, out NvmeStatus status, out uint result))
+        while (!_freed && count < completed.Length && _ring.TryTakeCompletion(out int number, out NvmeStatus status, out uint result))
         {
-            completed[count++] = new NvmeCompleted(_tags[slot], status, result);
-            _ring.FreeSlot(slot);
+            completed[count++] = new NvmeCompleted(_tags[number], status, result);
+            _ring.FreeNumber(number);
         }
 
         if (count != 0 && !_lost)

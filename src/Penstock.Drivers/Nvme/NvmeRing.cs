@@ -32,9 +32,9 @@ internal sealed unsafe class NvmeRing
         Id = id;
         Entries = entries;
         _doorbells = doorbells;
-        Slots = entries - 1;
-        _free = new int[Slots];
-        _underWay = new bool[Slots];
+        Depth = entries - 1;
+        _free = new int[Depth];
+        _underWay = new bool[Depth];
 
         // SAFETY: the caller's memory is SizeOf(entries) long.
         _submission = memory;
@@ -53,9 +53,9 @@ internal sealed unsafe class NvmeRing
     internal int Entries { get; }
 
     /// <summary>How many commands can be under way: one entry of a queue stays empty.</summary>
-    internal int Slots { get; }
+    internal int Depth { get; }
 
-    internal int FreeSlots => _freeCount;
+    internal int FreeNumbers => _freeCount;
 
     internal ulong SubmissionIova { get; }
 
@@ -77,34 +77,34 @@ internal sealed unsafe class NvmeRing
         // SAFETY: the queue's own memory.
         new Span<byte>(_completion, Entries * NvmeCompletion.Length).Clear();
         Array.Clear(_underWay);
-        for (int i = 0; i < Slots; i++)
+        for (int i = 0; i < Depth; i++)
         {
-            _free[i] = Slots - 1 - i;
+            _free[i] = Depth - 1 - i;
         }
 
-        _freeCount = Slots;
+        _freeCount = Depth;
         _tail = _announced = _head = _acknowledged = 0;
         _phase = NvmeCompletion.Phase;
         Fault = null;
     }
 
     /// <summary>Takes a command number.</summary>
-    internal bool TryTakeSlot(out int slot)
+    internal bool TryTakeNumber(out int number)
     {
         if (_freeCount == 0)
         {
-            slot = -1;
+            number = -1;
             return false;
         }
 
-        slot = _free[--_freeCount];
+        number = _free[--_freeCount];
         return true;
     }
 
-    internal void FreeSlot(int slot) => _free[_freeCount++] = slot;
+    internal void FreeNumber(int number) => _free[_freeCount++] = number;
 
     /// <summary>Says where a command's data is; its end must be past its start.</summary>
-    internal void SetData(ref NvmeCommand command, int slot, ulong iova, int length)
+    internal void SetData(ref NvmeCommand command, int number, ulong iova, int length)
     {
         command.Prp1 = iova;
         command.Prp2 = 0;
@@ -121,21 +121,21 @@ internal sealed unsafe class NvmeRing
             return;
         }
 
-        // SAFETY: each slot has a page, and LargestTransfer keeps the list on it.
-        ulong* list = (ulong*)(_lists + ((ulong)slot * Page));
+        // SAFETY: each number has a page, and LargestTransfer keeps the list on it.
+        ulong* list = (ulong*)(_lists + ((ulong)number * Page));
         for (int i = 0; rest > 0; i++, rest -= (long)Page, next += Page)
         {
             list[i] = next;
         }
 
-        command.Prp2 = _listsIova + ((ulong)slot * Page);
+        command.Prp2 = _listsIova + ((ulong)number * Page);
     }
 
     /// <summary>Puts a command into the queue; the controller learns of it with <see cref="Announce"/>.</summary>
-    internal void Put(ref NvmeCommand command, int slot)
+    internal void Put(ref NvmeCommand command, int number)
     {
-        command.CommandId = (ushort)slot;
-        _underWay[slot] = true;
+        command.CommandId = (ushort)number;
+        _underWay[number] = true;
 
         // SAFETY: the tail is inside the queue; no more commands are under way than it has places.
         Unsafe.WriteUnaligned(_submission + (_tail * NvmeCommand.Length), command);
@@ -154,15 +154,15 @@ internal sealed unsafe class NvmeRing
         return _doorbells.WriteTail(Id, (uint)_tail);
     }
 
-    /// <summary>Takes a completion. Its slot stays taken until <see cref="FreeSlot"/>.</summary>
-    internal bool TryTakeCompletion(out int slot, out NvmeStatus status, out uint result)
+    /// <summary>Takes a completion. Its number stays taken until <see cref="FreeNumber"/>.</summary>
+    internal bool TryTakeCompletion(out int number, out NvmeStatus status, out uint result)
     {
         // SAFETY: the head is inside the queue.
         byte* entry = _completion + (_head * NvmeCompletion.Length);
 
         // Acquire: the phase first, then the rest of the entry, and the data.
         ushort word = Volatile.Read(ref *(ushort*)(entry + NvmeCompletion.StatusOffset));
-        slot = -1;
+        number = -1;
         status = NvmeStatus.Success;
         result = 0;
         if ((word & NvmeCompletion.Phase) != _phase || Fault is not null)
@@ -172,16 +172,16 @@ internal sealed unsafe class NvmeRing
 
         // Copied once, then checked: the device may go on writing.
         NvmeCompletion completion = Unsafe.ReadUnaligned<NvmeCompletion>(entry);
-        if (completion.CommandId >= Slots || !_underWay[completion.CommandId] || completion.SubmissionHead >= Entries || completion.SubmissionQueueId != Id)
+        if (completion.CommandId >= Depth || !_underWay[completion.CommandId] || completion.SubmissionHead >= Entries || completion.SubmissionQueueId != Id)
         {
             Fault = $"queue {Id}: the completion at {_head} says command {completion.CommandId} of queue {completion.SubmissionQueueId}, head {completion.SubmissionHead}, and no such command is under way";
             return false;
         }
 
-        slot = completion.CommandId;
+        number = completion.CommandId;
         status = (NvmeStatus)(word >> NvmeCompletion.StatusShift);
         result = completion.Result;
-        _underWay[slot] = false;
+        _underWay[number] = false;
         if (++_head == Entries)
         {
             _head = 0;

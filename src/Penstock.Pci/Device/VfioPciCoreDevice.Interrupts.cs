@@ -25,11 +25,11 @@ public partial class VfioPciCoreDevice
                 VfioIrqs.Intx,
                 VfioIrqFlags.Eventfd | VfioIrqFlags.Maskable | VfioIrqFlags.Automasked,
                 _config.InterruptPin != 0 ? 1u : 0u),
-            VfioIrqs.Msi => new VfioIrqInfo(VfioIrqs.Msi, Fixed, (uint)_msiSlots.Count),
+            VfioIrqs.Msi => new VfioIrqInfo(VfioIrqs.Msi, Fixed, (uint)_msiEvents.Count),
             VfioIrqs.Msix => new VfioIrqInfo(
                 VfioIrqs.Msix,
                 HasDynamicMsix ? VfioIrqFlags.Eventfd : Fixed,
-                (uint)_msixSlots.Count),
+                (uint)_msixEvents.Count),
             VfioIrqs.Err or VfioIrqs.Req => new VfioIrqInfo((int)index, Fixed, 1),
             _ => throw new VfioException(Errno.EINVAL, $"interrupt {index} of {Name}", "the device has no such interrupt"),
         };
@@ -95,15 +95,15 @@ public partial class VfioPciCoreDevice
 
         if (data == VfioIrqSetFlags.DataEventfd)
         {
-            EventSlot? slot = TakeEvent(request, 0);
+            BoundEvent? bound = TakeEvent(request, 0);
             if (active)
             {
-                _intx.Swap(slot);
+                _intx.Swap(bound);
             }
             else
             {
                 _active = VfioIrqs.Intx;
-                _intx.Enable(slot);
+                _intx.Enable(bound);
             }
 
             return;
@@ -158,7 +158,7 @@ public partial class VfioPciCoreDevice
         int index = (int)request.Index;
         bool active = _active == index;
         VfioIrqSetFlags data = request.Flags & VfioIrqSetFlags.DataMask;
-        VectorSlots slots = SlotsOf(index);
+        VectorEvents events = EventsOf(index);
         if (active && request.Count == 0 && data == VfioIrqSetFlags.DataNone)
         {
             StopInterrupts();
@@ -171,9 +171,9 @@ public partial class VfioPciCoreDevice
         }
 
         ulong end = (ulong)request.Start + request.Count;
-        if (end > (ulong)slots.Count)
+        if (end > (ulong)events.Count)
         {
-            throw Refused(Errno.EINVAL, request, $"the function has {slots.Count} vectors");
+            throw Refused(Errno.EINVAL, request, $"the function has {events.Count} vectors");
         }
 
         if (data == VfioIrqSetFlags.DataEventfd)
@@ -196,7 +196,7 @@ public partial class VfioPciCoreDevice
         {
             if (IsNamed(request, (int)i))
             {
-                slots.FireBySoftware((int)(request.Start + i));
+                events.FireBySoftware((int)(request.Start + i));
             }
         }
     }
@@ -210,24 +210,24 @@ public partial class VfioPciCoreDevice
             StartVectors(index, start + (int)request.Count);
         }
 
-        VectorSlots slots = SlotsOf(index);
+        VectorEvents events = EventsOf(index);
         for (int i = 0; i < request.Count; i++)
         {
             try
             {
-                EventSlot? slot = TakeEvent(request, i);
-                if (slot is not null && !slots.IsAllocated(start + i))
+                BoundEvent? bound = TakeEvent(request, i);
+                if (bound is not null && !events.IsAllocated(start + i))
                 {
                     if (index == VfioIrqs.Msi || !HasDynamicMsix)
                     {
-                        slot.Retire();
+                        bound.Retire();
                         throw Refused(Errno.EINVAL, request, $"vector {start + i} was not enabled at first; disable, then enable more");
                     }
 
-                    slots.Allocate(start + i, 1);
+                    events.Allocate(start + i, 1);
                 }
 
-                BindVector(index, start + i, slot);
+                BindVector(index, start + i, bound);
             }
             catch (VfioException)
             {
@@ -247,7 +247,7 @@ public partial class VfioPciCoreDevice
         }
     }
 
-    private void TriggerSingle(in VfioIrqRequest request, ref EventSlot? place)
+    private void TriggerSingle(in VfioIrqRequest request, ref BoundEvent? place)
     {
         if (request.Start != 0 || request.Count > 1)
         {
@@ -295,11 +295,11 @@ public partial class VfioPciCoreDevice
         (request.Flags & VfioIrqSetFlags.DataBool) == 0 || (i < request.Bools.Length && request.Bools[i] != 0);
 
     /// <summary>The device's own duplicate of an eventfd of the request; null where there is none.</summary>
-    private EventSlot? TakeEvent(in VfioIrqRequest request, int i)
+    private BoundEvent? TakeEvent(in VfioIrqRequest request, int i)
     {
         try
         {
-            return request.TakeEvent(i, _ledger) is { } taken ? new EventSlot(taken) : null;
+            return request.TakeEvent(i, _ledger) is { } taken ? new BoundEvent(taken) : null;
         }
         catch (VfioException e)
         {

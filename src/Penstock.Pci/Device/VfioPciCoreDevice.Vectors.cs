@@ -10,10 +10,10 @@ public partial class VfioPciCoreDevice
     private const int Idle = -1;
 
     private readonly IntxLine _intx;
-    private readonly VectorSlots _msiSlots;
-    private readonly VectorSlots _msixSlots;
-    private EventSlot? _error;
-    private EventSlot? _request;
+    private readonly VectorEvents _msiEvents;
+    private readonly VectorEvents _msixEvents;
+    private BoundEvent? _error;
+    private BoundEvent? _request;
     private int _msiCount;
     private bool _bypassRefused;
     private volatile int _active = Idle;
@@ -24,8 +24,8 @@ public partial class VfioPciCoreDevice
     /// </summary>
     public IMessageIndicator? MessageIndicator
     {
-        get => _msixSlots.Indicator;
-        set => _msixSlots.Indicator = value;
+        get => _msixEvents.Indicator;
+        set => _msixEvents.Indicator = value;
     }
 
     /// <summary>The function's MSI-X capability, for where its table is; null when it has none.</summary>
@@ -46,10 +46,10 @@ public partial class VfioPciCoreDevice
 
         switch (_active)
         {
-            case VfioIrqs.Msix when (uint)vector < (uint)_msixSlots.Count:
+            case VfioIrqs.Msix when (uint)vector < (uint)_msixEvents.Count:
                 SendMsix(vector);
                 break;
-            case VfioIrqs.Msi when (uint)vector < (uint)_msiSlots.Count:
+            case VfioIrqs.Msi when (uint)vector < (uint)_msiEvents.Count:
                 SendMsi(vector);
                 break;
         }
@@ -58,10 +58,10 @@ public partial class VfioPciCoreDevice
     private void SendMsix(int vector)
     {
         MsixCapability msix = _msix!;
-        while (msix.IsMasked(vector) || !_msixSlots.Fire(vector))
+        while (msix.IsMasked(vector) || !_msixEvents.Fire(vector))
         {
             msix.SetPending(vector);
-            if (msix.IsMasked(vector) || _msixSlots.IsSuspended || !msix.TakePending(vector))
+            if (msix.IsMasked(vector) || _msixEvents.IsSuspended || !msix.TakePending(vector))
             {
                 return;
             }
@@ -71,16 +71,16 @@ public partial class VfioPciCoreDevice
     private void SendMsi(int vector)
     {
         MsiCapability msi = _msi!;
-        while (msi.IsMasked(vector) || !_msiSlots.Fire(vector))
+        while (msi.IsMasked(vector) || !_msiEvents.Fire(vector))
         {
-            if (!msi.IsMasked(vector) && !_msiSlots.IsBound(vector))
+            if (!msi.IsMasked(vector) && !_msiEvents.IsBound(vector))
             {
                 // Nobody listens. Any other reason is a mask or a suspension, even if it has ended by now.
                 return;
             }
 
             msi.SetPending(vector);
-            if (msi.IsMasked(vector) || _msiSlots.IsSuspended || !msi.TakePending(vector))
+            if (msi.IsMasked(vector) || _msiEvents.IsSuspended || !msi.TakePending(vector))
             {
                 return;
             }
@@ -89,8 +89,8 @@ public partial class VfioPciCoreDevice
 
     private void SendPendingMsi()
     {
-        bool canSend = _isMaster && _active == VfioIrqs.Msi && !_msiSlots.IsSuspended;
-        for (int vector = 0; vector < _msiSlots.Count && canSend; vector++)
+        bool canSend = _isMaster && _active == VfioIrqs.Msi && !_msiEvents.IsSuspended;
+        for (int vector = 0; vector < _msiEvents.Count && canSend; vector++)
         {
             if (!_msi!.IsMasked(vector) && _msi.TakePending(vector))
             {
@@ -101,8 +101,8 @@ public partial class VfioPciCoreDevice
 
     private void SendPendingMsix()
     {
-        bool canSend = _isMaster && _active == VfioIrqs.Msix && !_msixSlots.IsSuspended;
-        for (int vector = 0; vector < _msixSlots.Count && canSend; vector++)
+        bool canSend = _isMaster && _active == VfioIrqs.Msix && !_msixEvents.IsSuspended;
+        for (int vector = 0; vector < _msixEvents.Count && canSend; vector++)
         {
             if (!_msix!.IsMasked(vector) && _msix.TakePending(vector))
             {
@@ -115,28 +115,28 @@ public partial class VfioPciCoreDevice
     private void SuspendInterrupts()
     {
         _intx.SetSuspended(true);
-        _msiSlots.Suspend();
-        _msixSlots.Suspend();
+        _msiEvents.Suspend();
+        _msixEvents.Suspend();
     }
 
     /// <summary>Sends what has become pending meanwhile.</summary>
     private void ResumeInterrupts()
     {
-        _msiSlots.Resume();
-        _msixSlots.Resume();
+        _msiEvents.Resume();
+        _msixEvents.Resume();
         SendPendingMsi();
         SendPendingMsix();
         _intx.SetSuspended(false);
     }
 
     /// <summary>Binds, replaces or takes away the eventfd of one vector.</summary>
-    private void BindVector(int index, int vector, EventSlot? slot)
+    private void BindVector(int index, int vector, BoundEvent? bound)
     {
         if (index == VfioIrqs.Msi)
         {
-            _msiSlots.Bind(vector, slot);
-            Join(slot, index, vector);
-            if (slot is not null && _isMaster && !_msi!.IsMasked(vector) && _msi.TakePending(vector))
+            _msiEvents.Bind(vector, bound);
+            Join(bound, index, vector);
+            if (bound is not null && _isMaster && !_msi!.IsMasked(vector) && _msi.TakePending(vector))
             {
                 SendMsi(vector);
             }
@@ -145,16 +145,16 @@ public partial class VfioPciCoreDevice
         }
 
         // Masked before its eventfd goes, unmasked after it came: in between an interrupt becomes pending.
-        if (slot is null)
+        if (bound is null)
         {
             _msix!.Mask(vector);
-            _msixSlots.Bind(vector, null);
+            _msixEvents.Bind(vector, null);
             return;
         }
 
-        _msixSlots.Bind(vector, slot);
+        _msixEvents.Bind(vector, bound);
         ProgramVector(vector);
-        Join(slot, index, vector);
+        Join(bound, index, vector);
         if (_isMaster && _msix!.TakePending(vector))
         {
             SendMsix(vector);
@@ -162,9 +162,9 @@ public partial class VfioPciCoreDevice
     }
 
     /// <summary>Prepares the way past the eventfd. Without it interrupts arrive all the same.</summary>
-    private void Join(EventSlot? slot, int index, int vector)
+    private void Join(BoundEvent? bound, int index, int vector)
     {
-        if (slot?.Join(_bypass, vector) is { } why && !_bypassRefused)
+        if (bound?.Join(_bypass, vector) is { } why && !_bypassRefused)
         {
             // Once for each open: how often it happens is up to the user.
             _bypassRefused = true;
@@ -176,7 +176,7 @@ public partial class VfioPciCoreDevice
 
     private void StartVectors(int index, int count)
     {
-        SlotsOf(index).Allocate(0, count);
+        EventsOf(index).Allocate(0, count);
         if (index == VfioIrqs.Msi)
         {
             _msiCount = count;
@@ -202,16 +202,16 @@ public partial class VfioPciCoreDevice
                 break;
             case VfioIrqs.Msi:
                 _msi!.TearDown();
-                _msiSlots.Clear();
+                _msiEvents.Clear();
                 break;
             case VfioIrqs.Msix:
-                for (int vector = 0; vector < _msixSlots.Count; vector++)
+                for (int vector = 0; vector < _msixEvents.Count; vector++)
                 {
                     _msix!.Mask(vector);
                 }
 
                 _msix!.Disable();
-                _msixSlots.Clear();
+                _msixEvents.Clear();
                 break;
         }
     }
@@ -226,9 +226,9 @@ public partial class VfioPciCoreDevice
         else if (_active == VfioIrqs.Msix)
         {
             _msix!.Enable();
-            for (int vector = 0; vector < _msixSlots.Count; vector++)
+            for (int vector = 0; vector < _msixEvents.Count; vector++)
             {
-                if (_msixSlots.IsBound(vector))
+                if (_msixEvents.IsBound(vector))
                 {
                     ProgramVector(vector);
                 }
@@ -236,18 +236,18 @@ public partial class VfioPciCoreDevice
         }
     }
 
-    private VectorSlots SlotsOf(int index) => index == VfioIrqs.Msi ? _msiSlots : _msixSlots;
+    private VectorEvents EventsOf(int index) => index == VfioIrqs.Msi ? _msiEvents : _msixEvents;
 
-    private static void Replace(ref EventSlot? place, EventSlot? slot) => Interlocked.Exchange(ref place, slot)?.Retire();
+    private static void Replace(ref BoundEvent? place, BoundEvent? bound) => Interlocked.Exchange(ref place, bound)?.Retire();
 
-    private static bool Fire(ref EventSlot? place)
+    private static bool Fire(ref BoundEvent? place)
     {
-        if (Volatile.Read(ref place) is not { } slot || !slot.TryEnter())
+        if (Volatile.Read(ref place) is not { } bound || !bound.TryEnter())
         {
             return false;
         }
 
-        slot.SignalAndLeave();
+        bound.SignalAndLeave();
         return true;
     }
 }

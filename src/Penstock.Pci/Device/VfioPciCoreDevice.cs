@@ -68,8 +68,8 @@ public partial class VfioPciCoreDevice : VfioDevice, IDisposable
         _power = _config.Find<PowerManagementCapability>();
         _msi = _config.Find<MsiCapability>();
         _msix = _config.Find<MsixCapability>();
-        _msiSlots = new VectorSlots(_msi?.Vectors ?? 0);
-        _msixSlots = new VectorSlots(_msix?.Vectors ?? 0);
+        _msiEvents = new VectorEvents(_msi?.Vectors ?? 0);
+        _msixEvents = new VectorEvents(_msix?.Vectors ?? 0);
         _port = new FunctionPort(this, group is null ? new DmaPort(this, _strand) : new DmaPort(group, _strand));
         ApplyCommand();
         function.Attach(_port);

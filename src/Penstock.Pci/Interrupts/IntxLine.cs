@@ -7,20 +7,20 @@ namespace Penstock.Pci;
 internal sealed class IntxLine(PciConfigSpace config)
 {
     private readonly Lock _gate = new();
-    private EventSlot? _slot;
+    private BoundEvent? _event;
     private bool _enabled;
     private bool _masked;
     private bool _pinDisabled;
     private bool _suspended;
 
-    public void Enable(EventSlot? slot)
+    public void Enable(BoundEvent? bound)
     {
-        EventSlot? fire;
+        BoundEvent? fire;
         lock (_gate)
         {
             _enabled = true;
             _masked = _pinDisabled;
-            _slot = slot;
+            _event = bound;
             fire = Due();
         }
 
@@ -28,13 +28,13 @@ internal sealed class IntxLine(PciConfigSpace config)
     }
 
     /// <summary>The old eventfd is never signalled after this.</summary>
-    public void Swap(EventSlot? slot)
+    public void Swap(BoundEvent? bound)
     {
-        EventSlot? old;
+        BoundEvent? old;
         lock (_gate)
         {
-            old = _slot;
-            _slot = slot;
+            old = _event;
+            _event = bound;
         }
 
         old?.Retire();
@@ -54,7 +54,7 @@ internal sealed class IntxLine(PciConfigSpace config)
     /// <summary>The function drives the pin.</summary>
     public void SetLevel(bool asserted)
     {
-        EventSlot? fire;
+        BoundEvent? fire;
         lock (_gate)
         {
             if (config.InterruptAsserted == asserted)
@@ -80,7 +80,7 @@ internal sealed class IntxLine(PciConfigSpace config)
     /// <summary>A level that is still high signals again at once and stays masked.</summary>
     public void Unmask()
     {
-        EventSlot? fire;
+        BoundEvent? fire;
         lock (_gate)
         {
             if (_pinDisabled)
@@ -98,7 +98,7 @@ internal sealed class IntxLine(PciConfigSpace config)
     /// <summary>Interrupt Disable of the command register: setting it masks, clearing it unmasks.</summary>
     public void SetPinDisabled(bool disabled)
     {
-        EventSlot? fire;
+        BoundEvent? fire;
         lock (_gate)
         {
             if (_pinDisabled == disabled)
@@ -117,10 +117,10 @@ internal sealed class IntxLine(PciConfigSpace config)
     /// <summary>The user signals by software.</summary>
     public void Trigger()
     {
-        EventSlot? fire;
+        BoundEvent? fire;
         lock (_gate)
         {
-            fire = _enabled && !_pinDisabled && _slot is { } slot && slot.TryEnter() ? slot : null;
+            fire = _enabled && !_pinDisabled && _event is { } bound && bound.TryEnter() ? bound : null;
         }
 
         fire?.SignalAndLeave();
@@ -131,20 +131,20 @@ internal sealed class IntxLine(PciConfigSpace config)
     /// </summary>
     public void SetSuspended(bool suspended)
     {
-        EventSlot? fire;
-        EventSlot? leaving;
+        BoundEvent? fire;
+        BoundEvent? leaving;
         lock (_gate)
         {
             _suspended = suspended;
             fire = Due();
-            leaving = suspended ? _slot : null;
+            leaving = suspended ? _event : null;
         }
 
         fire?.SignalAndLeave();
         leaving?.WaitUntilLeft();
     }
 
-    private EventSlot? Due()
+    private BoundEvent? Due()
     {
         if (!_enabled || _masked || _suspended || !config.InterruptAsserted)
         {
@@ -152,6 +152,6 @@ internal sealed class IntxLine(PciConfigSpace config)
         }
 
         _masked = true;
-        return _slot is { } slot && slot.TryEnter() ? slot : null;
+        return _event is { } bound && bound.TryEnter() ? bound : null;
     }
 }

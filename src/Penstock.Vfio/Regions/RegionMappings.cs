@@ -13,7 +13,7 @@ internal sealed class RegionMappings
 
     internal bool AreRevoked => _revoked;
 
-    internal ScopeSlots Slots { get; } = new();
+    internal ScopePlaces Places { get; } = new();
 
     internal void Add(VfioRegionMapping mapping)
     {
@@ -37,7 +37,7 @@ internal sealed class RegionMappings
         if (!_revoked)
         {
             _revoked = true;
-            Slots.WaitForOthers();
+            Places.WaitForOthers();
             Array.ForEach(Buffers(), static b => b.Revoke());
         }
     }

@@ -74,8 +74,8 @@ public sealed class VfioRegionMapping : IDisposable
     /// <returns>The access, which may find the mapping taken away.</returns>
     public RegionAccess Enter()
     {
-        ref long slot = ref _device.Mappings.Slots.Enter(out long sequence);
-        return new RegionAccess(ref slot, sequence, !IsRevoked, _memory);
+        ref long place = ref _device.Mappings.Places.Enter(out long sequence);
+        return new RegionAccess(ref place, sequence, !IsRevoked, _memory);
     }
 
     /// <summary>Unmaps. What was mapped for DMA stays until it is unmapped there.</summary>
@@ -83,7 +83,7 @@ public sealed class VfioRegionMapping : IDisposable
     {
         if (Interlocked.Exchange(ref _closed, 1) == 0)
         {
-            _device.Mappings.Slots.WaitForOthers();
+            _device.Mappings.Places.WaitForOthers();
             _device.Mappings.Remove(this);
             _memory.Release();
         }

@@ -123,10 +123,10 @@ public sealed class StoppedInterruptTests
             using var descriptor = EventDescriptor.Create();
             using var consumer = new SlowConsumer(descriptor.Identity);
             var manager = new IrqBypass();
-            var slot = new EventSlot(descriptor);
-            Assert.Null(slot.Join(manager, 0));
+            var bound = new BoundEvent(descriptor);
+            Assert.Null(bound.Join(manager, 0));
             manager.Register(consumer);
-            line.Enable(slot);
+            line.Enable(bound);
             var signaller = new Thread(() => line.SetLevel(true));
             signaller.Start();
             consumer.Inside.Wait();

@@ -42,17 +42,17 @@ internal sealed class NvmeAdmin
 
     /// <summary>A command that was kept elsewhere is kept here.</summary>
     /// <returns>False: it is carried out again instead.</returns>
-    internal bool TryHoldAgain(NvmeSlot slot)
+    internal bool TryHoldAgain(NvmeJob job)
     {
-        bool isKept = (NvmeAdminOpcode)slot.Command.Opcode switch
+        bool isKept = (NvmeAdminOpcode)job.Command.Opcode switch
         {
-            NvmeAdminOpcode.AsyncEventRequest => _controller.Events.TryKeep(slot),
-            NvmeAdminOpcode.DeleteSubmissionQueue => _queues.TryKeep(slot),
+            NvmeAdminOpcode.AsyncEventRequest => _controller.Events.TryKeep(job),
+            NvmeAdminOpcode.DeleteSubmissionQueue => _queues.TryKeep(job),
             _ => false,
         };
         if (isKept)
         {
-            NvmeController.Hold(slot);
+            NvmeController.Hold(job);
         }
 
         return isKept;
@@ -92,46 +92,46 @@ internal sealed class NvmeAdmin
     }
 
     /// <summary>Carries a command out and completes it, or keeps it.</summary>
-    internal bool Execute(NvmeSlot slot)
+    internal bool Execute(NvmeJob job)
     {
-        ref readonly NvmeCommand command = ref slot.Command;
+        ref readonly NvmeCommand command = ref job.Command;
         return (NvmeAdminOpcode)command.Opcode switch
         {
-            NvmeAdminOpcode.DeleteSubmissionQueue => _queues.DeleteSubmission(slot),
-            NvmeAdminOpcode.CreateSubmissionQueue => _queues.CreateSubmission(slot),
-            NvmeAdminOpcode.DeleteCompletionQueue => _queues.DeleteCompletion(slot),
-            NvmeAdminOpcode.CreateCompletionQueue => _queues.CreateCompletion(slot),
-            NvmeAdminOpcode.GetLogPage => GetLog(slot),
-            NvmeAdminOpcode.Identify => Identify(slot),
-            NvmeAdminOpcode.Abort => Abort(slot),
-            NvmeAdminOpcode.SetFeatures => SetFeatures(slot),
-            NvmeAdminOpcode.GetFeatures => GetFeatures(slot),
-            NvmeAdminOpcode.AsyncEventRequest => RequestEvent(slot),
-            NvmeAdminOpcode.KeepAlive => _controller.Complete(slot, NvmeStatus.Success),
-            NvmeAdminOpcode.DoorbellBufferConfig when !_controller.Options.Poll => UseDoorbellBuffer(slot),
-            _ => _controller.Complete(slot, NvmeStatus.InvalidOpcode),
+            NvmeAdminOpcode.DeleteSubmissionQueue => _queues.DeleteSubmission(job),
+            NvmeAdminOpcode.CreateSubmissionQueue => _queues.CreateSubmission(job),
+            NvmeAdminOpcode.DeleteCompletionQueue => _queues.DeleteCompletion(job),
+            NvmeAdminOpcode.CreateCompletionQueue => _queues.CreateCompletion(job),
+            NvmeAdminOpcode.GetLogPage => GetLog(job),
+            NvmeAdminOpcode.Identify => Identify(job),
+            NvmeAdminOpcode.Abort => Abort(job),
+            NvmeAdminOpcode.SetFeatures => SetFeatures(job),
+            NvmeAdminOpcode.GetFeatures => GetFeatures(job),
+            NvmeAdminOpcode.AsyncEventRequest => RequestEvent(job),
+            NvmeAdminOpcode.KeepAlive => _controller.Complete(job, NvmeStatus.Success),
+            NvmeAdminOpcode.DoorbellBufferConfig when !_controller.Options.Poll => UseDoorbellBuffer(job),
+            _ => _controller.Complete(job, NvmeStatus.InvalidOpcode),
         };
     }
 
-    private bool Identify(NvmeSlot slot)
+    private bool Identify(NvmeJob job)
     {
         Span<byte> page = _data.AsSpan(0, NvmeLimits.IdentifySize);
-        NvmeStatus status = _identify.Answer(slot.Command, page, _controller.HostUsesPin);
-        return status != NvmeStatus.Success ? _controller.Complete(slot, status) : Answer(slot, page.Length, 0);
+        NvmeStatus status = _identify.Answer(job.Command, page, _controller.HostUsesPin);
+        return status != NvmeStatus.Success ? _controller.Complete(job, status) : Answer(job, page.Length, 0);
     }
 
-    private bool GetLog(NvmeSlot slot)
+    private bool GetLog(NvmeJob job)
     {
-        NvmeStatus status = Logs.Check(slot.Command, out int length);
+        NvmeStatus status = Logs.Check(job.Command, out int length);
         if (status != NvmeStatus.Success)
         {
-            return _controller.Complete(slot, status);
+            return _controller.Complete(job, status);
         }
 
-        Logs.Read(slot.Command, _data.AsSpan(0, length));
-        (NvmeLogId log, bool retain) = NvmeLogPages.Target(slot.Command);
+        Logs.Read(job.Command, _data.AsSpan(0, length));
+        (NvmeLogId log, bool retain) = NvmeLogPages.Target(job.Command);
         int epoch = _controller.Epoch;
-        NvmeStatus sent = Send(slot, length);
+        NvmeStatus sent = Send(job, length);
         if (epoch != _controller.Epoch)
         {
             return false;
@@ -142,7 +142,7 @@ internal sealed class NvmeAdmin
             UnmaskEvents(log);
         }
 
-        return _controller.Complete(slot, sent);
+        return _controller.Complete(job, sent);
     }
 
     private void UnmaskEvents(NvmeLogId log)
@@ -161,13 +161,13 @@ internal sealed class NvmeAdmin
         }
     }
 
-    private bool SetFeatures(NvmeSlot slot)
+    private bool SetFeatures(NvmeJob job)
     {
-        int length = NvmeFeatures.DataLength(slot.Command);
+        int length = NvmeFeatures.DataLength(job.Command);
         if (length != 0)
         {
             int epoch = _controller.Epoch;
-            NvmeStatus received = Receive(slot, length);
+            NvmeStatus received = Receive(job, length);
             if (epoch != _controller.Epoch)
             {
                 return false;
@@ -175,94 +175,94 @@ internal sealed class NvmeAdmin
 
             if (received != NvmeStatus.Success)
             {
-                return _controller.Complete(slot, received);
+                return _controller.Complete(job, received);
             }
         }
 
-        NvmeStatus status = Features.Set(slot.Command, _data.AsSpan(0, length), _controller.Queues.HasIoQueues, out uint result);
+        NvmeStatus status = Features.Set(job.Command, _data.AsSpan(0, length), _controller.Queues.HasIoQueues, out uint result);
         _controller.FeaturesChanged();
-        return _controller.Complete(slot, status, result);
+        return _controller.Complete(job, status, result);
     }
 
-    private bool GetFeatures(NvmeSlot slot)
+    private bool GetFeatures(NvmeJob job)
     {
-        int length = NvmeFeatures.DataLength(slot.Command);
-        NvmeStatus status = Features.Get(slot.Command, _data.AsSpan(0, length), out uint result);
+        int length = NvmeFeatures.DataLength(job.Command);
+        NvmeStatus status = Features.Get(job.Command, _data.AsSpan(0, length), out uint result);
         return status != NvmeStatus.Success || length == 0
-            ? _controller.Complete(slot, status, result)
-            : Answer(slot, length, result);
+            ? _controller.Complete(job, status, result)
+            : Answer(job, length, result);
     }
 
-    private bool RequestEvent(NvmeSlot slot)
+    private bool RequestEvent(NvmeJob job)
     {
-        if (!_controller.Events.TryKeep(slot))
+        if (!_controller.Events.TryKeep(job))
         {
-            return _controller.Complete(slot, NvmeStatus.EventLimitExceeded);
+            return _controller.Complete(job, NvmeStatus.EventLimitExceeded);
         }
 
-        NvmeController.Hold(slot);
+        NvmeController.Hold(job);
         return true;
     }
 
     /// <summary>Takes back a command that has not begun: one that waits for a worker, or a request for events. Others go their way.</summary>
-    private bool Abort(NvmeSlot slot)
+    private bool Abort(NvmeJob job)
     {
-        ushort queue = (ushort)(slot.Command.Cdw10 & NvmeAbortBits.QueueMask);
-        ushort id = (ushort)(slot.Command.Cdw10 >> NvmeAbortBits.CommandShift);
+        ushort queue = (ushort)(job.Command.Cdw10 & NvmeAbortBits.QueueMask);
+        ushort id = (ushort)(job.Command.Cdw10 >> NvmeAbortBits.CommandShift);
         int epoch = _controller.Epoch;
-        if (queue == 0 && _controller.Queues.Completion(0)!.HasRoom && _controller.Events.TryTake(id, out NvmeSlot request))
+        if (queue == 0 && _controller.Queues.Completion(0)!.HasRoom && _controller.Events.TryTake(id, out NvmeJob request))
         {
             NvmeController.TryResume(request);
             return _controller.Complete(request, NvmeStatus.AbortedByRequest) && epoch == _controller.Epoch
-                && _controller.Complete(slot, NvmeStatus.Success);
+                && _controller.Complete(job, NvmeStatus.Success);
         }
 
-        foreach (NvmeSlot other in _controller.Slots.All)
+        foreach (NvmeJob other in _controller.Jobs.All)
         {
-            if (other.State == NvmeSlotState.Working && other.Epoch == epoch && other.Queue!.Id == queue && other.Command.CommandId == id
+            if (other.State == NvmeJobState.Working && other.Epoch == epoch && other.Queue!.Id == queue && other.Command.CommandId == id
                 && _controller.TryTakeBack(other))
             {
                 return _controller.Complete(other, NvmeStatus.AbortedByRequest) && epoch == _controller.Epoch
-                    && _controller.Complete(slot, NvmeStatus.Success);
+                    && _controller.Complete(job, NvmeStatus.Success);
             }
         }
 
-        return _controller.Complete(slot, NvmeStatus.Success, NvmeAbortBits.NotAborted);
+        return _controller.Complete(job, NvmeStatus.Success, NvmeAbortBits.NotAborted);
     }
 
-    private bool UseDoorbellBuffer(NvmeSlot slot)
+    private bool UseDoorbellBuffer(NvmeJob job)
     {
         const ulong OffsetMask = NvmeLimits.PageSize - 1;
-        ulong shadow = slot.Command.Prp1;
-        ulong events = slot.Command.Prp2;
+        ulong shadow = job.Command.Prp1;
+        ulong events = job.Command.Prp2;
         if (((shadow | events) & OffsetMask) != 0 || shadow == events || shadow == 0 || events == 0)
         {
-            return _controller.Complete(slot, NvmeStatus.InvalidField);
+            return _controller.Complete(job, NvmeStatus.InvalidField);
         }
 
         int epoch = _controller.Epoch;
         Errno errno = _controller.Doorbells.UseShadow(_controller.Memory, shadow, events);
         return epoch == _controller.Epoch
-            && _controller.Complete(slot, errno == Errno.None ? NvmeStatus.Success : NvmeStatus.DataTransferError);
+            && _controller.Complete(job, errno == Errno.None ? NvmeStatus.Success : NvmeStatus.DataTransferError);
     }
 
     /// <summary>Sends the answer that is in the buffer, and completes the command.</summary>
-    private bool Answer(NvmeSlot slot, int length, uint result)
+    private bool Answer(NvmeJob job, int length, uint result)
     {
         int epoch = _controller.Epoch;
-        NvmeStatus status = Send(slot, length);
-        return epoch == _controller.Epoch && _controller.Complete(slot, status, status == NvmeStatus.Success ? result : 0);
+        NvmeStatus status = Send(job, length);
+        return epoch == _controller.Epoch && _controller.Complete(job, status, status == NvmeStatus.Success ? result : 0);
     }
 
-    private NvmeStatus Send(NvmeSlot slot, int length) => Move(slot, length, toHost: true);
+    private NvmeStatus Send(NvmeJob job, int length) => Move(job, length, toHost: true);
 
-    private NvmeStatus Receive(NvmeSlot slot, int length) => Move(slot, length, toHost: false);
+    private NvmeStatus Receive(NvmeJob job, int length) => Move(job, length, toHost: false);
 
-    private NvmeStatus Move(NvmeSlot slot, int length, bool toHost)
+    private NvmeStatus Move(NvmeJob job, int length, bool toHost)
     {
         NvmeHostMemory memory = _controller.Memory;
         Errno errno = NvmePrp.Walk(
-            memory, slot.Command.Prp1, slot.Command.Prp2, (uint)length, slot.Segments, out int count, out NvmeStatus status);
+            memory, job.Command.Prp1, job.Command.Prp2, (uint)length, job.Segments, out int count, out NvmeStatus status);
         if (errno == Errno.None && status != NvmeStatus.Success)
         {
             return status;
@@ -271,7 +271,7 @@ internal sealed class NvmeAdmin
         int at = 0;
         for (int i = 0; i < count && errno == Errno.None; i++)
         {
-            NvmeSegment segment = slot.Segments[i];
+            NvmeSegment segment = job.Segments[i];
             Span<byte> part = _data.AsSpan(at, (int)segment.Length);
             errno = toHost ? memory.Write(segment.Iova, part) : memory.Read(segment.Iova, part);
             at += part.Length;

@@ -18,7 +18,7 @@ internal sealed class NvmeEvents
     private const uint TypeMask = Types - 1;
 
     private readonly uint[] _pending = new uint[MostPending];
-    private readonly NvmeSlot?[] _requests = new NvmeSlot?[Limit];
+    private readonly NvmeJob?[] _requests = new NvmeJob?[Limit];
     private readonly ushort[] _order = new ushort[Limit];
     private int _pendingCount;
     private int _requestCount;
@@ -44,7 +44,7 @@ internal sealed class NvmeEvents
 
     /// <summary>Keeps a request.</summary>
     /// <returns>False when there are as many as there may be.</returns>
-    internal bool TryKeep(NvmeSlot request)
+    internal bool TryKeep(NvmeJob request)
     {
         if (_requestCount == Limit)
         {
@@ -56,7 +56,7 @@ internal sealed class NvmeEvents
     }
 
     /// <summary>Takes the oldest request for an event that may be told.</summary>
-    internal bool TryTell(out NvmeSlot request, out uint result)
+    internal bool TryTell(out NvmeJob request, out uint result)
     {
         int found = _requestCount == 0 ? -1 : FindTellable();
         if (found < 0)
@@ -75,7 +75,7 @@ internal sealed class NvmeEvents
     }
 
     /// <summary>Takes a certain request, which the host has aborted.</summary>
-    internal bool TryTake(ushort commandId, out NvmeSlot request)
+    internal bool TryTake(ushort commandId, out NvmeJob request)
     {
         for (int i = 0; i < _requestCount; i++)
         {
@@ -142,9 +142,9 @@ internal sealed class NvmeEvents
 
     private int Place(ushort commandId) => Array.IndexOf(_order, commandId);
 
-    private NvmeSlot TakeRequest(int index)
+    private NvmeJob TakeRequest(int index)
     {
-        NvmeSlot request = _requests[index]!;
+        NvmeJob request = _requests[index]!;
         _requests.AsSpan((index + 1)..).CopyTo(_requests.AsSpan(index));
         _requests[--_requestCount] = null;
         return request;

@@ -15,10 +15,10 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
     internal void Reset() => _deletions = 0;
 
-    internal bool CreateCompletion(NvmeSlot slot)
+    internal bool CreateCompletion(NvmeJob job)
     {
         int epoch = controller.Epoch;
-        ref readonly NvmeCommand command = ref slot.Command;
+        ref readonly NvmeCommand command = ref job.Command;
         uint id = command.Cdw10 & NvmeQueueBits.IdMask;
         uint entries = (command.Cdw10 >> NvmeQueueBits.SizeShift) + 1;
         uint vector = command.Cdw11 >> NvmeQueueBits.VectorShift;
@@ -34,7 +34,7 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
         if (status != NvmeStatus.Success)
         {
-            return controller.Complete(slot, status);
+            return controller.Complete(job, status);
         }
 
         Errno errno = controller.Doorbells.Clear(controller.Memory, (int)id, isCompletion: true);
@@ -45,18 +45,18 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
         if (errno != Errno.None)
         {
-            return controller.Complete(slot, NvmeStatus.DataTransferError);
+            return controller.Complete(job, NvmeStatus.DataTransferError);
         }
 
         controller.Queues.Add(new NvmeCompletionQueue(
             (ushort)id, command.Prp1, entries, (ushort)vector, (command.Cdw11 & NvmeQueueBits.InterruptsEnabled) != 0));
-        return controller.Complete(slot, NvmeStatus.Success);
+        return controller.Complete(job, NvmeStatus.Success);
     }
 
-    internal bool CreateSubmission(NvmeSlot slot)
+    internal bool CreateSubmission(NvmeJob job)
     {
         int epoch = controller.Epoch;
-        ref readonly NvmeCommand command = ref slot.Command;
+        ref readonly NvmeCommand command = ref job.Command;
         uint id = command.Cdw10 & NvmeQueueBits.IdMask;
         uint entries = (command.Cdw10 >> NvmeQueueBits.SizeShift) + 1;
         uint completions = command.Cdw11 >> NvmeQueueBits.CompletionQueueShift;
@@ -73,7 +73,7 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
         if (status != NvmeStatus.Success)
         {
-            return controller.Complete(slot, status);
+            return controller.Complete(job, status);
         }
 
         Errno errno = controller.Doorbells.Clear(controller.Memory, (int)id, isCompletion: false);
@@ -84,57 +84,57 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
 
         if (errno != Errno.None)
         {
-            return controller.Complete(slot, NvmeStatus.DataTransferError);
+            return controller.Complete(job, NvmeStatus.DataTransferError);
         }
 
         controller.Queues.Add(new NvmeSubmissionQueue(
             (ushort)id, command.Prp1, entries, controller.Queues.Completion((int)completions)!));
-        return controller.Complete(slot, NvmeStatus.Success);
+        return controller.Complete(job, NvmeStatus.Success);
     }
 
-    internal bool DeleteCompletion(NvmeSlot slot)
+    internal bool DeleteCompletion(NvmeJob job)
     {
-        uint id = slot.Command.Cdw10 & NvmeQueueBits.IdMask;
+        uint id = job.Command.Cdw10 & NvmeQueueBits.IdMask;
         NvmeCompletionQueue? queue = id == 0 ? null : controller.Queues.Completion((int)id);
         if (queue is null)
         {
-            return controller.Complete(slot, NvmeStatus.InvalidQueueId);
+            return controller.Complete(job, NvmeStatus.InvalidQueueId);
         }
 
         if (queue.Users != 0)
         {
-            return controller.Complete(slot, NvmeStatus.InvalidQueueDeletion);
+            return controller.Complete(job, NvmeStatus.InvalidQueueDeletion);
         }
 
         controller.Queues.Remove(queue);
-        return controller.Complete(slot, NvmeStatus.Success);
+        return controller.Complete(job, NvmeStatus.Success);
     }
 
     /// <summary>Nothing more is taken off the queue; the command completes when what was taken has.</summary>
-    internal bool DeleteSubmission(NvmeSlot slot)
+    internal bool DeleteSubmission(NvmeJob job)
     {
-        uint id = slot.Command.Cdw10 & NvmeQueueBits.IdMask;
+        uint id = job.Command.Cdw10 & NvmeQueueBits.IdMask;
         NvmeSubmissionQueue? queue = id == 0 ? null : controller.Queues.Submission((int)id);
         if (queue is null || queue.IsDeleting)
         {
-            return controller.Complete(slot, NvmeStatus.InvalidQueueId);
+            return controller.Complete(job, NvmeStatus.InvalidQueueId);
         }
 
         if (queue.Outstanding != 0)
         {
-            TryKeep(slot);
-            NvmeController.Hold(slot);
+            TryKeep(job);
+            NvmeController.Hold(job);
             return true;
         }
 
         controller.Queues.Remove(queue);
-        return controller.Complete(slot, NvmeStatus.Success);
+        return controller.Complete(job, NvmeStatus.Success);
     }
 
     /// <summary>Keeps a deletion until its queue has nothing outstanding.</summary>
-    internal bool TryKeep(NvmeSlot slot)
+    internal bool TryKeep(NvmeJob job)
     {
-        uint id = slot.Command.Cdw10 & NvmeQueueBits.IdMask;
+        uint id = job.Command.Cdw10 & NvmeQueueBits.IdMask;
         if (id == 0 || controller.Queues.Submission((int)id) is not { IsDeleting: false } queue)
         {
             return false;
@@ -153,15 +153,15 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
             return true;
         }
 
-        foreach (NvmeSlot slot in controller.Slots.All)
+        foreach (NvmeJob job in controller.Jobs.All)
         {
-            if (slot.State != NvmeSlotState.Held || (NvmeAdminOpcode)slot.Command.Opcode != NvmeAdminOpcode.DeleteSubmissionQueue || !slot.IsAdmin)
+            if (job.State != NvmeJobState.Held || (NvmeAdminOpcode)job.Command.Opcode != NvmeAdminOpcode.DeleteSubmissionQueue || !job.IsAdmin)
             {
                 continue;
             }
 
-            var queue = controller.Queues.Submission((int)(slot.Command.Cdw10 & NvmeQueueBits.IdMask))!;
-            if (queue.Outstanding != 0 || !NvmeController.TryResume(slot))
+            var queue = controller.Queues.Submission((int)(job.Command.Cdw10 & NvmeQueueBits.IdMask))!;
+            if (queue.Outstanding != 0 || !NvmeController.TryResume(job))
             {
                 continue;
             }
@@ -169,7 +169,7 @@ internal sealed class NvmeQueueCommands(NvmeController controller)
             _deletions--;
             controller.Queues.Remove(queue);
             progress = true;
-            if (!controller.Complete(slot, NvmeStatus.Success) || epoch != controller.Epoch)
+            if (!controller.Complete(job, NvmeStatus.Success) || epoch != controller.Epoch)
             {
                 return false;
             }

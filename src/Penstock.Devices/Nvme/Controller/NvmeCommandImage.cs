@@ -4,38 +4,38 @@ using Penstock.Specs.Nvme;
 
 namespace Penstock.Devices;
 
-/// <summary>The commands under way as they travel: a record for each slot.</summary>
-internal sealed class NvmeCommandImage(int slots)
+/// <summary>The commands under way as they travel: a record for each job.</summary>
+internal sealed class NvmeCommandImage(int jobs)
 {
     private const int CommandAt = 16;
     private const int RecordLength = CommandAt + NvmeCommand.Length;
 
-    private readonly byte[] _bytes = new byte[slots * RecordLength];
+    private readonly byte[] _bytes = new byte[jobs * RecordLength];
 
     internal int Length => _bytes.Length;
 
-    internal static void Save(Span<byte> records, NvmeSlot slot)
+    internal static void Save(Span<byte> records, NvmeJob job)
     {
-        Span<byte> record = records.Slice(slot.Index * RecordLength, RecordLength);
-        record[0] = (byte)(slot.State == NvmeSlotState.Working ? NvmeSlotState.Taken : slot.State);
-        BinaryPrimitives.WriteUInt16LittleEndian(record[2..], slot.Queue!.Id);
-        BinaryPrimitives.WriteUInt16LittleEndian(record[4..], (ushort)slot.Status);
-        BinaryPrimitives.WriteUInt32LittleEndian(record[8..], slot.Result);
-        MemoryMarshal.Write(record[CommandAt..], slot.Command);
+        Span<byte> record = records.Slice(job.Index * RecordLength, RecordLength);
+        record[0] = (byte)(job.State == NvmeJobState.Working ? NvmeJobState.Taken : job.State);
+        BinaryPrimitives.WriteUInt16LittleEndian(record[2..], job.Queue!.Id);
+        BinaryPrimitives.WriteUInt16LittleEndian(record[4..], (ushort)job.Status);
+        BinaryPrimitives.WriteUInt32LittleEndian(record[8..], job.Result);
+        MemoryMarshal.Write(record[CommandAt..], job.Command);
     }
 
     internal void Load(ReadOnlySpan<byte> bytes) => bytes.CopyTo(_bytes);
 
-    internal bool TryTake(int slot, out Record taken)
+    internal bool TryTake(int job, out Record taken)
     {
-        ReadOnlySpan<byte> record = _bytes.AsSpan(slot * RecordLength, RecordLength);
+        ReadOnlySpan<byte> record = _bytes.AsSpan(job * RecordLength, RecordLength);
         taken = new Record(
-            (NvmeSlotState)record[0],
+            (NvmeJobState)record[0],
             BinaryPrimitives.ReadUInt16LittleEndian(record[2..]),
             (NvmeStatus)BinaryPrimitives.ReadUInt16LittleEndian(record[4..]),
             BinaryPrimitives.ReadUInt32LittleEndian(record[8..]),
             MemoryMarshal.Read<NvmeCommand>(record[CommandAt..]));
-        return taken.State != NvmeSlotState.Free;
+        return taken.State != NvmeJobState.Free;
     }
 
     /// <summary>One command.</summary>
@@ -44,5 +44,5 @@ internal sealed class NvmeCommandImage(int slots)
     /// <param name="Status">Its status, if it has one.</param>
     /// <param name="Result">Its result, if it has one.</param>
     /// <param name="Command">The command.</param>
-    internal readonly record struct Record(NvmeSlotState State, ushort Queue, NvmeStatus Status, uint Result, NvmeCommand Command);
+    internal readonly record struct Record(NvmeJobState State, ushort Queue, NvmeStatus Status, uint Result, NvmeCommand Command);
 }

@@ -22,61 +22,61 @@ internal sealed partial class NvmeController
 
     /// <summary>Completes a command with a status. On the strand.</summary>
     /// <returns>Whether it is still the same life.</returns>
-    internal bool Complete(NvmeSlot slot, NvmeStatus status, uint result = 0)
+    internal bool Complete(NvmeJob job, NvmeStatus status, uint result = 0)
     {
-        slot.Status = status;
-        slot.Result = result;
+        job.Status = status;
+        job.Result = result;
         if (status != NvmeStatus.Success)
         {
-            RecordError(slot);
+            RecordError(job);
         }
 
-        return Write(slot);
+        return Write(job);
     }
 
     /// <summary>Keeps a command until something happens; its place in the completion queue is not promised any more.</summary>
-    internal static void Hold(NvmeSlot slot)
+    internal static void Hold(NvmeJob job)
     {
-        slot.State = NvmeSlotState.Held;
-        slot.Queue!.Completions.Reserved--;
-        slot.Queue.Outstanding--;
+        job.State = NvmeJobState.Held;
+        job.Queue!.Completions.Reserved--;
+        job.Queue.Outstanding--;
     }
 
     /// <summary>Promises a kept command its place again.</summary>
     /// <returns>False when there is none.</returns>
-    internal static bool TryResume(NvmeSlot slot)
+    internal static bool TryResume(NvmeJob job)
     {
-        if (!slot.Queue!.Completions.HasRoom)
+        if (!job.Queue!.Completions.HasRoom)
         {
-            slot.Queue.Completions.IsBlocking = true;
+            job.Queue.Completions.IsBlocking = true;
             return false;
         }
 
-        slot.State = NvmeSlotState.Taken;
-        slot.Queue.Completions.Reserved++;
-        slot.Queue.Outstanding++;
+        job.State = NvmeJobState.Taken;
+        job.Queue.Completions.Reserved++;
+        job.Queue.Outstanding++;
         return true;
     }
 
     /// <summary>Gives a command to the workers.</summary>
-    internal void GiveToWorkers(NvmeSlot slot)
+    internal void GiveToWorkers(NvmeJob job)
     {
-        slot.State = NvmeSlotState.Working;
-        slot.MustRetry = false;
+        job.State = NvmeJobState.Working;
+        job.MustRetry = false;
         _withWorkers++;
-        _workers.Enqueue(slot.Index);
+        _workers.Enqueue(job.Index);
     }
 
     /// <summary>Takes a command back that no worker has begun.</summary>
-    internal bool TryTakeBack(NvmeSlot slot)
+    internal bool TryTakeBack(NvmeJob job)
     {
-        if (!_workers.TryTakeBack(slot.Index))
+        if (!_workers.TryTakeBack(job.Index))
         {
             return false;
         }
 
         _withWorkers--;
-        slot.State = NvmeSlotState.Taken;
+        job.State = NvmeJobState.Taken;
         return true;
     }
 
@@ -85,7 +85,7 @@ internal sealed partial class NvmeController
     private bool Serve(NvmeSubmissionQueue queue, int epoch, ref int budget, ref bool progress)
     {
         int count = Math.Min(Math.Min((int)queue.Waiting, (int)(queue.Entries - queue.Head)), Math.Min(Batch, budget));
-        count = Math.Min(count, Slots.Free);
+        count = Math.Min(count, Jobs.Free);
         if (count == 0 || queue.IsDeleting)
         {
             return true;
@@ -118,21 +118,21 @@ internal sealed partial class NvmeController
                 return true;
             }
 
-            NvmeSlot slot = Slots.Take(queue, _batch[i], epoch);
-            slot.Transfer = Transfer;
+            NvmeJob job = Jobs.Take(queue, _batch[i], epoch);
+            job.Transfer = Transfer;
             queue.Head = queue.Head + 1 == queue.Entries ? 0 : queue.Head + 1;
             queue.Completions.Reserved++;
             queue.Outstanding++;
             budget--;
             progress = true;
-            _sample?.Busy(slot.IsAdmin ? 0 : 1);
-            if (!Dispatch(slot) || epoch != Epoch)
+            _sample?.Busy(job.IsAdmin ? 0 : 1);
+            if (!Dispatch(job) || epoch != Epoch)
             {
                 return false;
             }
 
-            // The command may have been one that takes the queue away, or all slots.
-            if (queue.IsDeleting || Slots.Free == 0)
+            // The command may have been one that takes the queue away, or all jobs.
+            if (queue.IsDeleting || Jobs.Free == 0)
             {
                 return true;
             }
@@ -158,40 +158,40 @@ internal sealed partial class NvmeController
         return Dma.Read(address, batch, Transfer);
     }
 
-    private bool Dispatch(NvmeSlot slot)
+    private bool Dispatch(NvmeJob job)
     {
         // Requests for events that are kept are not among the outstanding.
-        NvmeStatus refused = (slot.Queue!.Outstanding > 1 || slot.IsAdmin) && HasTwin(slot) ? NvmeStatus.CommandIdConflict
-            : (slot.Command.Flags & (NvmeCommandFlags.FuseMask | NvmeCommandFlags.PointerMask)) != 0 ? NvmeStatus.InvalidField
+        NvmeStatus refused = (job.Queue!.Outstanding > 1 || job.IsAdmin) && HasTwin(job) ? NvmeStatus.CommandIdConflict
+            : (job.Command.Flags & (NvmeCommandFlags.FuseMask | NvmeCommandFlags.PointerMask)) != 0 ? NvmeStatus.InvalidField
             : NvmeStatus.Success;
         if (refused != NvmeStatus.Success)
         {
-            return Complete(slot, refused);
+            return Complete(job, refused);
         }
 
-        if (slot.IsAdmin)
+        if (job.IsAdmin)
         {
-            return _admin.Execute(slot);
+            return _admin.Execute(job);
         }
 
         _sample?.Mark(NvmePhase.Fetch);
-        bool isDone = _io.Begin(slot, Dma);
+        bool isDone = _io.Begin(job, Dma);
         if (!isDone)
         {
-            GiveToWorkers(slot);
+            GiveToWorkers(job);
         }
 
         _sample?.Mark(NvmePhase.Data);
-        bool same = !isDone || Complete(slot, slot.Status);
+        bool same = !isDone || Complete(job, job.Status);
         _sample?.Mark(NvmePhase.Complete);
         return same;
     }
 
-    private bool HasTwin(NvmeSlot slot)
+    private bool HasTwin(NvmeJob job)
     {
-        foreach (NvmeSlot other in Slots.All)
+        foreach (NvmeJob other in Jobs.All)
         {
-            if (other != slot && other.State != NvmeSlotState.Free && other.Queue == slot.Queue && other.Command.CommandId == slot.Command.CommandId)
+            if (other != job && other.State != NvmeJobState.Free && other.Queue == job.Queue && other.Command.CommandId == job.Command.CommandId)
             {
                 return true;
             }
@@ -209,7 +209,7 @@ internal sealed partial class NvmeController
         else
         {
             long start = Sampler is null ? 0 : Stopwatch.GetTimestamp();
-            _io.Carry(Slots[index], Dma, worker);
+            _io.Carry(Jobs[index], Dma, worker);
             Sampler?.Worked(Stopwatch.GetTimestamp() - start);
         }
     }
@@ -226,19 +226,19 @@ internal sealed partial class NvmeController
                 continue;
             }
 
-            NvmeSlot slot = Slots[index];
-            if (slot.Epoch != Epoch)
+            NvmeJob job = Jobs[index];
+            if (job.Epoch != Epoch)
             {
-                Slots.Return(slot);
+                Jobs.Return(job);
             }
-            else if (slot.MustRetry)
+            else if (job.MustRetry)
             {
-                slot.State = NvmeSlotState.Taken;
+                job.State = NvmeJobState.Taken;
                 _mustRedo = true;
             }
             else
             {
-                slot.State = NvmeSlotState.Finished;
+                job.State = NvmeJobState.Finished;
                 _finished[(_finishedFirst + _finishedCount++) % _finished.Length] = index;
             }
         }
@@ -255,16 +255,16 @@ internal sealed partial class NvmeController
         CollectFinished();
         while (_finishedCount != 0)
         {
-            NvmeSlot slot = Slots[_finished[_finishedFirst]];
+            NvmeJob job = Jobs[_finished[_finishedFirst]];
             _finishedFirst = (_finishedFirst + 1) % _finished.Length;
             _finishedCount--;
             progress = true;
-            if (slot.Status != NvmeStatus.Success)
+            if (job.Status != NvmeStatus.Success)
             {
-                RecordError(slot);
+                RecordError(job);
             }
 
-            if (!Write(slot) || epoch != Epoch)
+            if (!Write(job) || epoch != Epoch)
             {
                 return false;
             }
@@ -278,7 +278,7 @@ internal sealed partial class NvmeController
 
     private bool TellEvents(int epoch, ref bool progress)
     {
-        while (Events.CanTell && Queues.Completion(0) is { HasRoom: true } && Events.TryTell(out NvmeSlot request, out uint result))
+        while (Events.CanTell && Queues.Completion(0) is { HasRoom: true } && Events.TryTell(out NvmeJob request, out uint result))
         {
             TryResume(request);
             progress = true;
@@ -305,9 +305,9 @@ internal sealed partial class NvmeController
         }
 
         _mustRedo = false;
-        foreach (NvmeSlot slot in Slots.All)
+        foreach (NvmeJob job in Jobs.All)
         {
-            if (slot.State == NvmeSlotState.Taken && (!Dispatch(slot) || epoch != Epoch))
+            if (job.State == NvmeJobState.Taken && (!Dispatch(job) || epoch != Epoch))
             {
                 return false;
             }

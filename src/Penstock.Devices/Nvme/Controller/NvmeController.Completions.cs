@@ -15,21 +15,21 @@ internal sealed partial class NvmeController
     private NvmeCompletion _writing;
 
     /// <summary>
-    /// Writes a completion; the slot is free afterwards. All that is remembered changes first: once written the host may have seen it,
+    /// Writes a completion; the job is free afterwards. All that is remembered changes first: once written the host may have seen it,
     /// whatever happens here.
     /// </summary>
     /// <returns>Whether it is still the same life.</returns>
-    private unsafe bool Write(NvmeSlot slot)
+    private unsafe bool Write(NvmeJob job)
     {
-        NvmeSubmissionQueue queue = slot.Queue!;
+        NvmeSubmissionQueue queue = job.Queue!;
         NvmeCompletionQueue completions = queue.Completions;
-        NvmeStatus status = NvmeRetry.Mark(slot.Status);
+        NvmeStatus status = NvmeRetry.Mark(job.Status);
         var entry = new NvmeCompletion
         {
-            Result = slot.Result,
+            Result = job.Result,
             SubmissionHead = (ushort)queue.Head,
             SubmissionQueueId = queue.Id,
-            CommandId = slot.Command.CommandId,
+            CommandId = job.Command.CommandId,
             StatusAndPhase = (ushort)(((uint)status << NvmeCompletion.StatusShift) | (completions.Phase ? (uint)NvmeCompletion.Phase : 0)),
         };
         uint index = completions.Tail;
@@ -41,15 +41,15 @@ internal sealed partial class NvmeController
             completions.Phase = !completions.Phase;
         }
 
-        if (!slot.IsAdmin)
+        if (!job.IsAdmin)
         {
-            Logs.Counters.Count(slot.Planned, slot.Status);
+            Logs.Counters.Count(job.Planned, job.Status);
         }
 
         completions.Reserved--;
         completions.WantsInterrupt = true;
         queue.Outstanding--;
-        Slots.Return(slot);
+        Jobs.Return(job);
         using (DmaScope scope = Dma.Enter())
         {
             if (scope.TryBorrow(address, NvmeCompletion.Length, DmaAccess.Write, out DmaRun run) && run.Length == NvmeCompletion.Length)
@@ -100,11 +100,11 @@ internal sealed partial class NvmeController
         return true;
     }
 
-    private void RecordError(NvmeSlot slot)
+    private void RecordError(NvmeJob job)
     {
-        if (slot.Status is not (NvmeStatus.AbortedByRequest or NvmeStatus.CompareFailure))
+        if (job.Status is not (NvmeStatus.AbortedByRequest or NvmeStatus.CompareFailure))
         {
-            _admin.Logs.Errors.Add(slot.Queue!.Id, slot.Command, NvmeRetry.Mark(slot.Status));
+            _admin.Logs.Errors.Add(job.Queue!.Id, job.Command, NvmeRetry.Mark(job.Status));
         }
     }
 }

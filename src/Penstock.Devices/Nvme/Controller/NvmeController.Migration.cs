@@ -207,12 +207,12 @@ internal sealed partial class NvmeController
     private void SaveCommands(Span<byte> bytes)
     {
         bytes.Clear();
-        foreach (NvmeSlot slot in Slots.All)
+        foreach (NvmeJob job in Jobs.All)
         {
             // What belongs to an earlier life is only waited for.
-            if (slot.State != NvmeSlotState.Free && slot.Epoch == Epoch)
+            if (job.State != NvmeJobState.Free && job.Epoch == Epoch)
             {
-                NvmeCommandImage.Save(bytes, slot);
+                NvmeCommandImage.Save(bytes, job);
             }
         }
     }
@@ -221,18 +221,18 @@ internal sealed partial class NvmeController
     {
         _finishedFirst = 0;
         _finishedCount = 0;
-        foreach (NvmeSlot slot in Slots.All)
+        foreach (NvmeJob job in Jobs.All)
         {
-            // A slot that a worker still has, with a command of before, is not free.
-            if (!_commandImages!.TryTake(slot.Index, out NvmeCommandImage.Record record))
+            // A job that a worker still has, with a command of before, is not free.
+            if (!_commandImages!.TryTake(job.Index, out NvmeCommandImage.Record record))
             {
                 continue;
             }
 
             NvmeSubmissionQueue? queue = Queues.Submission(record.Queue);
             Require(queue is not null, $"a command is of queue {record.Queue}, which does not exist");
-            Require(Slots.Free != 0, "there are more commands than places for them");
-            NvmeSlot place = Slots.Take(queue!, record.Command, Epoch);
+            Require(Jobs.Free != 0, "there are more commands than places for them");
+            NvmeJob place = Jobs.Take(queue!, record.Command, Epoch);
             place.Transfer = Transfer;
             place.Status = record.Status & (NvmeStatus.CodeMask | NvmeStatus.DoNotRetry);
             place.Result = record.Result;
@@ -240,11 +240,11 @@ internal sealed partial class NvmeController
             queue.Outstanding++;
             switch (record.State)
             {
-                case NvmeSlotState.Finished:
-                    place.State = NvmeSlotState.Finished;
+                case NvmeJobState.Finished:
+                    place.State = NvmeJobState.Finished;
                     _finished[_finishedCount++] = place.Index;
                     break;
-                case NvmeSlotState.Held when place.IsAdmin && _admin.TryHoldAgain(place):
+                case NvmeJobState.Held when place.IsAdmin && _admin.TryHoldAgain(place):
                     break;
                 default:
                     _mustRedo = true;

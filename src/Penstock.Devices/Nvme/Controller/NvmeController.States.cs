@@ -195,11 +195,11 @@ internal sealed partial class NvmeController
     {
         Epoch++;
         _port?.Dma.CancelTransfers();
-        foreach (NvmeSlot slot in Slots.All)
+        foreach (NvmeJob job in Jobs.All)
         {
-            if (slot.State == NvmeSlotState.Working)
+            if (job.State == NvmeJobState.Working)
             {
-                TryTakeBack(slot);
+                TryTakeBack(job);
             }
         }
 
@@ -210,7 +210,7 @@ internal sealed partial class NvmeController
 
         _flushes = false;
         _isFlushed = false;
-        Slots.ReturnAllButWorkers();
+        Jobs.ReturnAllButWorkers();
         _finishedCount = 0;
         _mustRedo = false;
         _isWriting = false;

@@ -39,7 +39,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
         Options = options;
         Namespace = media;
         Queues = new NvmeQueueSet(options.IoQueues);
-        Slots = new NvmeSlotPool(options.Commands, NvmeOptions.LongestTransfer);
+        Jobs = new NvmeJobPool(options.Commands, NvmeOptions.LongestTransfer);
         Events = new NvmeEvents();
         Sampler = options.Times ? new NvmeSampler() : null;
         _finished = new int[options.Commands];
@@ -62,7 +62,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
 
     internal NvmeQueueSet Queues { get; }
 
-    internal NvmeSlotPool Slots { get; }
+    internal NvmeJobPool Jobs { get; }
 
     internal NvmeEvents Events { get; }
 
@@ -257,7 +257,7 @@ internal sealed partial class NvmeController : IStrandWork, IDisposable
 
         for (int id = 0; id < Queues.End; id++)
         {
-            if (Queues.Submission(id) is { IsDeleting: false, Waiting: not 0 } queue && queue.Completions.HasRoom && Slots.Free != 0 && MayServe(id))
+            if (Queues.Submission(id) is { IsDeleting: false, Waiting: not 0 } queue && queue.Completions.HasRoom && Jobs.Free != 0 && MayServe(id))
             {
                 return true;
             }

@@ -21,15 +21,15 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
 
     /// <summary>Checks a command, and carries it out if that can be done without waiting. On the strand.</summary>
     /// <returns>True: it has a status. False: it is for the workers.</returns>
-    internal bool Begin(NvmeSlot slot, DmaPort port)
+    internal bool Begin(NvmeJob job, DmaPort port)
     {
-        slot.Status = media.Plan(slot.Command, (int)NvmeOptions.LongestTransfer, WriteThrough, out NvmeTransfer transfer);
-        if (slot.Status != NvmeStatus.Success)
+        job.Status = media.Plan(job.Command, (int)NvmeOptions.LongestTransfer, WriteThrough, out NvmeTransfer transfer);
+        if (job.Status != NvmeStatus.Success)
         {
             return true;
         }
 
-        slot.Planned = transfer;
+        job.Planned = transfer;
         if (media.Backing.MayBlock)
         {
             return false;
@@ -38,12 +38,12 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
         switch (transfer.Operation)
         {
             case NvmeOperation.Flush:
-                slot.Status = media.Execute(transfer, []);
+                job.Status = media.Execute(transfer, []);
                 return true;
             case NvmeOperation.WriteZeroes when transfer.Length <= ZeroedAtOnce:
-                return TryAccess(slot, transfer, []);
+                return TryAccess(job, transfer, []);
             case NvmeOperation.Read or NvmeOperation.Write or NvmeOperation.Compare:
-                return TryMove(slot, port, transfer);
+                return TryMove(job, port, transfer);
             default:
                 return false;
         }
@@ -76,79 +76,79 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
     }
 
     /// <summary>Carries a command out. On a worker.</summary>
-    internal void Carry(NvmeSlot slot, DmaPort port, int worker)
+    internal void Carry(NvmeJob job, DmaPort port, int worker)
     {
         try
         {
             byte[] buffer = _buffers[worker] ??= GC.AllocateUninitializedArray<byte>((int)NvmeOptions.LongestTransfer, pinned: true);
-            Carry(slot, port, buffer.AsSpan(0, slot.Planned.DataLength));
+            Carry(job, port, buffer.AsSpan(0, job.Planned.DataLength));
         }
         catch (Exception)
         {
             // A defect of the backing is one command's failure.
-            slot.Status = NvmeStatus.InternalError;
+            job.Status = NvmeStatus.InternalError;
         }
     }
 
-    private void Carry(NvmeSlot slot, DmaPort port, Span<byte> data)
+    private void Carry(NvmeJob job, DmaPort port, Span<byte> data)
     {
-        NvmeTransfer transfer = slot.Planned;
+        NvmeTransfer transfer = job.Planned;
         int count = 0;
         if (!data.IsEmpty)
         {
-            var memory = new NvmeHostMemory(port, slot.Transfer, borrowOnly: false);
+            var memory = new NvmeHostMemory(port, job.Transfer, borrowOnly: false);
             Errno errno = NvmePrp.Walk(
-                memory, slot.Command.Prp1, slot.Command.Prp2, (uint)data.Length, slot.Segments, out count, out NvmeStatus status);
+                memory, job.Command.Prp1, job.Command.Prp2, (uint)data.Length, job.Segments, out count, out NvmeStatus status);
             if (errno != Errno.None || status != NvmeStatus.Success)
             {
-                End(slot, errno, status);
+                End(job, errno, status);
                 return;
             }
         }
 
-        if (transfer.FromHost && Copy(slot, port, count, data) is var notRead and not Errno.None)
+        if (transfer.FromHost && Copy(job, port, count, data) is var notRead and not Errno.None)
         {
-            End(slot, notRead, NvmeStatus.Success);
+            End(job, notRead, NvmeStatus.Success);
             return;
         }
 
         if (!workers.TryEnterBacking())
         {
-            slot.MustRetry = true;
+            job.MustRetry = true;
             return;
         }
 
         try
         {
             // Looked at inside: whoever stops the function waits for those who are inside, and may put another state there then.
-            slot.MustRetry = slot.Transfer.IsCanceled;
-            if (slot.MustRetry)
+            job.MustRetry = job.Transfer.IsCanceled;
+            if (job.MustRetry)
             {
                 return;
             }
 
-            slot.Status = media.Execute(transfer, data);
+            job.Status = media.Execute(transfer, data);
         }
         finally
         {
             workers.LeaveBacking();
         }
 
-        if (transfer.ToHost && slot.Status == NvmeStatus.Success && Copy(slot, port, count, data) is var notWritten and not Errno.None)
+        if (transfer.ToHost && job.Status == NvmeStatus.Success && Copy(job, port, count, data) is var notWritten and not Errno.None)
         {
-            End(slot, notWritten, NvmeStatus.Success);
+            End(job, notWritten, NvmeStatus.Success);
         }
     }
 
     /// <summary>Copies between a worker's buffer and the host's memory, in the direction of the command.</summary>
-    private static Errno Copy(NvmeSlot slot, DmaPort port, int segments, Span<byte> data)
+    private static Errno Copy(NvmeJob job, DmaPort port, int segments, Span<byte> data)
     {
         int at = 0;
         for (int i = 0; i < segments; i++)
         {
-            NvmeSegment segment = slot.Segments[i];
+            NvmeSegment segment = job.Segments[i];
             Span<byte> part = data.Slice(at, (int)segment.Length);
-            Errno errno = slot.Planned.FromHost ? port.Read(segment.Iova, part, slot.Transfer) : port.Write(segment.Iova, part, slot.Transfer);
+            Errno errno = job.Planned.FromHost ? port.Read(segment.Iova, part, job.Transfer) : port.Write(segment.Iova, part, job.Transfer);
             if (errno != Errno.None)
             {
                 return errno;
@@ -160,18 +160,18 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
         return Errno.None;
     }
 
-    private static void End(NvmeSlot slot, Errno errno, NvmeStatus status)
+    private static void End(NvmeJob job, Errno errno, NvmeStatus status)
     {
-        slot.MustRetry = errno == Errno.EBUSY;
-        slot.Status = errno == Errno.None ? status : NvmeStatus.DataTransferError;
+        job.MustRetry = errno == Errno.EBUSY;
+        job.Status = errno == Errno.None ? status : NvmeStatus.DataTransferError;
     }
 
     /// <summary>Moves data between the blocks and borrowed memory: all of it or, where some cannot be borrowed, nothing.</summary>
-    private bool TryMove(NvmeSlot slot, DmaPort port, in NvmeTransfer transfer)
+    private bool TryMove(NvmeJob job, DmaPort port, in NvmeTransfer transfer)
     {
-        var memory = new NvmeHostMemory(port, slot.Transfer, borrowOnly: true);
+        var memory = new NvmeHostMemory(port, job.Transfer, borrowOnly: true);
         Errno errno = NvmePrp.Walk(
-            memory, slot.Command.Prp1, slot.Command.Prp2, (uint)transfer.DataLength, slot.Segments, out int count, out NvmeStatus status);
+            memory, job.Command.Prp1, job.Command.Prp2, (uint)transfer.DataLength, job.Segments, out int count, out NvmeStatus status);
         if (errno != Errno.None)
         {
             return false;
@@ -179,22 +179,22 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
 
         if (status != NvmeStatus.Success)
         {
-            slot.Status = status;
+            job.Status = status;
             return true;
         }
 
         using DmaScope scope = port.Enter();
-        int pieces = Borrow(scope, slot.Segments.AsSpan(0, count), transfer.ToHost ? DmaAccess.Write : DmaAccess.Read);
+        int pieces = Borrow(scope, job.Segments.AsSpan(0, count), transfer.ToHost ? DmaAccess.Write : DmaAccess.Read);
         if (pieces == 0)
         {
             return false;
         }
 
-        return TryAccess(slot, transfer, _pieces.AsSpan(0, pieces));
+        return TryAccess(job, transfer, _pieces.AsSpan(0, pieces));
     }
 
     /// <summary>Accesses the blocks of a command, unless a worker is at some of them: the strand does not wait for it.</summary>
-    private bool TryAccess(NvmeSlot slot, in NvmeTransfer transfer, ReadOnlySpan<NvmePiece> pieces)
+    private bool TryAccess(NvmeJob job, in NvmeTransfer transfer, ReadOnlySpan<NvmePiece> pieces)
     {
         if (!media.TryBegin(transfer, out int place))
         {
@@ -211,7 +211,7 @@ internal sealed class NvmeIo(NvmeNamespace media, NvmeWorkers workers, int mostW
             media.End(place);
         }
 
-        slot.Status = status == NvmeStatus.Success && !transfer.ToHost ? media.Finish(transfer) : status;
+        job.Status = status == NvmeStatus.Success && !transfer.ToHost ? media.Finish(transfer) : status;
         return true;
     }
 

@@ -98,7 +98,7 @@ internal static class NvmePrp
                 return Errno.None;
             }
 
-            // The last slot of a page that does not hold all is where the list goes on.
+            // The last entry of a page that does not hold all is where the list goes on.
             list = part[^1];
             if ((list & OffsetMask) != 0)
             {

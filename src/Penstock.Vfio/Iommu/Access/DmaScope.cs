@@ -11,24 +11,24 @@ public readonly ref struct DmaScope
 {
     private readonly TranslatingDomain? _domain;
     private readonly DmaPort? _port;
-    private readonly ref long _slot;
+    private readonly ref long _place;
     private readonly long _sequence;
     private readonly nint _table;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal DmaScope(TranslatingDomain domain, DmaPort? port = null)
     {
-        ref long slot = ref domain.Slots.Enter(out long sequence);
+        ref long place = ref domain.Places.Enter(out long sequence);
 
         // Looked at inside: whoever starts logging, blocks the port or moves its group waits for scopes from before.
         if (port is not null && !port.LeadsTo(domain))
         {
             // There is nothing to be had here, and nothing to leave.
-            ScopeSlots.Leave(ref slot, sequence);
+            ScopePlaces.Leave(ref place, sequence);
             return;
         }
 
-        _slot = ref slot;
+        _place = ref place;
         _sequence = sequence;
         _domain = domain;
         _port = port;
@@ -41,15 +41,15 @@ public readonly ref struct DmaScope
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal DmaScope(int thread, TranslatingDomain domain, DmaPort port, IommuGroup lending)
     {
-        ref long slot = ref domain.Slots.Enter(thread, out long sequence);
+        ref long place = ref domain.Places.Enter(thread, out long sequence);
         if (!port.Lends(lending, domain))
         {
-            ScopeSlots.Leave(ref slot, sequence);
+            ScopePlaces.Leave(ref place, sequence);
             this = port.EnterChecked();
             return;
         }
 
-        _slot = ref slot;
+        _place = ref place;
         _sequence = sequence;
         _domain = domain;
         _port = port;
@@ -141,7 +141,7 @@ public readonly ref struct DmaScope
     {
         if (_sequence != 0)
         {
-            ScopeSlots.Leave(ref _slot, _sequence);
+            ScopePlaces.Leave(ref _place, _sequence);
         }
     }
 

@@ -62,7 +62,7 @@ public sealed unsafe partial class SoftwareDomain
             Volatile.Write(ref _logs, logs);
             Volatile.Write(ref _table, (nint)NewDirectory(chunks));
             Retire(table, TranslationTable.DirectoryBytes(table));
-            Slots.WaitForOthers();
+            Places.WaitForOthers();
             FreeRetired();
         }
     }

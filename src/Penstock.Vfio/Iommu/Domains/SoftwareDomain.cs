@@ -4,7 +4,7 @@ namespace Penstock.Vfio;
 
 /// <summary>
 /// A translation done by this process, without locks and without allocation. Changes are published as a whole; what they replace is
-/// freed once no scope can still see it. See <see cref="TranslationTable"/> for the layout and <see cref="ScopeSlots"/> for the waiting.
+/// freed once no scope can still see it. See <see cref="TranslationTable"/> for the layout and <see cref="ScopePlaces"/> for the waiting.
 /// </summary>
 public sealed unsafe partial class SoftwareDomain : TranslatingDomain
 {
@@ -80,7 +80,7 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
             Volatile.Write(ref _count, _count + 1);
             if (_retiredBytes > RetiredLimit)
             {
-                Slots.WaitForOthers();
+                Places.WaitForOthers();
                 FreeRetired();
             }
         }
@@ -125,7 +125,7 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
             ulong removed = Remove(table, index, position, iova, last, memories);
             if (memories.Count != 0)
             {
-                Slots.WaitForOthers();
+                Places.WaitForOthers();
                 FreeRetired();
                 Forget(memories);
             }
@@ -169,7 +169,7 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
             }
 
             Exchange(table, entry);
-            Slots.WaitForOthers();
+            Places.WaitForOthers();
             FreeRetired();
             Forget([old]);
             Volatile.Write(ref _count, _count + 1);
@@ -206,7 +206,7 @@ public sealed unsafe partial class SoftwareDomain : TranslatingDomain
 
             Retire(table, TranslationTable.DirectoryBytes(table));
             Volatile.Write(ref _table, 0);
-            Slots.WaitForOthers();
+            Places.WaitForOthers();
             FreeRetired();
             FreeSpare();
             Forget(memories);

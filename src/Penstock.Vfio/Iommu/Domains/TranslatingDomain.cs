@@ -12,20 +12,20 @@ public abstract partial class TranslatingDomain : IommuDomain
     private protected nint _table;
 
     /// <summary>Creates a domain with scopes of its own.</summary>
-    protected TranslatingDomain() => Slots = new ScopeSlots();
+    protected TranslatingDomain() => Places = new ScopePlaces();
 
     /// <summary>Creates a domain whose results are addresses in another one. Both have the same scopes, so what leaves that one is out of use here, too.</summary>
     /// <param name="below">The other domain, which stays as long as this one.</param>
     protected TranslatingDomain(TranslatingDomain below)
     {
         ArgumentNullException.ThrowIfNull(below);
-        Slots = below.Slots;
+        Places = below.Places;
     }
 
     /// <inheritdoc/>
-    public override bool IsEnteredByCaller => Slots.IsInside();
+    public override bool IsEnteredByCaller => Places.IsInside();
 
-    internal ScopeSlots Slots { get; }
+    internal ScopePlaces Places { get; }
 
     /// <summary>Only valid inside a scope that was entered before it was read.</summary>
     internal nint Table => Volatile.Read(ref _table);
@@ -38,7 +38,7 @@ public abstract partial class TranslatingDomain : IommuDomain
     public override void Drain()
     {
         ThrowIfEntered("waiting for accesses to end");
-        Slots.WaitForOthers();
+        Places.WaitForOthers();
     }
 
     /// <summary>As <see cref="Translate"/>, for a scope of this domain.</summary>
@@ -123,7 +123,7 @@ public abstract partial class TranslatingDomain : IommuDomain
     /// <summary>
     /// Returns when every scope that was entered before the call has been left: what was taken out of reach before can then be given back.
     /// </summary>
-    protected void WaitForScopes() => Slots.WaitForOthers();
+    protected void WaitForScopes() => Places.WaitForOthers();
 
     /// <summary>Refuses a change by a thread that would wait for itself.</summary>
     /// <param name="what">What was refused.</param>

@@ -13,7 +13,7 @@ namespace Penstock.VfioUser;
 internal sealed partial class ClientConnection : IDisposable
 {
     /// <summary>How many commands may be in flight.</summary>
-    public const int MostCalls = 1 << SlotBits;
+    public const int MostCalls = 1 << IndexBits;
 
     /// <summary>So many commands may get no reply in time before the server counts as dead.</summary>
     public const int MostTimeouts = 16;
@@ -21,7 +21,7 @@ internal sealed partial class ClientConnection : IDisposable
     /// <summary>So many may wait for one with nobody waiting, cancelled ones included: fewer than there are ids for one place.</summary>
     private const int MostAbandoned = 512;
 
-    private const int SlotBits = 6;
+    private const int IndexBits = 6;
     private const int IdCount = 1 << 16;
     private const int BitsOfWord = 64;
 
@@ -233,7 +233,7 @@ internal sealed partial class ClientConnection : IDisposable
             do
             {
                 _generation++;
-                exchange.Id = (ushort)((_generation << SlotBits) | exchange.Slot);
+                exchange.Id = (ushort)((_generation << IndexBits) | exchange.Index);
             }
             while (exchange.Id == PostedId || IsAbandoned(exchange.Id));
             exchange.IsPublished = true;

@@ -7,7 +7,7 @@ namespace Penstock.VfioUser;
 /// One command that waits for its reply. Who moves the state away from waiting first decides whether the reply still touches the caller's
 /// buffers; the caller stays until it is settled.
 /// </summary>
-internal sealed unsafe class ClientExchange(int slot) : IDisposable
+internal sealed unsafe class ClientExchange(int index) : IDisposable
 {
     private const int Idle = 0;
     private const int Waiting = 1;
@@ -26,7 +26,7 @@ internal sealed unsafe class ClientExchange(int slot) : IDisposable
     private int _parked;
     private ClientReply _reply;
 
-    public int Slot { get; } = slot;
+    public int Index { get; } = index;
 
     public ushort Id { get; set; }
 

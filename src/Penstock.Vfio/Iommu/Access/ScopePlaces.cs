@@ -4,13 +4,13 @@ using System.Runtime.InteropServices;
 namespace Penstock.Vfio;
 
 /// <summary>
-/// Who is inside a scope. Each thread has a slot of its own, found by its managed thread id and padded to two cache lines: a sequence
+/// Who is inside a scope. Each thread has a place of its own, found by its managed thread id and padded to two cache lines: a sequence
 /// number, even while inside and 0 before the first time, and the depth of nested scopes. Entering and leaving are plain stores. The thread's
 /// first entry is a full fence, so a waiter that sees no registered thread needs no process-wide barrier.
 /// </summary>
-internal sealed class ScopeSlots
+internal sealed class ScopePlaces
 {
-    private const int SlotWords = 16;
+    private const int PlaceWords = 16;
     private const int ThreadsPerBlock = 64;
     private const int Blocks = 512;
     private const int First = 2;
@@ -24,29 +24,29 @@ internal sealed class ScopeSlots
     private volatile long[] _first = [];
     private int _highestBlock = -1;
 
-    // The one thread that has a slot in use, so that a waiter need not look at them all.
+    // The one thread that has a place in use, so that a waiter need not look at them all.
     private int _thread = NoThread;
 
     /// <summary>Enters a scope on this thread.</summary>
-    /// <param name="sequence">What to give to <see cref="Leave"/> with the slot.</param>
-    /// <returns>The slot.</returns>
+    /// <param name="sequence">What to give to <see cref="Leave"/> with the place.</param>
+    /// <returns>The place.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal ref long Enter(out long sequence) => ref Enter(CallingThread.KnownId, out sequence);
 
-    /// <summary>As above, for who has looked at <see cref="CallingThread.KnownId"/>. Nobody has the slot of thread 0.</summary>
+    /// <summary>As above, for who has looked at <see cref="CallingThread.KnownId"/>. Nobody has the place of thread 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal ref long Enter(int thread, out long sequence)
     {
-        long[] slots = _first;
-        if ((uint)thread * SlotWords < (uint)slots.Length)
+        long[] places = _first;
+        if ((uint)thread * PlaceWords < (uint)places.Length)
         {
-            ref long slot = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), (nint)(uint)thread * SlotWords);
-            long seen = slot;
+            ref long place = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(places), (nint)(uint)thread * PlaceWords);
+            long seen = place;
             if (IsOutside(seen))
             {
                 sequence = seen + 1;
-                Volatile.Write(ref slot, sequence);
-                return ref slot;
+                Volatile.Write(ref place, sequence);
+                return ref place;
             }
         }
 
@@ -58,12 +58,12 @@ internal sealed class ScopeSlots
 
     /// <summary>Leaves a scope. The sequence is not read again, so that entering and leaving in turn do not wait for each other's stores.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Leave(ref long slot, long sequence)
+    internal static void Leave(ref long place, long sequence)
     {
-        ref long depth = ref Unsafe.Add(ref slot, 1);
+        ref long depth = ref Unsafe.Add(ref place, 1);
         if (depth == 0)
         {
-            Volatile.Write(ref slot, sequence + 1);
+            Volatile.Write(ref place, sequence + 1);
         }
         else
         {
@@ -76,7 +76,7 @@ internal sealed class ScopeSlots
     {
         int thread = CallingThread.Id;
         int block = thread / ThreadsPerBlock;
-        return block < Blocks && _blocks[block] is { } slots && IsInside(slots[thread % ThreadsPerBlock * SlotWords]);
+        return block < Blocks && _blocks[block] is { } places && IsInside(places[thread % ThreadsPerBlock * PlaceWords]);
     }
 
     /// <summary>
@@ -95,7 +95,7 @@ internal sealed class ScopeSlots
         Interlocked.MemoryBarrierProcessWide();
         for (int block = 0; block <= Volatile.Read(ref _highestBlock); block++)
         {
-            if (Volatile.Read(ref _blocks[block]) is not { } slots)
+            if (Volatile.Read(ref _blocks[block]) is not { } places)
             {
                 continue;
             }
@@ -104,7 +104,7 @@ internal sealed class ScopeSlots
             {
                 if ((block * ThreadsPerBlock) + i != own)
                 {
-                    WaitFor(ref slots[i * SlotWords]);
+                    WaitFor(ref places[i * PlaceWords]);
                 }
             }
         }
@@ -114,16 +114,16 @@ internal sealed class ScopeSlots
 
     private static bool IsInside(long sequence) => !IsOutside(sequence) && sequence != 0;
 
-    private static void WaitFor(ref long slot)
+    private static void WaitFor(ref long place)
     {
-        long seen = Volatile.Read(ref slot);
+        long seen = Volatile.Read(ref place);
         if (!IsInside(seen))
         {
             return;
         }
 
         var spin = default(SpinWait);
-        while (Volatile.Read(ref slot) == seen)
+        while (Volatile.Read(ref place) == seen)
         {
             // Never asleep: a scope is left soon, and a millisecond is a long time for an unmap.
             spin.SpinOnce(sleep1Threshold: -1);
@@ -147,8 +147,8 @@ internal sealed class ScopeSlots
             throw new InvalidOperationException($"thread {thread}: at most {Blocks * ThreadsPerBlock} threads can use I/O address spaces at once");
         }
 
-        ref long slot = ref (Volatile.Read(ref _blocks[block]) ?? NewBlock(block))[thread % ThreadsPerBlock * SlotWords];
-        long seen = slot;
+        ref long place = ref (Volatile.Read(ref _blocks[block]) ?? NewBlock(block))[thread % ThreadsPerBlock * PlaceWords];
+        long seen = place;
         if (seen == 0)
         {
             if (Interlocked.CompareExchange(ref _thread, thread, NoThread) is not NoThread and var other && other != thread)
@@ -156,33 +156,33 @@ internal sealed class ScopeSlots
                 Volatile.Write(ref _thread, Several);
             }
 
-            Interlocked.Exchange(ref slot, First);
+            Interlocked.Exchange(ref place, First);
         }
         else if (IsOutside(seen))
         {
-            Volatile.Write(ref slot, seen + 1);
+            Volatile.Write(ref place, seen + 1);
         }
         else
         {
-            Unsafe.Add(ref slot, 1)++;
+            Unsafe.Add(ref place, 1)++;
         }
 
-        return ref slot;
+        return ref place;
     }
 
     private long[] NewBlock(int block)
     {
         lock (_gate)
         {
-            long[] slots = _blocks[block] ?? new long[ThreadsPerBlock * SlotWords];
-            Volatile.Write(ref _blocks[block], slots);
+            long[] places = _blocks[block] ?? new long[ThreadsPerBlock * PlaceWords];
+            Volatile.Write(ref _blocks[block], places);
             _highestBlock = Math.Max(_highestBlock, block);
             if (block == 0)
             {
-                _first = slots;
+                _first = places;
             }
 
-            return slots;
+            return places;
         }
     }
 }

@@ -4,13 +4,13 @@ using Penstock.Vfio;
 namespace Penstock.Pci;
 
 /// <summary>An eventfd that users bound. It is counted, so that it is never closed under a signaller; no lock is held while signalling.</summary>
-internal sealed class EventSlot(EventDescriptor descriptor)
+internal sealed class BoundEvent(EventDescriptor descriptor)
 {
     private readonly CountedEvent _counted = new(descriptor);
     private IrqBypass? _manager;
     private IrqBypassProducer? _producer;
 
-    /// <summary>Lets a consumer of the eventfd be reached without it. Called once, after the slot has its place.</summary>
+    /// <summary>Lets a consumer of the eventfd be reached without it. Called once, after it has its place.</summary>
     /// <returns>Why that cannot be; null when it is prepared. The eventfd works in both cases.</returns>
     public string? Join(IrqBypass manager, int irq)
     {

@@ -4,15 +4,15 @@ namespace Penstock.Pci;
 /// The eventfds of one kind of message signalled interrupts, one place for each vector. Fire may be called from any thread, takes no
 /// lock and allocates nothing; the other members are called on the strand.
 /// </summary>
-internal sealed class VectorSlots(int count)
+internal sealed class VectorEvents(int count)
 {
-    private readonly EventSlot?[] _slots = new EventSlot?[count];
+    private readonly BoundEvent?[] _events = new BoundEvent?[count];
     private readonly bool[] _allocated = new bool[count];
     private volatile bool _suspended;
 
     private IMessageIndicator? _indicator;
 
-    public int Count => _slots.Length;
+    public int Count => _events.Length;
 
     /// <summary>Asked before an eventfd is signalled; null for nobody.</summary>
     public IMessageIndicator? Indicator
@@ -21,18 +21,18 @@ internal sealed class VectorSlots(int count)
         set => Volatile.Write(ref _indicator, value);
     }
 
-    public bool IsBound(int vector) => Volatile.Read(ref _slots[vector]) is not null;
+    public bool IsBound(int vector) => Volatile.Read(ref _events[vector]) is not null;
 
     public bool IsAllocated(int vector) => _allocated[vector];
 
     public void Allocate(int first, int number) => _allocated.AsSpan(first, number).Fill(true);
 
     /// <summary>Replaces the eventfd of a vector; when this returns the old one is not signalled any more.</summary>
-    public void Bind(int vector, EventSlot? slot) => Interlocked.Exchange(ref _slots[vector], slot)?.Retire();
+    public void Bind(int vector, BoundEvent? bound) => Interlocked.Exchange(ref _events[vector], bound)?.Retire();
 
     public void Clear()
     {
-        for (int vector = 0; vector < _slots.Length; vector++)
+        for (int vector = 0; vector < _events.Length; vector++)
         {
             Bind(vector, null);
         }
@@ -45,11 +45,11 @@ internal sealed class VectorSlots(int count)
     /// <summary>Nothing is signalled until <see cref="Resume"/>; when this returns no signal is in progress.</summary>
     public void Suspend()
     {
-        // The full fence between this store and the looks at the slots is in the exchange of WaitUntilLeft.
+        // The full fence between this store and the looks at the events is in the exchange of WaitUntilLeft.
         _suspended = true;
-        foreach (EventSlot? slot in _slots)
+        foreach (BoundEvent? bound in _events)
         {
-            slot?.WaitUntilLeft();
+            bound?.WaitUntilLeft();
         }
     }
 
@@ -68,23 +68,23 @@ internal sealed class VectorSlots(int count)
 
     private bool Fire(int vector, bool evenSuspended)
     {
-        while (Volatile.Read(ref _slots[vector]) is { } slot)
+        while (Volatile.Read(ref _events[vector]) is { } bound)
         {
-            if (slot.TryEnter())
+            if (bound.TryEnter())
             {
                 if (_suspended && !evenSuspended)
                 {
-                    slot.Leave();
+                    bound.Leave();
                     return false;
                 }
 
                 if (!evenSuspended && Volatile.Read(ref _indicator)?.Indicate(vector) == true)
                 {
-                    slot.Leave();
+                    bound.Leave();
                     return true;
                 }
 
-                slot.SignalAndLeave();
+                bound.SignalAndLeave();
                 return true;
             }
 

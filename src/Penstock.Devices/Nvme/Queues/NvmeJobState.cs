@@ -1,9 +1,9 @@
 namespace Penstock.Devices;
 
 /// <summary>How far a command is.</summary>
-internal enum NvmeSlotState : byte
+internal enum NvmeJobState : byte
 {
-    /// <summary>The slot holds no command.</summary>
+    /// <summary>The job holds no command.</summary>
     Free,
 
     /// <summary>Taken off its queue; it is to be carried out on the strand, perhaps once more.</summary>

@@ -7,12 +7,12 @@ namespace Penstock.Devices;
 /// A place for one command that was taken and is not completed, with all that carrying it out needs. Used on the strand, but for the time
 /// in which a worker has it.
 /// </summary>
-internal sealed class NvmeSlot
+internal sealed class NvmeJob
 {
     /// <summary>The private copy of the command; the host's may change meanwhile.</summary>
     internal NvmeCommand Command;
 
-    internal NvmeSlot(int index, uint longestTransfer)
+    internal NvmeJob(int index, uint longestTransfer)
     {
         Index = index;
         Segments = new NvmeSegment[NvmePrp.SegmentsFor(longestTransfer)];
@@ -31,7 +31,7 @@ internal sealed class NvmeSlot
     /// <summary>Its DMA, which ends with the controller's reset.</summary>
     internal DmaTransfer Transfer { get; set; }
 
-    internal NvmeSlotState State { get; set; }
+    internal NvmeJobState State { get; set; }
 
     internal NvmeStatus Status { get; set; }
 
@@ -42,7 +42,7 @@ internal sealed class NvmeSlot
     internal NvmeTransfer Planned { get; set; }
 
     /// <summary>The first of a pair that this, the second, is fused with.</summary>
-    internal NvmeSlot? Fused { get; set; }
+    internal NvmeJob? Fused { get; set; }
 
     /// <summary>The worker could not go on because the function is stopped; it is to be done again.</summary>
     internal bool MustRetry { get; set; }

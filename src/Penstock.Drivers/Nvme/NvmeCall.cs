@@ -4,7 +4,7 @@ using Penstock.Specs.Nvme;
 namespace Penstock.Drivers;
 
 /// <summary>A command number of a shared queue pair, with the buffer that it always uses.</summary>
-internal sealed unsafe class NvmeSlot(int index, byte* buffer, ulong iova, int size)
+internal sealed unsafe class NvmeCall(int index, byte* buffer, ulong iova, int size)
 {
     private int _done;
 
