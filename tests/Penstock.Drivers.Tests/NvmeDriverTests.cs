@@ -225,7 +225,7 @@ public abstract partial class NvmeDriverTests(Func<IPciFunction, DriverSlot> plu
             {
                 Driver = new NvmeDriver(_slot.Device, driver);
             }
-            catch (VfioException)
+            catch
             {
                 _slot.Dispose();
                 _function.Dispose();

@@ -55,7 +55,7 @@ public sealed class HeldBackDmaTests
         const int Transfers = 40;
         var function = new MovableFunction();
         using var served = new ServedFunction(new VfioUserServerOptions { PeerTimeout = time.Length }, function: function);
-        using WireClient client = DmaWire.Prepare(served, SmallParts);
+        using WireClient client = time.Honest(() => DmaWire.Prepare(served, SmallParts));
         Task<Errno>[] writing = time.Honest(() =>
         {
             Task<Errno>[] begun = [.. Enumerable.Range(0, Transfers).Select(_ => function.Port.Dma.WriteAsync(DmaWire.Base, new byte[512]).AsTask())];

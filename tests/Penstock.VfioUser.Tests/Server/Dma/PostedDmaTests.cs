@@ -144,7 +144,7 @@ public sealed class PostedDmaTests : IDisposable
     {
         Dispose();
         _function = new MovableFunction();
-        Prepare(time.Length);
+        time.Honest(() => Prepare(time.Length));
         (Task<Errno> work, WireMessage second) = time.Honest(() =>
         {
             Task<Errno> begun = Work(2);

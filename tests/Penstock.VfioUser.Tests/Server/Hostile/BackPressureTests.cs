@@ -107,8 +107,14 @@ public sealed class BackPressureTests
         /// <summary>So much goes out before the server holds anybody back: until then it is only slow.</summary>
         public void SendUntilHeldBack(int atLeast)
         {
-            while (SendWhatFits() && Sent < Commands && (Poll.Wait(client.Descriptor, PollEvents.Out, HeldBack) == PollEvents.Out || Sent < atLeast))
+            while (SendWhatFits() && Sent < Commands)
             {
+                bool slow = Sent < atLeast;
+                if (Poll.Wait(client.Descriptor, PollEvents.Out, slow ? Patient.Time : HeldBack) == PollEvents.None)
+                {
+                    Assert.False(slow, $"no room after {Sent} commands");
+                    break;
+                }
             }
         }
 
