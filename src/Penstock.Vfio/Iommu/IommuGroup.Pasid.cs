@@ -8,6 +8,9 @@ public sealed partial class IommuGroup
 {
     private readonly ConcurrentDictionary<uint, IommuDomain> _pasids = new();
 
+    /// <summary>Whether any domain is attached, to the group or to one of its PASIDs.</summary>
+    internal bool IsAttached => Domain is not null || !_pasids.IsEmpty;
+
     /// <summary>The translation of DMA with a PASID; null while it is blocked.</summary>
     /// <param name="pasid">The PASID.</param>
     /// <returns>The domain.</returns>

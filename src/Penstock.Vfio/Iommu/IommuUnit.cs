@@ -76,7 +76,7 @@ public sealed class IommuUnit
             throw new VfioException(Interop.Errno.EBUSY, $"removing {group}", "its devices are registered or its DMA has an owner; unregister them first");
         }
 
-        if (group.Domain is not null)
+        if (group.IsAttached)
         {
             throw new VfioException(Interop.Errno.EBUSY, $"removing {group}", "it is attached to a domain; detach it first");
         }

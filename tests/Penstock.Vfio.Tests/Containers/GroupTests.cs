@@ -270,7 +270,10 @@ public sealed class GroupTests
         using TranslatingDomain domain = unit.CreateDomain();
         group.Attach(domain);
         Assert.Equal(Errno.EBUSY, ErrnoOf(() => unit.RemoveGroup(group)));
+        group.AttachPasid(1, domain);
         group.Detach();
+        Assert.Equal(Errno.EBUSY, ErrnoOf(() => unit.RemoveGroup(group)));
+        group.DetachPasid(1);
         unit.RemoveGroup(group);
         Assert.Empty(host.Groups);
     }

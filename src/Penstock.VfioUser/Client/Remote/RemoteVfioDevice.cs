@@ -67,6 +67,7 @@ public sealed partial class RemoteVfioDevice : VfioDevice, IDisposable
     public string? Failure => _facts?.Client.Failure;
 
     /// <summary>Takes the device back from its host. Returns when no user has it open any more; never call it from a thread that has to close it.</summary>
+    /// <exception cref="VfioException">EBUSY: somebody has attached its group to a domain outside VFIO, and has not detached it. The group stays.</exception>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
