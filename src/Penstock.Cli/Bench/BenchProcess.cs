@@ -9,6 +9,7 @@ namespace Penstock.Cli.Bench;
 internal sealed class BenchProcess : IDisposable
 {
     private static readonly TimeSpan Patience = OwnPeers.Time;
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(2);
 
     private readonly Process _process;
     private readonly string _name;
@@ -88,7 +89,14 @@ internal sealed class BenchProcess : IDisposable
     /// <exception cref="IOException">One of the two failed; the message has its own words.</exception>
     public async Task<string> WaitAsync(BenchProcess server, CancellationToken cancellation)
     {
-        await await Task.WhenAny(_process.WaitForExitAsync(cancellation), server._process.WaitForExitAsync(cancellation));
+        Task end = _process.WaitForExitAsync(cancellation);
+        if (await Task.WhenAny(end, server._process.WaitForExitAsync(cancellation)) != end)
+        {
+            // A server that ends with its client may come first.
+            await Task.WhenAny(end, Task.Delay(Grace, cancellation));
+        }
+
+        cancellation.ThrowIfCancellationRequested();
         if (!_process.HasExited)
         {
             throw await server.FailureAsync();
