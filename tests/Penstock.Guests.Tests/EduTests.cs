@@ -73,7 +73,7 @@ public sealed class EduTests(GuestLab lab)
         await StepAsync(guest, $"mapped {FewPages} pages ?");
         await guest.SendLineAsync("go");
         await StepAsync(guest, "left 0");
-        Assert.Equal(0, (await guest.WaitForExitAsync()).ExitStatus);
+        (await guest.WaitForExitAsync()).AssertSuccess();
     }
 
     /// <summary>Runs the program in a guest and compares what it says with what the device and the server see.</summary>

@@ -127,7 +127,7 @@ internal sealed partial class GuestShell : IAsyncDisposable
         await EndAsync("poweroff");
         GuestResult result = await _guest.WaitForExitAsync();
         Assert.False(result.TimedOut, Failure("the guest did not power off").Message);
-        Assert.Equal(0, result.ExitStatus);
+        result.AssertSuccess();
         Assert.DoesNotContain("Oops", result.Console, StringComparison.Ordinal);
         Assert.Null(result.QemuErrors);
     }

@@ -45,7 +45,7 @@ public sealed class GuestTests
                 mount -t ext4 -o loop /disk /mnt && echo mounted
                 """,
         });
-        Assert.Equal(0, result.ExitStatus);
+        result.AssertSuccess();
         Assert.Contains($"machine {machine}\n/dev/vfio/vfio\nmounted\n", result.Console, StringComparison.Ordinal);
     }
 
@@ -64,7 +64,7 @@ public sealed class GuestTests
             // By both of its names, /bin/lspci and /usr/bin/lspci; the script's shell stays busybox's.
             Script = "lspci -nnk && /bin/lspci -n > /dev/null && readlink /proc/$$/exe",
         });
-        Assert.Equal(0, result.ExitStatus);
+        result.AssertSuccess();
         Assert.Contains("Red Hat, Inc. Virtio", result.Console, StringComparison.Ordinal);
         Assert.Contains("Kernel driver in use: virtio-pci\n", result.Console, StringComparison.Ordinal);
         Assert.Contains("\n/bin/busybox\n", result.Console, StringComparison.Ordinal);
@@ -229,7 +229,7 @@ public sealed class GuestTests
                 exit 0
                 """,
         });
-        Assert.Equal(0, result.ExitStatus);
+        result.AssertSuccess();
         Assert.Contains("lines 32\nvalues 0 1 0\nlevels set 1 set 0 set 1\n", result.Console, StringComparison.Ordinal);
         Assert.Contains("first: ready\nline 16 rising\nline 20 falling\nline 16 falling\nevents 3\nready\nevents 0\n", result.Console, StringComparison.Ordinal);
         Assert.Contains("gpio-lines: cannot request the lines: errno 22\n", result.Console, StringComparison.Ordinal);

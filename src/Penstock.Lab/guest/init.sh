@@ -50,6 +50,8 @@ fi
 dmesg -n 1
 sync
 say "exit $status"
+# Setting a terminal's mode waits until everything has been sent; the end of the machine does not.
+stty -echo 2>/dev/null
 case $(ending) in
   reboot) reboot -f;;
   stay) while :; do sleep 3600; done;;
